@@ -1,0 +1,64 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Targets stand in data-flow order: each may import only what stands above it (ARCHITECTURE.md).
+
+let swiftSettings: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+
+func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name, dependencies: dependencies + ["TestSupport"], swiftSettings: swiftSettings)
+}
+
+let package = Package(
+  name: "mayfly",
+  products: [.executable(name: "mayfly", targets: ["mayfly"])],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+  ],
+  targets: [
+    .target(
+      name: "CKernels",
+      // The kernels are the program's inner loops: they are optimised in debug builds too.
+      cSettings: [.unsafeFlags(["-O3", "-std=c2x", "-Wall", "-Wextra", "-Werror", "-fno-math-errno"])]),
+    module("Formats", [crypto]),
+    module("Tokenization", ["Formats"]),
+    module("Corpus", ["Tokenization", "Formats"]),
+    module("Compute"),
+    module("ComputeCPU", ["Compute", "CKernels"]),
+    module("Models", ["Compute", "Tokenization", "Formats"]),
+    module("Generation", ["Models", "Compute", "Tokenization"]),
+    module("Evaluation", ["Generation", "Models", "Compute", "Corpus", "Tokenization", "Formats"]),
+    module("Training", ["Evaluation", "Generation", "Models", "Compute", "Corpus", "Tokenization", "Formats", yams]),
+    .executableTarget(
+      name: "mayfly",
+      dependencies: [
+        "Training", "Evaluation", "Generation", "Models", "ComputeCPU", "Compute", "Corpus", "Tokenization", "Formats",
+        argumentParser,
+      ],
+      swiftSettings: swiftSettings),
+
+    .target(name: "TestSupport", dependencies: ["Compute"], path: "Tests/TestSupport", swiftSettings: swiftSettings),
+    tests("FormatsTests", ["Formats"]),
+    tests("TokenizationTests", ["Tokenization", "Formats"]),
+    tests("CorpusTests", ["Corpus", "Tokenization", "Formats"]),
+    tests("ComputeTests", ["Compute", "ComputeCPU", "CKernels"]),
+    tests("ModelsTests", ["Models", "Compute", "ComputeCPU", "Formats"]),
+    tests("TrainingTests", ["Training", "Models", "Compute", "ComputeCPU", "Corpus", "Formats"]),
+    tests("CommandTests", ["Formats"]),
+  ]
+)

@@ -1,0 +1,249 @@
+// Mayfly's CPU kernels: fp32 loops with run-time dispatch by instruction set, on one thread pool.
+//
+// Conventions
+// - Letters: B batch, T time, C width, H query heads, K key/value heads, D head size, V vocabulary, N = B·T rows.
+// - All matrices are row-major; `ld…` is the distance between rows in elements.
+// - Every kernel splits its work into pieces whose bounds depend on the shapes alone and sums in an order that depends
+//   on the shapes alone, so that results have the same bits for any number of threads.
+// - Nothing allocates: kernels take scratch from the pool, reserved beforehand with mf_pool_reserve().
+// - `accumulate`: add to the destination instead of overwriting it.
+#ifndef MAYFLY_CKERNELS_H
+#define MAYFLY_CKERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// MARK: Threads
+
+typedef struct mf_pool mf_pool;
+
+/// Starts `threads - 1` workers; the caller is worker 0. Returns NULL when threads or memory can't be had.
+mf_pool *mf_pool_create(int threads);
+void mf_pool_destroy(mf_pool *pool);
+int mf_pool_threads(const mf_pool *pool);
+
+/// Makes at least `bytes` of 64-byte-aligned scratch available to each worker. Not during mf_parallel. False: no memory.
+bool mf_pool_reserve(mf_pool *pool, size_t bytes);
+void *mf_pool_scratch(const mf_pool *pool, int worker);
+
+/// Runs body(context, task, worker) for each task in 0..<tasks; idle workers take the next task. Returns when all are done.
+void mf_parallel(mf_pool *pool, int64_t tasks, void (*body)(void *context, int64_t task, int worker), void *context);
+
+// MARK: Operations' arguments
+
+/// C = initial + A·B + bias.
+typedef struct {
+  int64_t m, n, k;
+  const float *a; int64_t lda; bool a_transposed;  // A(i,p) = a[i·lda + p], transposed: a[p·lda + i]
+  const float *b; int64_t ldb; bool b_transposed;  // B(p,j) = b[p·ldb + j], transposed: b[j·ldb + p]
+  float *c; int64_t ldc;
+  const float *initial; int64_t ld_initial;        // NULL: zero. May be c itself (accumulate), else must not overlap it
+  const float *bias;                               // (n), or NULL
+} mf_gemm;
+
+typedef enum { MF_LAYER_NORM, MF_RMS_NORM } mf_norm_kind;
+
+/// y = (x − mean)·rstd·weight + bias over the last axis; RMS: no mean, no bias. weight and bias may be NULL.
+typedef struct {
+  mf_norm_kind kind;
+  int64_t rows, width;
+  float epsilon;
+  const float *x, *weight, *bias;
+  float *y, *mean, *rstd;                          // mean: (rows), unused for RMS; rstd: (rows)
+} mf_norm;
+
+/// Gradients of mf_norm. dx = addend + …; addend may be NULL or dx itself. dweight, dbias may be NULL.
+typedef struct {
+  mf_norm_kind kind;
+  int64_t rows, width;
+  const float *x, *weight, *mean, *rstd, *dy, *addend;
+  float *dx, *dweight, *dbias;
+  bool accumulate_weight, accumulate_bias;
+} mf_norm_grad;
+
+/// RMS normalization of single heads inside packed rows: x is (rows, ld); heads 0..<heads lie at columns h·head_size.
+/// Heads below `query_heads` use query_weight (D), the others key_weight (D); both may be NULL (no weight).
+/// Columns from heads·head_size to ld are copied. y may be x.
+typedef struct {
+  int64_t rows, ld, heads, query_heads, head_size;
+  float epsilon;
+  const float *x, *query_weight, *key_weight;
+  float *y, *rstd;                                 // rstd: (rows, heads)
+} mf_head_norm;
+
+typedef struct {
+  int64_t rows, ld, heads, query_heads, head_size;
+  const float *x, *query_weight, *key_weight, *rstd, *dy;
+  float *dx, *dquery_weight, *dkey_weight;         // dx may be dy
+  bool accumulate;                                 // of both weight gradients
+} mf_head_norm_grad;
+
+/// Rotary positions, "rotate half" layout, on heads 0..<heads of packed rows; other columns are copied. y may be x.
+/// (x1, x2) → (x1·cos − x2·sin, x2·cos + x1·sin); `inverse` negates sin (the gradient is the inverse rotation).
+typedef struct {
+  int64_t rows, ld, heads, head_size;
+  const int32_t *positions;                        // (rows), each in 0..<table rows
+  const float *cosines, *sines;                    // (table rows, head_size/2)
+  bool inverse;
+  const float *x;
+  float *y;
+} mf_rotary;
+
+typedef enum { MF_MASK_CAUSAL, MF_MASK_FULL, MF_MASK_RANGES } mf_mask_kind;
+
+/// Scaled dot-product attention, never holding a T×T matrix; query head h reads key/value head h / (H/K).
+/// Dao et al., "FlashAttention", arXiv:2205.14135.
+/// Query i of sequence b sees keys in [0, i], all, or [ranges[2(bT+i)], ranges[2(bT+i)+1]) clipped to [0, T);
+/// a query that sees none gives zeros (lse −INFINITY).
+typedef struct {
+  int64_t batch, time, heads, kv_heads, head_size;
+  float scale;
+  mf_mask_kind mask;
+  const int32_t *ranges;                           // (B, T, 2), only for MF_MASK_RANGES
+  const float *q, *k, *v; int64_t ld_q, ld_kv;     // row b·T+t at q + row·ld_q, head h at + h·D
+  float *o; int64_t ld_o;
+  float *lse;                                      // (B, H, T), log-sum-exp of the scaled, masked scores
+} mf_attention;
+
+typedef struct {
+  mf_attention forward;                            // as it was run: o and lse hold its results
+  const float *do_; int64_t ld_do;
+  float *dq, *dk, *dv; int64_t ld_dq, ld_dkv;      // overwritten
+} mf_attention_grad;
+
+/// Attention of new queries against a key/value cache (generation). The new keys and values are appended first:
+/// row t of sequence b goes to cache position positions[b·T+t], and the query sees cache positions 0...positions[b·T+t].
+typedef struct {
+  int64_t batch, time, heads, kv_heads, head_size, capacity;
+  float scale;
+  const int32_t *positions;                        // (B, T), each in 0..<capacity
+  const float *q, *k, *v; int64_t ld_q, ld_kv;
+  float *k_cache, *v_cache;                        // (B, capacity, K·D)
+  float *o; int64_t ld_o;
+} mf_cached_attention;
+
+typedef enum { MF_RELU, MF_RELU_SQUARED, MF_SILU, MF_GELU, MF_GELU_TANH } mf_activation_kind;
+
+/// Plain: y = f(x), (rows, width). Gated: x is (rows, 2·width), gate ‖ up; y = f(gate)·up, (rows, width).
+typedef struct {
+  mf_activation_kind kind;
+  bool gated;
+  int64_t rows, width;
+  const float *x;
+  float *y;
+} mf_activation;
+
+typedef struct {
+  mf_activation_kind kind;
+  bool gated;
+  int64_t rows, width;
+  const float *x, *dy;
+  float *dx;                                       // shape of x; plain: may be dy
+} mf_activation_grad;
+
+/// y = x ⊙ mask / (1 − rate). Element i is kept where word (i mod 4) of Philox4x32-10(counter = (i/4, i/4 >> 32, site,
+/// micro_step), key = (seed low, seed high)) is at least ⌊rate · 2³²⌋. y may be x. The gradient is the same function of dy.
+/// Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+typedef struct {
+  int64_t count;
+  float rate;
+  uint64_t seed;
+  uint32_t site, micro_step;
+  const float *x;
+  float *y;
+} mf_dropout;
+
+typedef struct {
+  int64_t rows, width, vocabulary;
+  const int32_t *ids;                              // (rows), each in 0..<vocabulary (the caller has checked)
+  const float *table;                              // (vocabulary, width)
+  float *y;                                        // (rows, width)
+} mf_embedding;
+
+typedef struct {
+  int64_t rows, width, vocabulary;
+  const int32_t *ids;
+  const float *dy;
+  float *dtable;
+  bool accumulate;
+} mf_embedding_grad;
+
+/// Projection, softcap, cross-entropy and gradients in one pass over chunks of rows, so that the logits held are bounded
+/// by a constant. z = cap·tanh((x·Wᵀ + bias)/cap), cap 0: no softcap.
+/// loss_i = logsumexp(z_i) − z_i[target_i]; total = Σ weight_i·loss_i / normalizer.
+/// Rows of weight 0 may hold any target and get loss 0, correct 0 and dx 0.
+/// dx and dweight NULL: forward only (evaluation).
+typedef struct {
+  int64_t rows, width, vocabulary;
+  float softcap;
+  const float *x;                                  // (rows, width)
+  const float *weight;                             // (vocabulary, width)
+  const float *bias;                               // (vocabulary) or NULL
+  const int32_t *targets;                          // (rows)
+  const float *weights;                            // (rows)
+  const float *normalizer;                         // one value
+  float *losses;                                   // (rows), unweighted; 0 where the weight is 0
+  float *correct;                                  // (rows), 1 where the largest logit (lowest id in a tie) is the target
+  float *dx;                                       // (rows, width), gradient of total
+  float *dweight;                                  // (vocabulary, width)
+  float *dbias;                                    // (vocabulary) or NULL
+  bool accumulate_weight, accumulate_bias;
+  float *workspace;                                // mf_head_loss_workspace() floats
+} mf_head_loss;
+
+/// Floats of workspace that a head of this shape needs; at most about 32 MiB or 64 rows of logits.
+int64_t mf_head_loss_workspace(int64_t rows, int64_t width, int64_t vocabulary);
+
+/// One AdamW update over a flat range: Loshchilov & Hutter, "Decoupled Weight Decay Regularization", arXiv:1711.05101,
+/// algorithm 2 with decay scaled by the rate, in PyTorch's order of operations.
+typedef struct {
+  int64_t count;
+  float *weights, *m, *v;
+  const float *gradients;
+  float gradient_scale;                            // clipping: gradients are multiplied by it first
+  float learning_rate, beta1, beta2, epsilon, weight_decay;
+  float bias_correction1, bias_correction2;        // 1 − βᵗ
+} mf_adamw;
+
+// MARK: Dispatch
+
+typedef enum { MF_ISA_PLAIN, MF_ISA_NEON, MF_ISA_AVX2, MF_ISA_AVX512 } mf_isa;
+
+/// One instruction set's kernels. All write results only to the named outputs.
+typedef struct {
+  mf_isa isa;
+  const char *name;                                // "plain", "neon", "avx2", "avx512"
+  void (*gemm)(mf_pool *, const mf_gemm *);
+  void (*norm)(mf_pool *, const mf_norm *);
+  void (*norm_grad)(mf_pool *, const mf_norm_grad *);
+  void (*head_norm)(mf_pool *, const mf_head_norm *);
+  void (*head_norm_grad)(mf_pool *, const mf_head_norm_grad *);
+  void (*rotary)(mf_pool *, const mf_rotary *);
+  void (*attention)(mf_pool *, const mf_attention *);
+  void (*attention_grad)(mf_pool *, const mf_attention_grad *);
+  void (*cached_attention)(mf_pool *, const mf_cached_attention *);
+  void (*activation)(mf_pool *, const mf_activation *);
+  void (*activation_grad)(mf_pool *, const mf_activation_grad *);
+  void (*dropout)(mf_pool *, const mf_dropout *);
+  void (*embedding)(mf_pool *, const mf_embedding *);
+  void (*embedding_grad)(mf_pool *, const mf_embedding_grad *);
+  void (*head_loss)(mf_pool *, const mf_head_loss *);
+  void (*add)(mf_pool *, int64_t count, const float *a, const float *b, float *y);        // y may be a or b
+  void (*softcap)(mf_pool *, int64_t count, float cap, float *x);                         // in place
+  void (*column_sum)(mf_pool *, int64_t rows, int64_t width, const float *x, float *y, bool accumulate);  // bias gradient
+  double (*sum_of_squares)(mf_pool *, int64_t count, const float *x);                     // fp64 across blocks
+  void (*adamw)(mf_pool *, const mf_adamw *);
+} mf_kernels;
+
+/// The kernels of an instruction set, or NULL where this processor or build lacks it.
+const mf_kernels *mf_kernels_for(mf_isa isa);
+/// The fastest that this processor has.
+const mf_kernels *mf_kernels_best(void);
+
+/// Scratch per worker (bytes) that these operations need; reserve the maximum over a program once.
+size_t mf_gemm_scratch(void);
+size_t mf_attention_scratch(int64_t time, int64_t head_size, int64_t group, bool gradient);  // group = H/K
+size_t mf_row_scratch(int64_t width);              // norms, head norms, column sums, rotary, head loss rows
+
+#endif
