@@ -1,0 +1,120 @@
+/// What changes from run to run of one program, beside its inputs.
+package struct RunContext: Sendable {
+  /// Seed of all random numbers.
+  package var seed: UInt64
+  /// Counts micro-steps since the beginning of the training; random numbers are a function of it.
+  package var microStep: UInt32
+  /// Whether parameter gradients are added to those of the micro-steps before (gradient accumulation).
+  package var accumulates: Bool
+
+  package init(seed: UInt64 = 0, microStep: UInt32 = 0, accumulates: Bool = false) {
+    self.seed = seed
+    self.microStep = microStep
+    self.accumulates = accumulates
+  }
+}
+
+/// The flat buffers that share a ``TensorLayout``.
+package enum ParameterBuffer: CaseIterable, Sendable {
+  case weights
+  case gradients
+  /// Adam's m: the running mean of gradients.
+  case firstMoment
+  /// Adam's v: the running mean of squared gradients.
+  case secondMoment
+}
+
+/// One AdamW update. Loshchilov & Hutter, "Decoupled Weight Decay Regularization", arXiv:1711.05101, algorithm 2.
+package struct AdamWUpdate: Sendable {
+  /// Counts updates from 1, for the bias corrections.
+  package var step: Int
+  package var learningRate: Float
+  package var beta1: Float
+  package var beta2: Float
+  package var epsilon: Float
+  /// Of tensors with two or more dimensions; the others are not decayed.
+  package var weightDecay: Float
+  /// What gradients are multiplied by first (clipping).
+  package var gradientScale: Float
+
+  package init(
+    step: Int, learningRate: Float, beta1: Float, beta2: Float, epsilon: Float, weightDecay: Float,
+    gradientScale: Float
+  ) {
+    self.step = step
+    self.learningRate = learningRate
+    self.beta1 = beta1
+    self.beta2 = beta2
+    self.epsilon = epsilon
+    self.weightDecay = weightDecay
+    self.gradientScale = gradientScale
+  }
+}
+
+/// Weights, and when training gradients and optimizer state, on one device.
+package protocol ParameterStore: AnyObject {
+  var layout: TensorLayout { get }
+  /// Copies `destination.count` elements of a buffer, from element `offset` on, to the host.
+  func read(_ buffer: ParameterBuffer, at offset: Int, into destination: UnsafeMutableBufferPointer<Float>)
+  /// Copies elements from the host into a buffer, from element `offset` on.
+  func write(_ buffer: ParameterBuffer, at offset: Int, from source: UnsafeBufferPointer<Float>)
+  /// The L2 norm of all gradients.
+  func gradientNorm() -> Double
+  /// Updates the weights, one fused pass.
+  func adamW(_ update: AdamWUpdate)
+}
+
+/// A program made ready on a device: memory planned and bound, tables made. Running it allocates nothing.
+package protocol Execution: AnyObject {
+  var program: Program { get }
+  /// Sets an int32 input.
+  func set(_ input: Node, _ values: UnsafeBufferPointer<Int32>)
+  /// Sets an fp32 input.
+  func set(_ input: Node, _ values: UnsafeBufferPointer<Float>)
+  func run(_ context: RunContext)
+  /// Copies a result of the last run, or an input, to the host.
+  func get(_ result: Node, into destination: UnsafeMutableBufferPointer<Float>)
+}
+
+/// A device that runs programs.
+package protocol Executor: AnyObject {
+  /// What runs here, for people: "CPU, 2 threads, avx512".
+  var deviceDescription: String { get }
+
+  /// Makes room for tensors, all zero; `training`: with gradients and optimizer state.
+  /// - Throws: ``ComputeError/outOfMemory(bytes:purpose:)``.
+  func makeParameters(_ layout: TensorLayout, training: Bool) throws(ComputeError) -> any ParameterStore
+
+  /// Binds a program to its parameters and state, which must come from this executor.
+  /// - Throws: ``ComputeError/outOfMemory(bytes:purpose:)``.
+  func prepare(
+    _ program: Program, parameters: any ParameterStore, states: (any ParameterStore)?
+  ) throws(ComputeError) -> any Execution
+}
+
+extension Execution {
+  package func set(_ input: Node, _ values: [Int32]) { values.withUnsafeBufferPointer { set(input, $0) } }
+  package func set(_ input: Node, _ values: [Float]) { values.withUnsafeBufferPointer { set(input, $0) } }
+
+  package func get(_ result: Node) -> [Float] {
+    let count = program.graph.shape(result).count
+    return [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
+      get(result, into: UnsafeMutableBufferPointer(rebasing: buffer[..<count]))
+      initialized = count
+    }
+  }
+}
+
+extension ParameterStore {
+  package func read(_ buffer: ParameterBuffer, _ entry: TensorLayout.Entry) -> [Float] {
+    [Float](unsafeUninitializedCapacity: entry.shape.count) { memory, initialized in
+      read(buffer, at: entry.offset, into: UnsafeMutableBufferPointer(rebasing: memory[..<entry.shape.count]))
+      initialized = entry.shape.count
+    }
+  }
+
+  package func write(_ buffer: ParameterBuffer, _ entry: TensorLayout.Entry, _ values: [Float]) {
+    precondition(values.count == entry.shape.count)
+    values.withUnsafeBufferPointer { write(buffer, at: entry.offset, from: $0) }
+  }
+}

@@ -1,0 +1,148 @@
+/// The gradient rules: one case per operation, appended to the graph in reverse order.
+///
+/// Baydin et al., "Automatic differentiation in machine learning: a survey", arXiv:1502.05767, section 3.2.
+extension Graph {
+  /// Appends the backward pass of everything recorded so far.
+  ///
+  /// A ``HeadLoss`` starts it by itself (it is what is minimised). Parameter gradients go to the flat gradient buffer;
+  /// gradients of fp32 inputs are results.
+  ///
+  /// - Parameter seeds: gradients known from outside, as (value, its gradient).
+  /// - Returns: the gradient of each value that has one.
+  @discardableResult
+  package mutating func differentiate(
+    seeds: [(value: Node, gradient: Node)] = []
+  ) throws(ComputeError) -> [Node: Node] {
+    var pass = BackwardPass(graph: self)
+    for seed in seeds { try pass.flow(seed.gradient, into: seed.value) }
+    for index in operations.indices.reversed() { try pass.differentiate(index) }
+    for (value, gradient) in pass.gradients where self[value].role == .input { pass.graph.keep(gradient) }
+    self = pass.graph
+    return pass.gradients
+  }
+}
+
+private struct BackwardPass {
+  var graph: Graph
+  /// The gradient that has arrived so far at each value.
+  var gradients: [Node: Node] = [:]
+  /// Parameter gradients that an operation of this pass has written already.
+  private var written: Set<Node> = []
+
+  init(graph: Graph) { self.graph = graph }
+
+  /// Adds to the gradient of a value.
+  mutating func flow(_ gradient: Node, into value: Node) throws(ComputeError) {
+    gradients[value] = if let known = gradients[value] { try graph.add(known, gradient) } else { gradient }
+  }
+
+  /// Room for the gradient of a value, to be written by an operation that itself adds what had arrived before.
+  private mutating func fused(into value: Node) -> (addend: Node?, dx: Node) {
+    let addend = gradients[value]
+    return (addend, fresh(value))
+  }
+
+  /// Room for the only gradient of a value.
+  private mutating func fresh(_ value: Node) -> Node {
+    let dx = graph.intermediate("d." + graph[value].name, graph.shape(value))
+    gradients[value] = dx
+    return dx
+  }
+
+  private mutating func slot(_ parameter: Node) -> GradientSlot {
+    let node = graph.gradient(of: parameter)
+    return GradientSlot(node: node, addsAlways: !written.insert(node).inserted)
+  }
+
+  private mutating func slot(_ parameter: Node?) -> GradientSlot? {
+    guard let parameter else { return nil }
+    return slot(parameter)
+  }
+
+  mutating func differentiate(_ index: Int) throws(ComputeError) {
+    switch graph.operations[index] {
+    case .headLoss(var op):
+      let dWeight = slot(op.weight)
+      let dBias = slot(op.bias)
+      let (addend, dx) = fused(into: op.x)
+      precondition(addend == nil, "the head's input has another use after it")
+      op.gradients = HeadLoss.Gradients(dx: dx, dWeight: dWeight, dBias: dBias)
+      graph.operations[index] = .headLoss(op)
+
+    case .linear(let op):
+      guard let dy = gradients[op.y] else { return }
+      let (addend, dx) = fused(into: op.x)
+      graph.operations.append(
+        .linearInputGradient(LinearInputGradient(dy: dy, weight: op.weight, addend: addend, dx: dx)))
+      graph.operations.append(
+        .linearWeightGradient(
+          LinearWeightGradient(x: op.x, dy: dy, dWeight: slot(op.weight), dBias: slot(op.bias))))
+      if let residual = op.residual { try flow(dy, into: residual) }
+
+    case .norm(let op):
+      guard let dy = gradients[op.y] else { return }
+      let (addend, dx) = fused(into: op.x)
+      graph.operations.append(
+        .normGradient(
+          NormGradient(
+            kind: op.kind, x: op.x, weight: op.weight, mean: op.mean, rstd: op.rstd, dy: dy, addend: addend, dx: dx,
+            dWeight: slot(op.weight), dBias: slot(op.bias))))
+
+    case .headNorm(let op):
+      guard let dy = gradients[op.y] else { return }
+      let dx = sole(op.x)
+      graph.operations.append(
+        .headNormGradient(
+          HeadNormGradient(
+            layout: op.layout, x: op.x, queryWeight: op.queryWeight, keyWeight: op.keyWeight, rstd: op.rstd, dy: dy,
+            dx: dx, dQueryWeight: slot(op.queryWeight), dKeyWeight: slot(op.keyWeight))))
+
+    case .rotary(let op):
+      guard let dy = gradients[op.y] else { return }
+      let dx = sole(op.x)
+      graph.operations.append(
+        .rotary(
+          Rotary(
+            layout: op.layout, frequencies: op.frequencies, inverse: !op.inverse, maxPositions: op.maxPositions,
+            x: dy, positions: op.positions, y: dx)))
+
+    case .attention(let op):
+      guard let dy = gradients[op.y] else { return }
+      let dqkv = sole(op.qkv)
+      graph.operations.append(.attentionGradient(AttentionGradient(forward: op, dy: dy, dqkv: dqkv)))
+
+    case .activation(let op):
+      guard let dy = gradients[op.y] else { return }
+      let dx = sole(op.x)
+      graph.operations.append(
+        .activationGradient(ActivationGradient(kind: op.kind, gated: op.gated, x: op.x, dy: dy, dx: dx)))
+
+    case .dropout(let op):
+      guard let dy = gradients[op.y] else { return }
+      let dx = graph.intermediate("d.dropout", graph.shape(op.x))
+      graph.operations.append(.dropout(Dropout(rate: op.rate, site: op.site, x: dy, y: dx)))
+      try flow(dx, into: op.x)
+
+    case .add(let op):
+      guard let dy = gradients[op.y] else { return }
+      try flow(dy, into: op.a)
+      try flow(dy, into: op.b)
+
+    case .embedding(let op):
+      guard let dy = gradients[op.y] else { return }
+      graph.operations.append(
+        .embeddingGradient(EmbeddingGradient(ids: op.ids, dy: dy, dTable: slot(op.table))))
+
+    case .logits, .cachedAttention, .embeddingGradient, .normGradient, .headNormGradient, .linearInputGradient,
+      .linearWeightGradient, .attentionGradient, .activationGradient:
+      // Inference only, or a gradient itself: nothing flows back through it.
+      return
+    }
+  }
+
+  /// Room for the gradient of a value that only one operation reads, as models use it.
+  private mutating func sole(_ value: Node) -> Node {
+    precondition(gradients[value] == nil, "\(graph[value].name) has a second reader: its operation can't add")
+    return fresh(value)
+  }
+}

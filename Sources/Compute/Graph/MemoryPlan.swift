@@ -1,0 +1,89 @@
+/// One arena for all values of a program: every value an offset, memory reused as soon as its value is needed no more,
+/// outputs in place of their inputs where the operation allows it.
+///
+/// Placement is greedy by size: Pisarchyk & Lee, "Efficient Memory Management for Deep Neural Net Inference",
+/// arXiv:2001.03288, section 5.
+package struct MemoryPlan: Sendable {
+  /// Offset in the arena in elements of 4 bytes, by node id; nil for what lives elsewhere (parameters, states).
+  package let offsets: [Int?]
+  /// Elements of the arena.
+  package let count: Int
+
+  package init(_ graph: Graph) {
+    var tenants = Self.tenants(of: graph)
+    // Largest first, each at the lowest place that is free for its whole life.
+    tenants.sort { ($0.count, $1.nodes[0]) > ($1.count, $0.nodes[0]) }
+    var placed: [(tenant: Tenant, offset: Int)] = []
+    var offsets = [Int?](repeating: nil, count: graph.infos.count)
+    var count = 0
+    for tenant in tenants {
+      let neighbours = placed.filter { $0.tenant.life.overlaps(tenant.life) }.sorted { $0.offset < $1.offset }
+      var offset = 0
+      for neighbour in neighbours {
+        if neighbour.offset >= offset + tenant.count { break }
+        offset = max(offset, neighbour.offset + neighbour.tenant.count)
+      }
+      placed.append((tenant, offset))
+      for node in tenant.nodes { offsets[node] = offset }
+      count = max(count, offset + tenant.count)
+    }
+    self.offsets = offsets
+    self.count = count
+  }
+
+  /// Values that share one piece of memory because each takes over its predecessor's.
+  private struct Tenant {
+    var nodes: [Int]
+    var count: Int
+    /// From the operation that writes the first value to the last that reads the last.
+    var life: ClosedRange<Int>
+  }
+
+  private static func tenants(of graph: Graph) -> [Tenant] {
+    let end = graph.operations.count
+    var lastUse = [Int](repeating: -1, count: graph.infos.count)
+    for (index, operation) in graph.operations.enumerated() {
+      for node in operation.operands.reads + operation.operands.writes {
+        if let node { lastUse[node.id] = index }
+      }
+    }
+    for id in graph.infos.indices where graph.infos[id].role == .result || graph.infos[id].role == .input {
+      lastUse[id] = end
+    }
+
+    var tenants: [Tenant] = []
+    var tenantOf = [Int?](repeating: nil, count: graph.infos.count)
+    func settle(_ id: Int, from start: Int) {
+      tenantOf[id] = tenants.count
+      let count = aligned(max(1, graph.infos[id].shape.count), to: TensorLayout.alignment)
+      tenants.append(Tenant(nodes: [id], count: count, life: start...max(start, lastUse[id])))
+    }
+
+    for id in graph.infos.indices where graph.infos[id].role == .input { settle(id, from: -1) }
+    for (index, operation) in graph.operations.enumerated() {
+      let operands = operation.operands
+      for node in operands.writes.compactMap(\.self) where tenantOf[node.id] == nil {
+        switch graph[node].role {
+        case .intermediate, .result: break
+        case .input, .parameter, .gradient, .state: continue
+        }
+        let heirOf = operands.inPlace.flatMap { inPlace in
+          inPlace.output != node
+            ? nil
+            : inPlace.inputs.compactMap(\.self).first { input in
+              graph[input].role == .intermediate && lastUse[input.id] == index
+                && graph.shape(input).count == graph.shape(node).count
+            }
+        }
+        if let heirOf, let tenant = tenantOf[heirOf.id] {
+          tenants[tenant].nodes.append(node.id)
+          tenants[tenant].life = tenants[tenant].life.lowerBound...max(index, lastUse[node.id])
+          tenantOf[node.id] = tenant
+        } else {
+          settle(node.id, from: index)
+        }
+      }
+    }
+    return tenants
+  }
+}

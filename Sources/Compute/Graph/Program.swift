@@ -1,0 +1,13 @@
+/// A graph with a place for every value: what an executor runs.
+package struct Program: Sendable {
+  package let graph: Graph
+  package let memory: MemoryPlan
+
+  package init(_ graph: Graph) {
+    self.graph = graph
+    memory = MemoryPlan(graph)
+  }
+
+  /// Floating-point operations of one run, a multiply-add counted as two.
+  package var flops: Double { graph.operations.reduce(0) { $0 + $1.flops(in: graph) } }
+}

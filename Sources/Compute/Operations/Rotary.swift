@@ -1,0 +1,70 @@
+import Foundation
+
+/// The angles of rotary positions: θᵢ = base^(−2i/D) for pair i of a head.
+///
+/// Su et al., "RoFormer", arXiv:2104.09864, section 3.2.2. Frequencies and angles are rounded to fp32 as PyTorch
+/// implementations round them, so that long contexts agree to the last bits.
+package struct RotaryFrequencies: Hashable, Sendable {
+  package let base: Double
+  package let headSize: Int
+
+  package init(base: Double, headSize: Int) {
+    self.base = base
+    self.headSize = headSize
+  }
+
+  /// The angle of pair `pair` (0..<D/2) at `position`, in radians.
+  package func angle(position: Int, pair: Int) -> Float {
+    let frequency = 1 / Float(pow(base, Double(2 * pair) / Double(headSize)))
+    return Float(position) * frequency
+  }
+}
+
+/// Rotates the query and key heads of packed rows by their position: (x₁, x₂) → (x₁cos − x₂sin, x₂cos + x₁sin) where x₁
+/// is the first half of a head and x₂ the second ("rotate half"); values pass through.
+package struct Rotary: Operands {
+  package let layout: HeadLayout
+  package let frequencies: RotaryFrequencies
+  /// Rotate by the negative angle: the gradient, and nanochat's convention.
+  package let inverse: Bool
+  /// Rows of angles that are needed: positions are below this.
+  package let maxPositions: Int
+  /// (…, (H + 2K)·D).
+  package let x: Node
+  /// (…) of int32.
+  package let positions: Node
+  package let y: Node
+
+  package var reads: [Node?] { [x, positions] }
+  package var writes: [Node?] { [y] }
+  package var inPlace: (output: Node, inputs: [Node?])? { (y, [x]) }
+}
+
+extension Graph {
+  /// Rotary positions on packed queries and keys.
+  ///
+  /// - Parameters:
+  ///   - x: (…, (H + 2K)·D), packed as ``HeadLayout`` says; D even.
+  ///   - positions: (…) of int32, each in 0..<maxPositions.
+  ///   - inverse: rotate by the negative angles.
+  /// - Throws: ``ComputeError/shape(op:expected:got:)``, ``ComputeError/setting(op:problem:)`` for an odd D.
+  package mutating func rotary(
+    _ x: Node, positions: Node, layout: HeadLayout, frequencies: RotaryFrequencies, maxPositions: Int,
+    inverse: Bool = false
+  ) throws(ComputeError) -> Node {
+    try layout.check(shape(x), op: "rotary")
+    guard layout.headSize.isMultiple(of: 2), frequencies.headSize == layout.headSize else {
+      throw .setting(op: "rotary", problem: "heads of \(layout.headSize) elements can't be rotated in pairs")
+    }
+    guard shape(positions).count == shape(x).rows else {
+      throw .shape(op: "rotary", expected: "\(shape(x).rows) positions", got: "\(shape(positions))")
+    }
+    let y = intermediate("rotary", shape(x))
+    operations.append(
+      .rotary(
+        Rotary(
+          layout: layout, frequencies: frequencies, inverse: inverse, maxPositions: maxPositions, x: x,
+          positions: positions, y: y)))
+    return y
+  }
+}
