@@ -8,8 +8,11 @@ package struct MemoryPlan: Sendable {
   package let offsets: [Int?]
   /// Elements of the arena.
   package let count: Int
+  /// Elements that belong to some value; the others are never written.
+  package let occupied: [Range<Int>]
 
-  package init(_ graph: Graph) {
+  /// - Parameter guardCount: elements left free behind every value, for tests to find stray writes.
+  package init(_ graph: Graph, guardCount: Int = 0) {
     var tenants = Self.tenants(of: graph)
     // Largest first, each at the lowest place that is free for its whole life.
     tenants.sort { ($0.count, $1.nodes[0]) > ($1.count, $0.nodes[0]) }
@@ -17,18 +20,20 @@ package struct MemoryPlan: Sendable {
     var offsets = [Int?](repeating: nil, count: graph.infos.count)
     var count = 0
     for tenant in tenants {
+      let size = aligned(tenant.count + guardCount, to: TensorLayout.alignment)
       let neighbours = placed.filter { $0.tenant.life.overlaps(tenant.life) }.sorted { $0.offset < $1.offset }
       var offset = 0
       for neighbour in neighbours {
-        if neighbour.offset >= offset + tenant.count { break }
-        offset = max(offset, neighbour.offset + neighbour.tenant.count)
+        if neighbour.offset >= offset + size { break }
+        offset = max(offset, aligned(neighbour.offset + neighbour.tenant.count + guardCount, to: TensorLayout.alignment))
       }
       placed.append((tenant, offset))
       for node in tenant.nodes { offsets[node] = offset }
-      count = max(count, offset + tenant.count)
+      count = max(count, offset + size)
     }
     self.offsets = offsets
     self.count = count
+    occupied = placed.map { $0.offset..<$0.offset + $0.tenant.count }
   }
 
   /// Values that share one piece of memory because each takes over its predecessor's.
@@ -55,8 +60,7 @@ package struct MemoryPlan: Sendable {
     var tenantOf = [Int?](repeating: nil, count: graph.infos.count)
     func settle(_ id: Int, from start: Int) {
       tenantOf[id] = tenants.count
-      let count = aligned(max(1, graph.infos[id].shape.count), to: TensorLayout.alignment)
-      tenants.append(Tenant(nodes: [id], count: count, life: start...max(start, lastUse[id])))
+      tenants.append(Tenant(nodes: [id], count: graph.infos[id].shape.count, life: start...max(start, lastUse[id])))
     }
 
     for id in graph.infos.indices where graph.infos[id].role == .input { settle(id, from: -1) }

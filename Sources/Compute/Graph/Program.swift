@@ -3,9 +3,10 @@ package struct Program: Sendable {
   package let graph: Graph
   package let memory: MemoryPlan
 
-  package init(_ graph: Graph) {
+  /// - Parameter guardCount: see ``MemoryPlan/init(_:guardCount:)``.
+  package init(_ graph: Graph, guardCount: Int = 0) {
     self.graph = graph
-    memory = MemoryPlan(graph)
+    memory = MemoryPlan(graph, guardCount: guardCount)
   }
 
   /// Floating-point operations of one run, a multiply-add counted as two.

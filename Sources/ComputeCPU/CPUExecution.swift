@@ -1,0 +1,141 @@
+internal import CKernels
+package import Compute
+import Foundation
+
+/// A program bound to an arena: a list of kernel calls with every address known.
+package final class CPUExecution: Execution {
+  package let program: Program
+  private let executor: CPUExecutor
+  private let arena: FloatMemory
+  private let workspace: FloatMemory
+  private let parameters: CPUStore
+  private let states: CPUStore?
+  private let rotaryTables: [RotaryTable]
+  private let instructions: [Instruction]
+
+  init(
+    _ program: Program, parameters: CPUStore, states: CPUStore?, executor: CPUExecutor
+  ) throws(ComputeError) {
+    let graph = program.graph
+    self.program = program
+    self.executor = executor
+    self.parameters = parameters
+    self.states = states
+    let arena = try FloatMemory(count: program.memory.count, purpose: "activations")
+    let workspace = try FloatMemory(
+      count: graph.operations.map { $0.workspace(in: graph) }.max() ?? 0, purpose: "the head's logits")
+    try executor.reserve(graph.operations.map { $0.scratch(in: graph) }.max() ?? 0)
+
+    let base = arena.pointer
+    var tables: [RotaryTable] = []
+    var instructions: [Instruction] = []
+    for operation in graph.operations {
+      let lowering = Lowering(
+        graph: graph,
+        address: { Self.address($0, program, arena: base, parameters, states) },
+        rotaryTable: { (frequencies, positions) throws(ComputeError) in
+          if let known = tables.first(where: { $0.frequencies == frequencies && $0.positions >= positions }) {
+            return known
+          }
+          let table = try RotaryTable(frequencies, positions: positions)
+          tables.append(table)
+          return table
+        },
+        headWorkspace: workspace.pointer)
+      instructions += try lowering.lower(operation)
+    }
+    self.arena = arena
+    self.workspace = workspace
+    self.instructions = instructions
+    rotaryTables = tables
+  }
+
+  private static func address(
+    _ node: Node, _ program: Program, arena: UnsafeMutablePointer<Float>, _ parameters: CPUStore,
+    _ states: CPUStore?
+  ) -> UnsafeMutablePointer<Float> {
+    let graph = program.graph
+    switch graph[node].role {
+    case .input, .intermediate, .result:
+      guard let offset = program.memory.offsets[node.id] else {
+        preconditionFailure("\(graph[node].name) is never written")
+      }
+      return arena + offset
+    case .parameter(let index): return parameters.pointer(.weights) + graph.parameters.entries[index].offset
+    case .gradient(let index): return parameters.pointer(.gradients) + graph.parameters.entries[index].offset
+    case .state(let index):
+      guard let states else { preconditionFailure("the program needs a state") }
+      return states.pointer(.weights) + graph.states.entries[index].offset
+    }
+  }
+
+  private func address(_ node: Node) -> UnsafeMutablePointer<Float> {
+    Self.address(node, program, arena: arena.pointer, parameters, states)
+  }
+
+  package func set(_ input: Node, _ values: UnsafeBufferPointer<Int32>) {
+    let info = program.graph[input]
+    precondition(info.role == .input && info.dtype == .int32 && values.count == info.shape.count)
+    guard let source = values.baseAddress else { return }
+    UnsafeMutableRawPointer(address(input)).copyMemory(from: source, byteCount: values.count * 4)
+  }
+
+  package func set(_ input: Node, _ values: UnsafeBufferPointer<Float>) {
+    let info = program.graph[input]
+    precondition(info.role == .input && info.dtype == .float32 && values.count == info.shape.count)
+    guard let source = values.baseAddress else { return }
+    address(input).update(from: source, count: values.count)
+  }
+
+  package func get(_ result: Node, into destination: UnsafeMutableBufferPointer<Float>) {
+    precondition(destination.count <= program.graph.shape(result).count)
+    destination.baseAddress?.update(from: address(result), count: destination.count)
+  }
+
+  package func run(_ context: RunContext) {
+    for index in instructions.indices {
+      instructions[index].run(context, executor.kernels, executor.pool)
+    }
+  }
+}
+
+extension CPUExecution {
+  /// A NaN of our own, so that reading what was never written shows.
+  private static var poison: UInt32 { 0x7FC0_BEEF }
+
+  /// For tests: marks the whole arena as never written.
+  package func poison() {
+    for index in 0..<arena.count { arena.pointer[index] = Float(bitPattern: Self.poison) }
+  }
+
+  /// For tests: the first element of the arena that was written since ``poison()`` and belongs to no value.
+  package var firstStrayWrite: Int? {
+    var free = [Bool](repeating: true, count: arena.count)
+    for range in program.memory.occupied { for index in range { free[index] = false } }
+    return free.indices.first { free[$0] && arena.pointer[$0].bitPattern != Self.poison }
+  }
+}
+
+/// cos and sin of every (position, pair).
+final class RotaryTable {
+  let frequencies: RotaryFrequencies
+  let positions: Int
+  private let memory: FloatMemory
+
+  init(_ frequencies: RotaryFrequencies, positions: Int) throws(ComputeError) {
+    self.frequencies = frequencies
+    self.positions = positions
+    let half = frequencies.headSize / 2
+    memory = try FloatMemory(count: 2 * positions * half, purpose: "rotary tables")
+    for position in 0..<positions {
+      for pair in 0..<half {
+        let angle = Double(frequencies.angle(position: position, pair: pair))
+        memory.pointer[position * half + pair] = Float(cos(angle))
+        memory.pointer[(positions + position) * half + pair] = Float(sin(angle))
+      }
+    }
+  }
+
+  var cosines: UnsafePointer<Float> { UnsafePointer(memory.pointer) }
+  var sines: UnsafePointer<Float> { UnsafePointer(memory.pointer) + positions * (frequencies.headSize / 2) }
+}

@@ -1,0 +1,72 @@
+internal import CKernels
+package import Compute
+import Foundation
+
+/// Runs programs on CPU cores.
+package final class CPUExecutor: Executor {
+  /// Instruction sets by the names that `MAYFLY_CPU_ISA` takes.
+  private static let instructionSets: [(name: String, isa: mf_isa)] = [
+    ("avx512", MF_ISA_AVX512), ("avx2", MF_ISA_AVX2), ("neon", MF_ISA_NEON), ("plain", MF_ISA_PLAIN),
+  ]
+
+  /// The instruction sets that this processor has, fastest first.
+  package static var availableInstructionSets: [String] {
+    instructionSets.filter { mf_kernels_for($0.isa) != nil }.map(\.name)
+  }
+
+  package let threads: Int
+  let pool: OpaquePointer
+  let kernels: mf_kernels
+
+  /// - Parameters:
+  ///   - threads: nil is one per core that this process may use.
+  ///   - instructionSet: a name from ``availableInstructionSets``; nil is the fastest.
+  /// - Throws: ``ComputeError/unavailable(_:)`` for an instruction set that this processor lacks,
+  ///   ``ComputeError/outOfMemory(bytes:purpose:)``.
+  package init(threads: Int? = nil, instructionSet: String? = nil) throws(ComputeError) {
+    let available = Self.availableInstructionSets
+    guard let name = instructionSet ?? available.first, available.contains(name),
+      let isa = Self.instructionSets.first(where: { $0.name == name })?.isa, let kernels = mf_kernels_for(isa)
+    else {
+      throw .unavailable(
+        "no instruction set '\(instructionSet ?? "")' here; MAYFLY_CPU_ISA can be \(available.joined(separator: ", "))")
+    }
+    let threads = max(1, threads ?? ProcessInfo.processInfo.activeProcessorCount)
+    guard let pool = mf_pool_create(Int32(clamping: threads)) else {
+      throw .unavailable("\(threads) threads can't be started; ask for fewer with --threads")
+    }
+    self.threads = threads
+    self.pool = pool
+    self.kernels = kernels.pointee
+  }
+
+  deinit {
+    mf_pool_destroy(pool)
+  }
+
+  package var deviceDescription: String {
+    "CPU, \(threads) thread\(threads == 1 ? "" : "s"), \(String(cString: kernels.name))"
+  }
+
+  package func makeParameters(
+    _ layout: TensorLayout, training: Bool
+  ) throws(ComputeError) -> any ParameterStore {
+    try CPUStore(layout, training: training, executor: self)
+  }
+
+  package func prepare(
+    _ program: Program, parameters: any ParameterStore, states: (any ParameterStore)?
+  ) throws(ComputeError) -> any Execution {
+    guard let parameters = parameters as? CPUStore, states == nil || states is CPUStore else {
+      preconditionFailure("parameters of another executor")
+    }
+    return try CPUExecution(program, parameters: parameters, states: states as? CPUStore, executor: self)
+  }
+
+  /// Makes scratch of `bytes` available to each worker.
+  func reserve(_ bytes: Int) throws(ComputeError) {
+    guard mf_pool_reserve(pool, bytes) else {
+      throw .outOfMemory(bytes: bytes * threads, purpose: "the workers' scratch")
+    }
+  }
+}

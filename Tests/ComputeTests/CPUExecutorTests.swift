@@ -1,0 +1,125 @@
+import Compute
+import ComputeCPU
+import TestSupport
+import Testing
+
+@Suite("The CPU executor")
+struct CPUExecutorTests {
+  @Test("matches the reference, forward and backward, in every instruction set", arguments: OpTable.all)
+  func matchesReference(opCase: OpCase) throws {
+    let op = try OpProgram(opCase)
+    let expected = try Run(opCase, op, on: ReferenceExecutor())
+    for instructionSet in CPUExecutor.availableInstructionSets {
+      let executor = try CPUExecutor(threads: 2, instructionSet: instructionSet)
+      let run = try Run(opCase, op, on: executor)
+      for (name, node) in run.compared(op) {
+        let reference = try #require(expected.execution as? ReferenceExecution)
+        let error = relativeError(run.values(node), reference[node])
+        #expect(error <= opCase.tolerance, "\(name) in \(instructionSet)")
+      }
+      let execution = try #require(run.execution as? CPUExecution)
+      #expect(execution.firstStrayWrite == nil, "a stray write in \(instructionSet)")
+      #expect(run.paddingIsZero, "padding of a gradient was written in \(instructionSet)")
+    }
+  }
+
+  @Test("gives the same bits for any number of threads", arguments: OpTable.all)
+  func deterministic(opCase: OpCase) throws {
+    let op = try OpProgram(opCase)
+    let one = try Run(opCase, op, on: CPUExecutor(threads: 1))
+    for threads in [2, 3] {
+      let many = try Run(opCase, op, on: CPUExecutor(threads: threads))
+      for (name, node) in one.compared(op) {
+        #expect(one.values(node).map(\.bitPattern) == many.values(node).map(\.bitPattern), "\(name), \(threads) threads")
+      }
+    }
+  }
+
+  @Test("adds gradients when it accumulates", arguments: OpTable.all.filter { $0.backward != .none })
+  func accumulates(opCase: OpCase) throws {
+    let op = try OpProgram(opCase)
+    let run = try Run(opCase, op, on: CPUExecutor(threads: 2))
+    let once = op.parameterGradients.map { run.values($0.gradient) }
+    run.execution.run(RunContext(seed: 5, microStep: 3, accumulates: true))
+    for (single, pair) in zip(once, op.parameterGradients) {
+      #expect(relativeError(run.values(pair.gradient), single.map { 2 * Double($0) }) <= 1e-6)
+    }
+  }
+
+  @Test("updates weights as the reference does")
+  func adamW() throws {
+    var layout = TensorLayout()
+    for (index, shape) in ([[7], [5, 33], [1], [128, 65], [3, 3], [16]] as [Shape]).enumerated() {
+      layout.add("tensor\(index)", shape)
+    }
+    let reference = ReferenceExecutor().makeParameters(layout, training: true)
+    let executor = try CPUExecutor(threads: 2)
+    let store = try executor.makeParameters(layout, training: true)
+    for (index, entry) in layout.entries.enumerated() {
+      let weights = normals(entry.shape.count, seed: 1, stream: UInt32(index))
+      reference.write(.weights, entry, weights)
+      store.write(.weights, entry, weights)
+    }
+    for step in 1...5 {
+      for (index, entry) in layout.entries.enumerated() {
+        let gradients = normals(entry.shape.count, seed: UInt64(step + 1), stream: UInt32(index))
+        reference.write(.gradients, entry, gradients)
+        store.write(.gradients, entry, gradients)
+      }
+      let norm = reference.gradientNorm()
+      #expect(abs(store.gradientNorm() - norm) <= 1e-6 * norm)
+      let update = AdamWUpdate(
+        step: step, learningRate: 0.01, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, gradientScale: 0.5)
+      reference.adamW(update)
+      store.adamW(update)
+    }
+    for buffer in [ParameterBuffer.weights, .firstMoment, .secondMoment] {
+      for entry in layout.entries {
+        #expect(relativeError(store.read(buffer, entry), reference.read(buffer, entry).map(Double.init)) <= 1e-6)
+      }
+    }
+  }
+}
+
+/// An ``OpCase`` that has run once.
+private struct Run {
+  let execution: any Execution
+  let parameters: any ParameterStore
+  let states: any ParameterStore
+
+  init(_ opCase: OpCase, _ op: OpProgram, on executor: some Executor) throws {
+    parameters = try executor.makeParameters(op.program.graph.parameters, training: true)
+    states = try executor.makeParameters(op.program.graph.states, training: false)
+    execution = try executor.prepare(op.program, parameters: parameters, states: states)
+    (execution as? CPUExecution)?.poison()
+    op.fill(execution, parameters, states, opCase, seed: 11)
+    execution.run(RunContext(seed: 5, microStep: 3))
+  }
+
+  /// What must agree between executors: outputs, gradients and states.
+  func compared(_ op: OpProgram) -> [(name: String, node: Node)] {
+    let graph = op.program.graph
+    let states = graph.infos.indices.filter { if case .state = graph.infos[$0].role { true } else { false } }
+    return op.outputs.map { ("output", $0) } + op.inputGradients.map { ("d" + graph[$0.input].name, $0.gradient) }
+      + op.parameterGradients.map { ("d" + graph[$0.parameter].name, $0.gradient) }
+      + states.map { (graph.infos[$0].name, Node(id: $0)) }
+  }
+
+  func values(_ node: Node) -> [Float] {
+    let graph = execution.program.graph
+    switch graph[node].role {
+    case .parameter(let index): return parameters.read(.weights, graph.parameters.entries[index])
+    case .gradient(let index): return parameters.read(.gradients, graph.parameters.entries[index])
+    case .state(let index): return states.read(.weights, graph.states.entries[index])
+    case .input, .intermediate, .result: return execution.get(node)
+    }
+  }
+
+  var paddingIsZero: Bool {
+    let layout = parameters.layout
+    var all = [Float](repeating: 0, count: layout.count)
+    all.withUnsafeMutableBufferPointer { parameters.read(.gradients, at: 0, into: $0) }
+    for entry in layout.entries { for index in 0..<entry.shape.count { all[entry.offset + index] = 0 } }
+    return all.allSatisfy { $0 == 0 }
+  }
+}
