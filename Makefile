@@ -1,0 +1,65 @@
+# Mayfly's commands. `make help` lists them; CONTRIBUTING.md says when to use which.
+
+MAYFLY := .build/release/mayfly
+PREFIX ?= /usr/local
+PYTHON := .venv/bin/python
+
+# Building the program and building the tests must use the same flags, or everything is compiled twice: release mode
+# without testable imports is what both use (tests reach `package` declarations, so they need no @testable).
+SWIFT_BUILD := swift build -c release
+SWIFT_TEST := swift test -c release --disable-testable-imports
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo check test test-swift test-peers bench profile format lint install venv clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build the program: .build/release/mayfly
+	@Scripts/require swift git
+	$(SWIFT_BUILD) --product mayfly
+
+demo: build ## train a model on Shakespeare and let it write, in about five minutes
+	@Scripts/require python
+	@Scripts/fetch-shakespeare data/shakespeare
+	$(MAYFLY) demo --text data/shakespeare
+
+check: build ## build and run the fast Swift tests (a minute or two)
+	$(SWIFT_TEST) --skip Slow
+
+test: test-swift test-peers ## run all tests, also those against PyTorch and transformers
+
+test-swift: build
+	$(SWIFT_TEST)
+
+test-peers: build venv
+	@Scripts/fetch-manpages-zh data/manpages-zh
+	$(PYTHON) -m pytest Tests/Peers
+
+bench: build venv ## measure training speed side by side with PyTorch (BENCH="--quick" for a short look)
+	$(PYTHON) Benchmarks/bench.py $(BENCH)
+
+profile: build ## where a training step spends its time, by function (needs Linux perf)
+	@Scripts/profile
+
+format: ## reformat the Swift code
+	swift format --in-place --parallel --recursive Package.swift Sources Tests
+
+lint: ## check formatting and that each module imports only what the manifest lets it
+	swift format lint --strict --parallel --recursive Package.swift Sources Tests
+	Scripts/check-imports
+
+install: build ## copy the program to $(PREFIX)/bin
+	install -D -m 755 $(MAYFLY) $(DESTDIR)$(PREFIX)/bin/mayfly
+
+venv: .venv/.made ## make .venv with PyTorch, transformers and pytest
+
+.venv/.made: Scripts/requirements-test.txt
+	@Scripts/require python
+	@echo "Installing Python packages into .venv: $$(grep -v '^#' $< | tr '\n' ' ')" >&2
+	python3 -m venv .venv
+	.venv/bin/python -m pip install --quiet --requirement $<
+	@touch $@
+
+clean: ## remove what was built (not the data, the runs or .venv)
+	rm -rf .build
