@@ -1,0 +1,28 @@
+// Every kernel family for one instruction set, and its table. Included by isa_*.c inside their target attribute.
+#include "../simd.h"
+
+#include "gemm.h"
+
+#include "elementwise.h"
+
+#include "activation.h"
+#include "norm.h"
+
+#include "head_norm.h"
+#include "rotary.h"
+
+#include "attention.h"
+#include "dropout.h"
+#include "embedding.h"
+#include "head_loss.h"
+#include "optimizer.h"
+
+#define MF_KERNELS(isa_value, isa_name)                                                                            \
+  {                                                                                                                \
+    .isa = (isa_value), .name = (isa_name), .gemm = gemm, .norm = norm, .norm_grad = norm_grad,                    \
+    .head_norm = head_norm, .head_norm_grad = head_norm_grad, .rotary = rotary, .attention = attention,            \
+    .attention_grad = attention_grad, .cached_attention = cached_attention, .activation = activation,              \
+    .activation_grad = activation_grad, .dropout = dropout, .embedding = embedding,                                \
+    .embedding_grad = embedding_grad, .head_loss = head_loss, .add = add, .softcap = softcap,                      \
+    .column_sum = column_sum, .sum_of_squares = sum_of_squares, .adamw = adamw,                                    \
+  }

@@ -1,0 +1,48 @@
+// Embedding lookup: y_r = table[id_r]; gradient: dtable[id] (+)= Σ over rows with that id of dy_r.
+//
+// Shapes: ids (rows), table (vocabulary, width), y and dy (rows, width).
+// Tasks: forward blocks of rows; gradient blocks of columns, each adding all rows in order (so no two tasks share a
+// destination and the order never changes), after a pass that clears the table.
+// Bound: bytes (8 per element).
+
+enum { MF_EMBEDDING_BLOCK = 16384, MF_EMBEDDING_COLUMNS = 64 };
+
+static void embedding_task(void *context, int64_t task, MF_UNUSED int worker) {
+  const mf_embedding *args = context;
+  const int64_t width = args->width, block = mf_rows_per_task(width, MF_EMBEDDING_BLOCK);
+  const int64_t start = task * block, end = mf_min(args->rows, start + block);
+  for (int64_t row = start; row < end; row++)
+    memcpy(args->y + row * width, args->table + args->ids[row] * width, (size_t)width * sizeof(float));
+}
+
+static void embedding(mf_pool *pool, const mf_embedding *args) {
+  const int64_t block = mf_rows_per_task(args->width, MF_EMBEDDING_BLOCK);
+  mf_parallel(pool, mf_ceil_div(args->rows, block), embedding_task, (void *)args);
+}
+
+static void embedding_clear_task(void *context, int64_t task, MF_UNUSED int worker) {
+  const mf_embedding_grad *args = context;
+  const int64_t count = args->vocabulary * args->width, start = task * MF_EMBEDDING_BLOCK;
+  memset(args->dtable + start, 0, (size_t)mf_min(MF_EMBEDDING_BLOCK, count - start) * sizeof(float));
+}
+
+static void embedding_grad_task(void *context, int64_t task, MF_UNUSED int worker) {
+  const mf_embedding_grad *args = context;
+  const int64_t width = args->width, first = task * MF_EMBEDDING_COLUMNS;
+  const int64_t columns = mf_min(MF_EMBEDDING_COLUMNS, width - first);
+  for (int64_t row = 0; row < args->rows; row++) {
+    const float *dy = args->dy + row * width + first;
+    float *destination = args->dtable + args->ids[row] * width + first;
+    for (int64_t i = 0; i < columns; i += W) {
+      const int64_t n = v_left(i, columns);
+      v_store_n(destination + i, v_load_n(destination + i, n) + v_load_n(dy + i, n), n);
+    }
+  }
+}
+
+static void embedding_grad(mf_pool *pool, const mf_embedding_grad *args) {
+  if (!args->accumulate)
+    mf_parallel(
+        pool, mf_ceil_div(args->vocabulary * args->width, MF_EMBEDDING_BLOCK), embedding_clear_task, (void *)args);
+  mf_parallel(pool, mf_ceil_div(args->width, MF_EMBEDDING_COLUMNS), embedding_grad_task, (void *)args);
+}

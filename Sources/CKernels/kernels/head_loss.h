@@ -1,0 +1,145 @@
+// The head in one pass: logits z = cap·tanh((x·Wᵀ + bias)/cap), cross-entropy, and the gradients of x, W and bias.
+//
+// loss_i = log Σ_j e^(z_ij) − z_i,target;  dz_ij = (softmax_ij − [j = target])·weight_i/normalizer·(1 − (z_ij/cap)²)
+// dx = dz·W, dW (+)= dzᵀ·x, dbias (+)= Σ_i dz_i
+// Shapes: x, dx (rows, width); W, dW (vocabulary, width); bias (vocabulary).
+// Tasks: chunks of rows one after another, so that only a chunk's logits are held; inside, the matrix products' tasks and
+// blocks of rows (softmax) or of columns (dbias). Bound: FLOPs (6·rows·width·vocabulary).
+
+enum { MF_HEAD_BLOCK = 8192, MF_HEAD_COLUMNS = 512 };
+
+typedef struct {
+  const mf_head_loss *args;
+  int64_t first, rows;  // the chunk
+} head_context;
+
+/// y_j = cap·tanh(y_j/cap); returns the largest.
+MF_INLINE float head_cap_and_largest(float *z, int64_t n, float cap) {
+  vf largest = (vf)-INFINITY;
+  const float inverse = cap > 0 ? 1.0f / cap : 0.0f;
+  for (int64_t j = 0; j < n; j += W) {
+    const int64_t left = v_left(j, n);
+    vf v = v_load_n(z + j, left);
+    if (cap > 0) {
+      v = cap * v_tanh(v * inverse);
+      v_store_n(z + j, v, left);
+    }
+    largest = v_max(v_lanes() < (vi)(int32_t)left ? v : (vf)-INFINITY, largest);
+  }
+  return v_largest(largest);
+}
+
+/// Σ e^(z_j − largest), and the terms in place of z when `store`.
+MF_INLINE float head_exponentials(float *z, int64_t n, float largest, bool store) {
+  vf sum0 = (vf)0.0f, sum1 = sum0;
+  int64_t j = 0;
+  for (; j + 2 * W <= n; j += 2 * W) {
+    const vf a = v_exp(v_load(z + j) - largest), b = v_exp(v_load(z + j + W) - largest);
+    sum0 += a;
+    sum1 += b;
+    if (store) {
+      v_store(z + j, a);
+      v_store(z + j + W, b);
+    }
+  }
+  for (; j < n; j += W) {
+    const int64_t left = v_left(j, n);
+    const vf a = v_exp(v_load_n(z + j, left) - largest);
+    sum0 += v_lanes() < (vi)(int32_t)left ? a : (vf)0.0f;
+    if (store) v_store_n(z + j, a, left);
+  }
+  return v_sum(sum0 + sum1);
+}
+
+MF_INLINE bool is_first_largest(const float *z, int64_t target, float largest) {
+  if (!(z[target] == largest)) return false;
+  for (int64_t j = 0; j < target; j += W) {
+    const vi equal = v_load_n(z + j, v_left(j, target)) == largest & v_lanes() < (vi)(int32_t)(target - j);
+    if (__builtin_reduce_or(equal) != 0) return false;
+  }
+  return true;
+}
+
+/// Logits of one row → loss, correct, and in place the gradient dz.
+static void head_row(const mf_head_loss *args, int64_t row, float *z) {
+  const int64_t n = args->vocabulary;
+  const float weight = args->weights[row], cap = args->softcap;
+  const bool gradient = args->dx != NULL || args->dweight != NULL || args->dbias != NULL;
+  if (weight == 0.0f) {
+    args->losses[row] = 0;
+    args->correct[row] = 0;
+    if (gradient) memset(z, 0, (size_t)n * sizeof *z);
+    return;
+  }
+  const int64_t target = args->targets[row];
+  const float largest = head_cap_and_largest(z, n, cap), target_logit = z[target];
+  args->correct[row] = is_first_largest(z, target, largest) ? 1.0f : 0.0f;
+  const bool store = gradient && !(cap > 0);
+  const float sum = head_exponentials(z, n, largest, store);
+  args->losses[row] = logf(sum) + (largest - target_logit);
+  if (!gradient) return;
+
+  const float share = weight / *args->normalizer, scale = share / sum;
+  if (store) {
+    for (int64_t j = 0; j < n; j += W) {
+      const int64_t left = v_left(j, n);
+      v_store_n(z + j, v_load_n(z + j, left) * scale, left);
+    }
+    z[target] -= share;
+    return;
+  }
+  const float inverse = 1.0f / cap, target_slope = 1.0f - (target_logit * inverse) * (target_logit * inverse);
+  for (int64_t j = 0; j < n; j += W) {
+    const int64_t left = v_left(j, n);
+    const vf v = v_load_n(z + j, left), ratio = v * inverse;
+    v_store_n(z + j, v_exp(v - largest) * scale * (1.0f - ratio * ratio), left);
+  }
+  z[target] -= share * target_slope;
+}
+
+static void head_row_task(void *opaque, int64_t task, MF_UNUSED int worker) {
+  const head_context *context = opaque;
+  const int64_t n = context->args->vocabulary, block = mf_rows_per_task(n, MF_HEAD_BLOCK);
+  const int64_t end = mf_min(context->rows, (task + 1) * block);
+  for (int64_t row = task * block; row < end; row++)
+    head_row(context->args, context->first + row, context->args->workspace + row * n);
+}
+
+static void head_bias_task(void *opaque, int64_t task, MF_UNUSED int worker) {
+  const head_context *context = opaque;
+  const mf_head_loss *args = context->args;
+  const int64_t n = args->vocabulary, first = task * MF_HEAD_COLUMNS, end = mf_min(n, first + MF_HEAD_COLUMNS);
+  const bool keep = args->accumulate_bias || context->first > 0;
+  for (int64_t j = first; j < end; j += W) {
+    const int64_t left = v_left(j, end);
+    vf sum = keep ? v_load_n(args->dbias + j, left) : (vf)0.0f;
+    for (int64_t row = 0; row < context->rows; row++) sum += v_load_n(args->workspace + row * n + j, left);
+    v_store_n(args->dbias + j, sum, left);
+  }
+}
+
+static void head_loss(mf_pool *pool, const mf_head_loss *args) {
+  const int64_t width = args->width, vocabulary = args->vocabulary;
+  const int64_t chunk = mf_head_chunk_rows(args->rows, vocabulary);
+  for (int64_t first = 0; first < args->rows; first += chunk) {
+    const int64_t rows = mf_min(chunk, args->rows - first);
+    head_context context = {args, first, rows};
+    gemm(
+        pool, &(mf_gemm){.m = rows, .n = vocabulary, .k = width, .a = args->x + first * width, .lda = width,
+                         .b = args->weight, .ldb = width, .b_transposed = true, .c = args->workspace,
+                         .ldc = vocabulary, .bias = args->bias});
+    mf_parallel(pool, mf_ceil_div(rows, mf_rows_per_task(vocabulary, MF_HEAD_BLOCK)), head_row_task, &context);
+    if (args->dx != NULL)
+      gemm(
+          pool, &(mf_gemm){.m = rows, .n = width, .k = vocabulary, .a = args->workspace, .lda = vocabulary,
+                           .b = args->weight, .ldb = width, .c = args->dx + first * width, .ldc = width});
+    if (args->dweight != NULL) {
+      const bool keep = args->accumulate_weight || first > 0;
+      gemm(
+          pool, &(mf_gemm){.m = vocabulary, .n = width, .k = rows, .a = args->workspace, .lda = vocabulary,
+                           .a_transposed = true, .b = args->x + first * width, .ldb = width, .c = args->dweight,
+                           .ldc = width, .initial = keep ? args->dweight : NULL, .ld_initial = width});
+    }
+    if (args->dbias != NULL) mf_parallel(pool, mf_ceil_div(vocabulary, MF_HEAD_COLUMNS), head_bias_task, &context);
+  }
+}
