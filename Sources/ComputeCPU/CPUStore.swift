@@ -11,8 +11,13 @@ final class CPUStore: ParameterStore {
   private let gradients: FloatMemory
   private let firstMoment: FloatMemory
   private let secondMoment: FloatMemory
-  /// Ranges of the flat buffers in which all tensors are decayed, or none; in order, together everything.
-  private let segments: [(range: Range<Int>, decays: Bool)]
+  /// Ranges of the flat buffers in which all tensors are updated, and all decayed or none.
+  private let segments: [Segment]
+
+  private struct Segment {
+    var range: Range<Int>
+    let decays: Bool
+  }
 
   init(_ layout: TensorLayout, training: Bool, executor: CPUExecutor) throws(ComputeError) {
     self.layout = layout
@@ -24,15 +29,15 @@ final class CPUStore: ParameterStore {
     segments = Self.segments(layout)
   }
 
-  private static func segments(_ layout: TensorLayout) -> [(range: Range<Int>, decays: Bool)] {
-    var segments: [(range: Range<Int>, decays: Bool)] = []
-    for (index, entry) in layout.entries.enumerated() {
+  private static func segments(_ layout: TensorLayout) -> [Segment] {
+    var segments: [Segment] = []
+    for (index, entry) in layout.entries.enumerated() where entry.isTrainable {
       let end = index + 1 < layout.entries.count ? layout.entries[index + 1].offset : layout.count
       let decays = entry.shape.rank >= 2
-      if let last = segments.last, last.decays == decays {
+      if let last = segments.last, last.decays == decays, last.range.upperBound == entry.offset {
         segments[segments.count - 1].range = last.range.lowerBound..<end
       } else {
-        segments.append((entry.offset..<end, decays))
+        segments.append(Segment(range: entry.offset..<end, decays: decays))
       }
     }
     return segments

@@ -49,20 +49,19 @@ private struct BackwardPass {
     return dx
   }
 
-  private mutating func slot(_ parameter: Node) -> GradientSlot {
+  /// Where the gradient of a parameter goes; nil for a constant, or no parameter.
+  private mutating func slot(_ parameter: Node?) -> GradientSlot? {
+    guard let parameter, case .parameter(let index) = graph[parameter].role,
+      graph.parameters.entries[index].isTrainable
+    else { return nil }
     let node = graph.gradient(of: parameter)
     return GradientSlot(node: node, addsAlways: !written.insert(node).inserted)
-  }
-
-  private mutating func slot(_ parameter: Node?) -> GradientSlot? {
-    guard let parameter else { return nil }
-    return slot(parameter)
   }
 
   mutating func differentiate(_ index: Int) throws(ComputeError) {
     switch graph.operations[index] {
     case .headLoss(var op):
-      let dWeight = slot(op.weight)
+      guard let dWeight = slot(op.weight) else { preconditionFailure("the head's weight is a constant") }
       let dBias = slot(op.bias)
       let (addend, dx) = fused(into: op.x)
       precondition(addend == nil, "the head's input has another use after it")
@@ -74,9 +73,10 @@ private struct BackwardPass {
       let (addend, dx) = fused(into: op.x)
       graph.operations.append(
         .linearInputGradient(LinearInputGradient(dy: dy, weight: op.weight, addend: addend, dx: dx)))
-      graph.operations.append(
-        .linearWeightGradient(
-          LinearWeightGradient(x: op.x, dy: dy, dWeight: slot(op.weight), dBias: slot(op.bias))))
+      if let dWeight = slot(op.weight) {
+        graph.operations.append(
+          .linearWeightGradient(LinearWeightGradient(x: op.x, dy: dy, dWeight: dWeight, dBias: slot(op.bias))))
+      }
       if let residual = op.residual { try flow(dy, into: residual) }
 
     case .norm(let op):
@@ -130,8 +130,9 @@ private struct BackwardPass {
 
     case .embedding(let op):
       guard let dy = gradients[op.y] else { return }
-      graph.operations.append(
-        .embeddingGradient(EmbeddingGradient(ids: op.ids, dy: dy, dTable: slot(op.table))))
+      if let dTable = slot(op.table) {
+        graph.operations.append(.embeddingGradient(EmbeddingGradient(ids: op.ids, dy: dy, dTable: dTable)))
+      }
 
     case .logits, .cachedAttention, .embeddingGradient, .normGradient, .headNormGradient, .linearInputGradient,
       .linearWeightGradient, .attentionGradient, .activationGradient:

@@ -8,6 +8,8 @@ package struct TensorLayout: Sendable {
     package let shape: Shape
     /// First element in the flat buffer; a multiple of ``TensorLayout/alignment``.
     package let offset: Int
+    /// False: a constant. It gets no gradient and no update.
+    package let isTrainable: Bool
   }
 
   /// Elements between which tensors start: 64 bytes of fp32, a cache line and the widest vector.
@@ -21,10 +23,10 @@ package struct TensorLayout: Sendable {
   package init() {}
 
   /// Appends a tensor.
-  package mutating func add(_ name: String, _ shape: Shape) {
+  package mutating func add(_ name: String, _ shape: Shape, isTrainable: Bool = true) {
     precondition(indices[name] == nil, "two tensors named \(name)")
     indices[name] = entries.count
-    entries.append(Entry(name: name, shape: shape, offset: count))
+    entries.append(Entry(name: name, shape: shape, offset: count, isTrainable: isTrainable))
     count = aligned(count + shape.count, to: Self.alignment)
   }
 

@@ -31,7 +31,7 @@ package final class ReferenceStore: ParameterStore {
     let (beta1, beta2) = (Double(update.beta1), Double(update.beta2))
     let correction1 = 1 - power(beta1, update.step)
     let correction2 = 1 - power(beta2, update.step)
-    for entry in layout.entries {
+    for entry in layout.entries where entry.isTrainable {
       let decay = entry.shape.rank >= 2 ? Double(update.weightDecay) : 0
       for i in entry.offset..<entry.offset + entry.shape.count {
         let gradient = self[.gradients][i] * Double(update.gradientScale)

@@ -1,0 +1,161 @@
+package import Compute
+
+/// What a Transformer is: every choice that its forward pass depends on, in Hugging Face's terms.
+package struct ModelConfig: Sendable, Equatable {
+  package enum Architecture: String, Sendable, CaseIterable {
+    /// Learned positions, layer norms and biases everywhere, GELU, a tied head. Radford et al. (2019).
+    case gpt2
+    /// Rotary positions, RMS norms, gated SiLU, grouped queries. Touvron et al., arXiv:2302.13971, 2307.09288.
+    case llama
+    /// As Llama, with normalized queries and keys. Qwen Team, arXiv:2505.09388.
+    case qwen3
+    /// Norms without weights, rotary positions before normalized queries and keys, ReLU², soft-capped untied head.
+    /// Karpathy, nanochat (2025).
+    case nanochat
+  }
+
+  package enum PositionKind: String, Sendable, CaseIterable {
+    /// A table that is trained.
+    case learned
+    /// sin and cos of geometric frequencies. Vaswani et al., arXiv:1706.03762, section 3.5.
+    case sinusoidal
+    /// Rotations of queries and keys. Su et al., arXiv:2104.09864.
+    case rotary
+  }
+
+  package var architecture: Architecture
+  /// V.
+  package var vocabularySize: Int
+  /// C.
+  package var hiddenSize: Int
+  /// L.
+  package var layers: Int
+  /// H.
+  package var heads: Int
+  /// K.
+  package var keyValueHeads: Int
+  /// D.
+  package var headSize: Int
+  /// F.
+  package var intermediateSize: Int
+  /// The longest context.
+  package var maxPositions: Int
+  package var activation: ActivationKind
+  package var positions: PositionKind
+  package var rotaryBase: Double
+  package var normEpsilon: Float
+  package var tiesEmbeddings: Bool
+  /// Biases of the query, key, value and output projections.
+  package var attentionBias: Bool
+  /// Biases of the feed-forward layers.
+  package var mlpBias: Bool
+  package var softcap: Float?
+  package var initializerRange: Float
+  /// Of embeddings and of each branch before it joins the residual stream; only while training.
+  package var dropout: Float
+  package var bosTokenID: Int?
+  package var eosTokenID: Int?
+
+  // MARK: What follows from the architecture
+
+  package var normKind: NormKind { architecture == .gpt2 ? .layer : .rms }
+  /// nanochat's norms only divide.
+  package var normsHaveWeights: Bool { architecture != .nanochat }
+  package var normsHaveBiases: Bool { architecture == .gpt2 }
+  package var normalizesEmbeddings: Bool { architecture == .nanochat }
+  package var isGated: Bool { architecture == .llama || architecture == .qwen3 }
+
+  package enum QueryKeyNorm: Sendable { case none, beforeRotary, afterRotary }
+
+  package var queryKeyNorm: QueryKeyNorm {
+    switch architecture {
+    case .gpt2, .llama: .none
+    case .qwen3: .beforeRotary
+    case .nanochat: .afterRotary
+    }
+  }
+
+  /// - Throws: ``ComputeError/setting(op:problem:)`` for heads that can't be.
+  package var headLayout: HeadLayout {
+    get throws(ComputeError) {
+      try HeadLayout(queryHeads: heads, keyValueHeads: keyValueHeads, headSize: headSize)
+    }
+  }
+
+  /// An architecture's published choices, for a model of these sizes.
+  package init(
+    _ architecture: Architecture, vocabularySize: Int, hiddenSize: Int, layers: Int, heads: Int, maxPositions: Int
+  ) {
+    self.architecture = architecture
+    self.vocabularySize = vocabularySize
+    self.hiddenSize = hiddenSize
+    self.layers = layers
+    self.heads = heads
+    self.maxPositions = maxPositions
+    keyValueHeads = heads
+    headSize = heads > 0 ? hiddenSize / heads : 0
+    // Gated layers have three matrices: ⅔ of 4C, rounded up to whole cache lines (Shazeer, arXiv:2002.05202).
+    let gated = architecture == .llama || architecture == .qwen3
+    intermediateSize = gated ? aligned(hiddenSize * 8 / 3, to: 16) : 4 * hiddenSize
+    rotaryBase = 10_000
+    dropout = 0
+    initializerRange = 0.02
+    softcap = nil
+    switch architecture {
+    case .gpt2:
+      (activation, positions, normEpsilon) = (.geluTanh, .learned, 1e-5)
+      (tiesEmbeddings, attentionBias, mlpBias) = (true, true, true)
+    case .llama, .qwen3:
+      (activation, positions, normEpsilon) = (.silu, .rotary, 1e-6)
+      (tiesEmbeddings, attentionBias, mlpBias) = (false, false, false)
+    case .nanochat:
+      (activation, positions, normEpsilon) = (.reluSquared, .rotary, 1e-6)
+      (tiesEmbeddings, attentionBias, mlpBias) = (false, false, false)
+      softcap = 15
+    }
+  }
+
+  /// Checks that such a model can be built.
+  ///
+  /// - Throws: ``ModelError/impossible(key:value:reason:)``.
+  package func validate() throws(ModelError) {
+    func require(_ holds: Bool, _ key: String, _ value: some CustomStringConvertible, _ reason: String) throws(ModelError) {
+      if !holds { throw .impossible(key: "model." + key, value: value.description, reason: reason) }
+    }
+    let sizes: [(String, Int, Int)] = [
+      ("vocab_size", vocabularySize, 1 << 24), ("hidden_size", hiddenSize, 1 << 17),
+      ("num_hidden_layers", layers, 1 << 12), ("num_attention_heads", heads, 1 << 12),
+      ("num_key_value_heads", keyValueHeads, 1 << 12), ("head_dim", headSize, 256),
+      ("intermediate_size", intermediateSize, 1 << 20), ("max_position_embeddings", maxPositions, 1 << 24),
+    ]
+    if heads > 0, architecture == .gpt2 || headSize == 0 {
+      try require(
+        hiddenSize.isMultiple(of: heads), "num_attention_heads", heads, "must divide hidden_size = \(hiddenSize)")
+    }
+    for (key, value, limit) in sizes {
+      try require((1...limit).contains(value), key, value, "must be in 1...\(limit)")
+    }
+    try require(
+      heads.isMultiple(of: keyValueHeads), "num_key_value_heads", keyValueHeads,
+      "must divide num_attention_heads = \(heads)")
+    if positions == .rotary {
+      try require(headSize.isMultiple(of: 2), "head_dim", headSize, "must be even for rotary positions")
+      try require(rotaryBase > 1 && rotaryBase.isFinite, "rope_theta", rotaryBase, "must be above 1")
+    }
+    try require(dropout >= 0 && dropout < 1, "dropout", dropout, "must be at least 0 and below 1")
+    try require(normEpsilon > 0 && normEpsilon.isFinite, "norm_eps", normEpsilon, "must be above 0")
+    try require(
+      initializerRange > 0 && initializerRange.isFinite, "initializer_range", initializerRange, "must be above 0")
+    if let softcap {
+      try require(softcap > 0 && softcap.isFinite, "final_logit_softcapping", softcap, "must be above 0")
+    }
+    if architecture == .gpt2 {
+      try require(keyValueHeads == heads, "num_key_value_heads", keyValueHeads, "gpt2 has as many as attention heads")
+      try require(
+        headSize * heads == hiddenSize, "head_dim", headSize, "gpt2 has hidden_size / num_attention_heads")
+      try require(positions != .rotary, "position_embedding_type", positions.rawValue, "gpt2 has learned or sinusoidal")
+    } else {
+      try require(positions == .rotary, "position_embedding_type", positions.rawValue, "\(architecture) has rotary")
+    }
+  }
+}

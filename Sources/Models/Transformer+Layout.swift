@@ -1,0 +1,54 @@
+package import Compute
+
+extension Transformer {
+  /// Every parameter with its shape, in the order of the forward pass.
+  package var parameterLayout: TensorLayout {
+    let config = config
+    var layout = TensorLayout()
+    func addNorm(_ name: String) {
+      if config.normsHaveWeights { layout.add(name + ".weight", [config.hiddenSize]) }
+      if config.normsHaveBiases { layout.add(name + ".bias", [config.hiddenSize]) }
+    }
+    func addLinear(_ name: String, _ outputs: Int, _ inputs: Int, bias: Bool) {
+      layout.add(name + ".weight", [outputs, inputs])
+      if bias { layout.add(name + ".bias", [outputs]) }
+    }
+    let queryWidth = config.heads * config.headSize
+    layout.add("embedding", [config.vocabularySize, config.hiddenSize])
+    if config.positions != .rotary {
+      layout.add(
+        "positions", [config.maxPositions, config.hiddenSize], isTrainable: config.positions == .learned)
+    }
+    for layer in 0..<config.layers {
+      let name = "layers.\(layer)."
+      addNorm(name + "attentionNorm")
+      addLinear(
+        name + "qkv", queryWidth + 2 * config.keyValueHeads * config.headSize, config.hiddenSize,
+        bias: config.attentionBias)
+      if config.queryKeyNorm == .beforeRotary {
+        layout.add(name + "queryNorm.weight", [config.headSize])
+        layout.add(name + "keyNorm.weight", [config.headSize])
+      }
+      addLinear(name + "attentionOutput", config.hiddenSize, queryWidth, bias: config.attentionBias)
+      addNorm(name + "mlpNorm")
+      addLinear(
+        name + "mlpInput", (config.isGated ? 2 : 1) * config.intermediateSize, config.hiddenSize,
+        bias: config.mlpBias)
+      addLinear(name + "mlpOutput", config.hiddenSize, config.intermediateSize, bias: config.mlpBias)
+    }
+    addNorm("finalNorm")
+    if !config.tiesEmbeddings { layout.add("head", [config.vocabularySize, config.hiddenSize]) }
+    return layout
+  }
+
+  /// The caches of keys and values for `batch` sequences of up to `capacity` tokens.
+  package func cacheLayout(batch: Int, capacity: Int) -> TensorLayout {
+    var layout = TensorLayout()
+    let shape: Shape = [batch, capacity, config.keyValueHeads * config.headSize]
+    for layer in 0..<config.layers {
+      layout.add("layers.\(layer).keys", shape)
+      layout.add("layers.\(layer).values", shape)
+    }
+    return layout
+  }
+}

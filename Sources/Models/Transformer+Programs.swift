@@ -1,0 +1,69 @@
+package import Compute
+
+/// Predicting the next token at every position of B rows of T tokens: a step of training, or of evaluation.
+package struct LossProgram: Sendable {
+  package let program: Program
+  /// (B, T) of int32.
+  package let ids, positions, targets: Node
+  /// (B, T) and ().
+  package let weights, normalizer: Node
+  /// (B, T), results.
+  package let losses, correct: Node
+}
+
+/// Logits at every position of B rows of T tokens.
+package struct LogitsProgram: Sendable {
+  package let program: Program
+  package let ids, positions: Node
+  /// (B, T, V), a result.
+  package let logits: Node
+}
+
+extension Transformer {
+  /// - Parameter training: with the backward pass and dropout.
+  package func lossProgram(batch: Int, time: Int, training: Bool) throws(ComputeError) -> LossProgram {
+    var graph = Graph(parameters: parameterLayout)
+    let shape: Shape = [batch, time]
+    let ids = graph.input("ids", shape, .int32)
+    let positions = graph.input("positions", shape, .int32)
+    let targets = graph.input("targets", shape, .int32)
+    let weights = graph.input("weights", shape)
+    let normalizer = graph.input("normalizer", [])
+    let x = try hiddenStates(
+      &graph, ids: ids, positions: positions, dropout: training ? config.dropout : 0
+    ) { (graph, qkv, _) throws(ComputeError) in try attention(&graph, qkv, mask: .causal) }
+    let result = try loss(&graph, x, targets: targets, weights: weights, normalizer: normalizer)
+    if training { try graph.differentiate() }
+    return LossProgram(
+      program: Program(graph), ids: ids, positions: positions, targets: targets, weights: weights,
+      normalizer: normalizer, losses: result.losses, correct: result.correct)
+  }
+
+  /// Logits of whole rows, without a cache.
+  package func logitsProgram(batch: Int, time: Int) throws(ComputeError) -> LogitsProgram {
+    var graph = Graph(parameters: parameterLayout)
+    let ids = graph.input("ids", [batch, time], .int32)
+    let positions = graph.input("positions", [batch, time], .int32)
+    let x = try hiddenStates(&graph, ids: ids, positions: positions, dropout: 0) {
+      (graph, qkv, _) throws(ComputeError) in try attention(&graph, qkv, mask: .causal)
+    }
+    let logits = try logits(&graph, x)
+    graph.keep(logits)
+    return LogitsProgram(program: Program(graph), ids: ids, positions: positions, logits: logits)
+  }
+
+  /// Logits of `time` new tokens of each of `batch` sequences, whose past is in the caches of
+  /// ``cacheLayout(batch:capacity:)``.
+  package func cachedProgram(batch: Int, time: Int, capacity: Int) throws(ComputeError) -> LogitsProgram {
+    var graph = Graph(parameters: parameterLayout, states: cacheLayout(batch: batch, capacity: capacity))
+    let ids = graph.input("ids", [batch, time], .int32)
+    let positions = graph.input("positions", [batch, time], .int32)
+    let x = try hiddenStates(&graph, ids: ids, positions: positions, dropout: 0) {
+      (graph, qkv, layer) throws(ComputeError) in
+      try cachedAttention(&graph, qkv, positions: positions, layer: layer)
+    }
+    let logits = try logits(&graph, x)
+    graph.keep(logits)
+    return LogitsProgram(program: Program(graph), ids: ids, positions: positions, logits: logits)
+  }
+}

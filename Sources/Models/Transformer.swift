@@ -1,0 +1,135 @@
+package import Compute
+
+/// The whole model, forward only; the gradient rules make the rest.
+///
+/// Vaswani et al., "Attention Is All You Need", arXiv:1706.03762, in the pre-norm form of Radford et al. (2019).
+package struct Transformer: Sendable {
+  package let config: ModelConfig
+  private let heads: HeadLayout
+
+  /// - Throws: ``ComputeError/setting(op:problem:)`` for heads that can't be.
+  package init(_ config: ModelConfig) throws(ComputeError) {
+    self.config = config
+    heads = try config.headLayout
+  }
+
+  /// How a layer attends: over the rows at hand while training, over a cache while generating.
+  package typealias Attend = (inout Graph, _ qkv: Node, _ layer: Int) throws(ComputeError) -> Node
+
+  // MARK: Forward, from top to bottom
+
+  /// Hidden states after the last norm.
+  ///
+  /// - Parameters:
+  ///   - ids: (B, T) of int32.
+  ///   - positions: (B, T) of int32, each below `maxPositions`.
+  ///   - dropout: 0 when not training.
+  /// - Returns: (B, T, C).
+  package func hiddenStates(
+    _ graph: inout Graph, ids: Node, positions: Node, dropout: Float, attend: Attend
+  ) throws(ComputeError) -> Node {
+    var x = try graph.embedding(ids, table: graph.parameter("embedding"))  // (B, T, C)
+    if config.positions != .rotary {
+      x = try graph.add(x, graph.embedding(positions, table: graph.parameter("positions")))
+    }
+    if config.normalizesEmbeddings { x = try graph.norm(config.normKind, x, epsilon: config.normEpsilon) }
+    x = try graph.dropout(x, rate: dropout)
+    for layer in 0..<config.layers {
+      let name = "layers.\(layer)."
+      x = try residual(&graph, x, name + "attentionOutput", dropout) { (graph, x) throws(ComputeError) in
+        let h = try norm(&graph, x, name + "attentionNorm")
+        var qkv = try linear(&graph, h, name + "qkv", bias: config.attentionBias)  // (B, T, (H + 2K)·D)
+        qkv = try placed(&graph, qkv, positions: positions, name: name)
+        return try attend(&graph, qkv, layer)  // (B, T, H·D)
+      }
+      x = try residual(&graph, x, name + "mlpOutput", dropout) { (graph, x) throws(ComputeError) in
+        var h = try norm(&graph, x, name + "mlpNorm")
+        h = try linear(&graph, h, name + "mlpInput", bias: config.mlpBias)  // (B, T, F), gated: (B, T, 2F)
+        return config.isGated
+          ? try graph.gatedActivation(config.activation, h) : graph.activation(config.activation, h)  // (B, T, F)
+      }
+    }
+    return try norm(&graph, x, "finalNorm")
+  }
+
+  /// Loss and accuracy of predicting the targets; kept for the host.
+  ///
+  /// - Parameter x: (B, T, C), from ``hiddenStates(_:ids:positions:dropout:attend:)``.
+  package func loss(
+    _ graph: inout Graph, _ x: Node, targets: Node, weights: Node, normalizer: Node
+  ) throws(ComputeError) -> (losses: Node, correct: Node) {
+    try graph.headLoss(
+      x, weight: graph.parameter(headName), softcap: config.softcap, targets: targets, weights: weights,
+      normalizer: normalizer)
+  }
+
+  /// - Returns: (B, T, V).
+  package func logits(_ graph: inout Graph, _ x: Node) throws(ComputeError) -> Node {
+    try graph.logits(x, weight: graph.parameter(headName), softcap: config.softcap)
+  }
+
+  package func attention(
+    _ graph: inout Graph, _ qkv: Node, mask: AttentionMask
+  ) throws(ComputeError) -> Node {
+    try graph.attention(qkv, layout: heads, mask: mask)
+  }
+
+  package func cachedAttention(
+    _ graph: inout Graph, _ qkv: Node, positions: Node, layer: Int
+  ) throws(ComputeError) -> Node {
+    try graph.cachedAttention(
+      qkv, positions: positions, keys: graph.state("layers.\(layer).keys"),
+      values: graph.state("layers.\(layer).values"), layout: heads)
+  }
+
+  // MARK: Parts
+
+  private var headName: String { config.tiesEmbeddings ? "embedding" : "head" }
+
+  /// x + W·branch(x), W the projection that ends the branch.
+  private func residual(
+    _ graph: inout Graph, _ x: Node, _ projection: String, _ dropout: Float,
+    branch: (inout Graph, Node) throws(ComputeError) -> Node
+  ) throws(ComputeError) -> Node {
+    let h = try branch(&graph, x)
+    let bias = projection.hasSuffix("mlpOutput") ? config.mlpBias : config.attentionBias
+    guard dropout > 0 else { return try linear(&graph, h, projection, bias: bias, residual: x) }
+    return try graph.add(x, graph.dropout(linear(&graph, h, projection, bias: bias), rate: dropout))
+  }
+
+  /// Queries and keys that know their position, normalized where the architecture does so.
+  private func placed(
+    _ graph: inout Graph, _ qkv: Node, positions: Node, name: String
+  ) throws(ComputeError) -> Node {
+    var qkv = qkv
+    if config.queryKeyNorm == .beforeRotary {
+      qkv = try graph.headNorm(
+        qkv, layout: heads, queryWeight: graph.parameter(name + "queryNorm.weight"),
+        keyWeight: graph.parameter(name + "keyNorm.weight"), epsilon: config.normEpsilon)
+    }
+    if config.positions == .rotary {
+      qkv = try graph.rotary(
+        qkv, positions: positions, layout: heads,
+        frequencies: RotaryFrequencies(base: config.rotaryBase, headSize: config.headSize),
+        maxPositions: config.maxPositions, inverse: config.architecture == .nanochat)
+    }
+    if config.queryKeyNorm == .afterRotary {
+      qkv = try graph.headNorm(qkv, layout: heads, epsilon: config.normEpsilon)
+    }
+    return qkv
+  }
+
+  private func norm(_ graph: inout Graph, _ x: Node, _ name: String) throws(ComputeError) -> Node {
+    try graph.norm(
+      config.normKind, x, weight: config.normsHaveWeights ? graph.parameter(name + ".weight") : nil,
+      bias: config.normsHaveBiases ? graph.parameter(name + ".bias") : nil, epsilon: config.normEpsilon)
+  }
+
+  private func linear(
+    _ graph: inout Graph, _ x: Node, _ name: String, bias: Bool, residual: Node? = nil
+  ) throws(ComputeError) -> Node {
+    try graph.linear(
+      x, weight: graph.parameter(name + ".weight"), bias: bias ? graph.parameter(name + ".bias") : nil,
+      residual: residual)
+  }
+}
