@@ -1,7 +1,7 @@
 import Formats
 
 /// What can be wrong with a model that was asked for, or with its files.
-package enum ModelError: Error, Equatable, CustomStringConvertible {
+package enum ModelError: ContractError, Equatable {
   /// A setting that can't be: which, what it was, and what would be possible.
   case impossible(key: String, value: String, reason: String)
   /// A setting that no model has.
@@ -14,6 +14,8 @@ package enum ModelError: Error, Equatable, CustomStringConvertible {
   case unsupported(what: String, supported: String)
   /// The weights don't hold a tensor, or hold another shape.
   case tensor(name: String, expected: String, found: String, file: String)
+
+  package var exitCode: Int32 { ContractExit.data }
 
   package var description: String {
     switch self {

@@ -1,4 +1,4 @@
-package import Compute
+import Compute
 import Foundation
 
 /// Numbers from N(0, 1), a function of (seed, stream). Box and Muller (1958).

@@ -1,6 +1,8 @@
 /// A handle of a value in a ``Graph``.
 package struct Node: Hashable, Sendable {
   package let id: Int
+
+  package init(id: Int) { self.id = id }
 }
 
 /// Operations over values, in the order in which they run. Built once per shape, then differentiated and planned.
