@@ -53,7 +53,7 @@ struct Lowering {
       return [
         .normGradient(
           mf_norm_grad(
-            kind: op.kind.kernel, rows: rows(op.x), width: width(op.x), x: address(op.x),
+            kind: op.kind.kernel, rows: rows(op.x), width: width(op.x), epsilon: op.epsilon, x: address(op.x),
             weight: address(op.weight), mean: address(op.mean), rstd: address(op.rstd), dy: address(op.dy),
             addend: address(op.addend), dx: address(op.dx), dweight: address(op.dWeight?.node),
             dbias: address(op.dBias?.node), accumulate_weight: false, accumulate_bias: false),
@@ -75,8 +75,8 @@ struct Lowering {
         .headNormGradient(
           mf_head_norm_grad(
             rows: rows(op.x), ld: width(op.x), heads: Int64(op.layout.normalizedHeads),
-            query_heads: Int64(op.layout.queryHeads), head_size: Int64(op.layout.headSize), x: address(op.x),
-            query_weight: address(op.queryWeight), key_weight: address(op.keyWeight), rstd: address(op.rstd),
+            query_heads: Int64(op.layout.queryHeads), head_size: Int64(op.layout.headSize), epsilon: op.epsilon,
+            x: address(op.x), query_weight: address(op.queryWeight), key_weight: address(op.keyWeight), rstd: address(op.rstd),
             dy: address(op.dy), dx: address(op.dx), dquery_weight: address(op.dQueryWeight?.node),
             dkey_weight: address(op.dKeyWeight?.node), accumulate: false),
           addsAlways: op.dQueryWeight?.addsAlways ?? false)

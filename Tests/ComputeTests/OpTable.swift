@@ -26,7 +26,8 @@ enum OpTable {
     }
   }
 
-  static let norms: [OpCase] = [(1, 1), (1, 7), (7, 8), (8, 65), (65, 1), (33, 130), (130, 48)].flatMap { rows, width in
+  static let norms: [OpCase] = [(1, 1), (3, 2), (5, 3), (1, 7), (7, 8), (8, 65), (65, 1), (33, 130), (130, 48)].flatMap {
+    rows, width in
     let variants: [(NormKind, Bool, Bool)] = [
       (.layer, true, true), (.layer, true, false), (.layer, false, false), (.rms, true, false), (.rms, false, false),
     ]
@@ -48,7 +49,7 @@ enum OpTable {
   }
 
   private static let layouts: [(rows: Int, H: Int, K: Int, D: Int)] = [
-    (1, 1, 1, 2), (3, 2, 1, 6), (7, 4, 2, 8), (5, 3, 3, 10), (9, 4, 1, 34), (2, 6, 2, 64), (11, 2, 2, 16),
+    (1, 1, 1, 2), (3, 2, 1, 6), (7, 4, 2, 8), (5, 3, 3, 10), (9, 4, 1, 34), (4, 2, 1, 4), (2, 6, 2, 64), (11, 2, 2, 16),
   ]
 
   static let headNorms: [OpCase] = layouts.flatMap { rows, H, K, D in

@@ -57,6 +57,7 @@ typedef struct {
 typedef struct {
   mf_norm_kind kind;
   int64_t rows, width;
+  float epsilon;
   const float *x, *weight, *mean, *rstd, *dy, *addend;
   float *dx, *dweight, *dbias;
   bool accumulate_weight, accumulate_bias;
@@ -74,6 +75,7 @@ typedef struct {
 
 typedef struct {
   int64_t rows, ld, heads, query_heads, head_size;
+  float epsilon;
   const float *x, *query_weight, *key_weight, *rstd, *dy;
   float *dx, *dquery_weight, *dkey_weight;         // dx may be dy
   bool accumulate;                                 // of both weight gradients

@@ -60,7 +60,11 @@ static void head_norm_grad_task(void *opaque, int64_t task, MF_UNUSED int worker
       norm_sums means = norm_grad_sums(x + at, 0.0f, rstd, weight, dy + at, dweight, NULL, size);
       means.sum = 0.0f;
       means.dot *= inverse;
-      norm_grad_apply(x + at, 0.0f, rstd, weight, dy + at, NULL, means, dx + at, size);
+      if (size <= MF_SHORT_ROW) {
+        norm_grad_short(MF_RMS_NORM, args->epsilon, x + at, weight, dy + at, NULL, dx + at, size);
+      } else {
+        norm_grad_apply(x + at, 0.0f, rstd, weight, dy + at, NULL, means, dx + at, size);
+      }
     }
     copy_tail(dy, dx, args->heads * size, args->ld);
   }

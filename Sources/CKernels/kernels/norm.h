@@ -117,6 +117,27 @@ MF_INLINE void norm_grad_apply(
   }
 }
 
+/// In so short a row x̂ is nearly ±1 and the terms of dx cancel: in fp64, from x alone, what is left is exact.
+#define MF_SHORT_ROW 4
+
+MF_INLINE void norm_grad_short(
+    mf_norm_kind kind, float epsilon, const float *x, const float *w, const float *dy, const float *addend, float *dx,
+    int64_t width) {
+  double mean = 0, variance = 0, sum = 0, dot = 0, g[MF_SHORT_ROW], normalized[MF_SHORT_ROW];
+  for (int64_t i = 0; i < width && kind == MF_LAYER_NORM; i++) mean += (double)x[i] / (double)width;
+  for (int64_t i = 0; i < width; i++) variance += (x[i] - mean) * (x[i] - mean) / (double)width;
+  const double rstd = 1.0 / sqrt(variance + (double)epsilon);
+  for (int64_t i = 0; i < width; i++) {
+    g[i] = (double)dy[i] * (w != NULL ? (double)w[i] : 1.0);
+    normalized[i] = (x[i] - mean) * rstd;
+    if (kind == MF_LAYER_NORM) sum += g[i] / (double)width;
+    dot += g[i] * normalized[i] / (double)width;
+  }
+  for (int64_t i = 0; i < width; i++) {
+    dx[i] = (float)((addend != NULL ? (double)addend[i] : 0.0) + rstd * (g[i] - sum - normalized[i] * dot));
+  }
+}
+
 typedef struct {
   const mf_norm_grad *args;
   int64_t block;
@@ -141,7 +162,12 @@ static void norm_grad_task(void *opaque, int64_t task, MF_UNUSED int worker) {
     means.sum = centred ? means.sum * inverse : 0.0f;
     means.dot *= inverse;
     const float *addend = args->addend != NULL ? args->addend + row * width : NULL;
-    norm_grad_apply(x, mean, rstd, args->weight, dy, addend, means, args->dx + row * width, width);
+    float *dx = args->dx + row * width;
+    if (width <= MF_SHORT_ROW) {
+      norm_grad_short(args->kind, args->epsilon, x, args->weight, dy, addend, dx, width);
+    } else {
+      norm_grad_apply(x, mean, rstd, args->weight, dy, addend, means, dx, width);
+    }
   }
 }
 

@@ -85,8 +85,8 @@ private struct BackwardPass {
       graph.operations.append(
         .normGradient(
           NormGradient(
-            kind: op.kind, x: op.x, weight: op.weight, mean: op.mean, rstd: op.rstd, dy: dy, addend: addend, dx: dx,
-            dWeight: slot(op.weight), dBias: slot(op.bias))))
+            kind: op.kind, epsilon: op.epsilon, x: op.x, weight: op.weight, mean: op.mean, rstd: op.rstd, dy: dy,
+            addend: addend, dx: dx, dWeight: slot(op.weight), dBias: slot(op.bias))))
 
     case .headNorm(let op):
       guard let dy = gradients[op.y] else { return }
@@ -94,8 +94,8 @@ private struct BackwardPass {
       graph.operations.append(
         .headNormGradient(
           HeadNormGradient(
-            layout: op.layout, x: op.x, queryWeight: op.queryWeight, keyWeight: op.keyWeight, rstd: op.rstd, dy: dy,
-            dx: dx, dQueryWeight: slot(op.queryWeight), dKeyWeight: slot(op.keyWeight))))
+            layout: op.layout, epsilon: op.epsilon, x: op.x, queryWeight: op.queryWeight, keyWeight: op.keyWeight,
+            rstd: op.rstd, dy: dy, dx: dx, dQueryWeight: slot(op.queryWeight), dKeyWeight: slot(op.keyWeight))))
 
     case .rotary(let op):
       guard let dy = gradients[op.y] else { return }

@@ -20,6 +20,7 @@ package struct HeadNorm: Operands {
 
 package struct HeadNormGradient: Operands {
   package let layout: HeadLayout
+  package let epsilon: Float
   package let x: Node
   package let queryWeight, keyWeight: Node?
   package let rstd, dy, dx: Node

@@ -26,6 +26,7 @@ package struct Norm: Operands {
 /// dx = addend + the gradient of ``Norm`` by x; gradients of weight and bias.
 package struct NormGradient: Operands {
   package let kind: NormKind
+  package let epsilon: Float
   package let x: Node
   package let weight, mean: Node?
   package let rstd, dy: Node
