@@ -1,0 +1,53 @@
+import Crypto
+
+/// A SHA-256.
+package struct ContentHash: Hashable, Sendable {
+  /// The digest's bytes as four big-endian numbers.
+  package let words: SIMD4<UInt64>
+
+  package init(_ bytes: UnsafeRawBufferPointer) {
+    var hasher = ContentHasher()
+    hasher.update(bytes)
+    self = hasher.finish()
+  }
+
+  package init(_ bytes: [UInt8]) {
+    self = bytes.withUnsafeBytes { ContentHash($0) }
+  }
+
+  /// The hash of a whole file, read in blocks.
+  package init(file path: String) throws(FormatError) {
+    var hasher = ContentHasher()
+    try InputFile(path: path).forEachBlock { block in hasher.update(block) }
+    self = hasher.finish()
+  }
+
+  fileprivate init(words: SIMD4<UInt64>) { self.words = words }
+
+  /// 64 lower-case hexadecimal digits.
+  package var hex: String {
+    var text = ""
+    for index in 0..<4 {
+      let digits = String(words[index], radix: 16)
+      text += String(repeating: "0", count: 16 - digits.count) + digits
+    }
+    return text
+  }
+}
+
+/// A SHA-256 of bytes that come in pieces.
+package struct ContentHasher {
+  private var state = SHA256()
+
+  package init() {}
+
+  package mutating func update(_ bytes: UnsafeRawBufferPointer) { state.update(bufferPointer: bytes) }
+
+  package func finish() -> ContentHash {
+    var words = SIMD4<UInt64>()
+    for (index, byte) in state.finalize().enumerated() {
+      words[index / 8] = words[index / 8] << 8 | UInt64(byte)
+    }
+    return ContentHash(words: words)
+  }
+}

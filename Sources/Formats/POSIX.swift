@@ -1,0 +1,159 @@
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#else
+import Darwin
+#endif
+
+/// Why a system call failed.
+struct SystemError: Error {
+  let code: Int32
+
+  var reason: String { String(cString: strerror(code)) }
+  var isMissing: Bool { code == ENOENT || code == ENOTDIR }
+  var isTaken: Bool { code == EEXIST }
+}
+
+/// The few system calls that reading and writing files needs; the rest of the module knows no C library.
+enum POSIX {
+  struct Status {
+    let isFile: Bool
+    let isFolder: Bool
+    let size: Int
+    /// Tells two names of one file or folder: device and inode.
+    let identity: SIMD2<UInt64>
+  }
+
+  static func status(_ path: String) throws(SystemError) -> Status {
+    var buffer = stat()
+    guard stat(path, &buffer) == 0 else { throw SystemError(code: errno) }
+    return Status(buffer)
+  }
+
+  static func status(_ descriptor: Int32) throws(SystemError) -> Status {
+    var buffer = stat()
+    guard fstat(descriptor, &buffer) == 0 else { throw SystemError(code: errno) }
+    return Status(buffer)
+  }
+
+  static func openForReading(_ path: String) throws(SystemError) -> Int32 {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw SystemError(code: errno) }
+    return descriptor
+  }
+
+  /// A new file; one that is there already is an error.
+  static func create(_ path: String) throws(SystemError) -> Int32 {
+    let descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+    guard descriptor >= 0 else { throw SystemError(code: errno) }
+    return descriptor
+  }
+
+  static func closeQuietly(_ descriptor: Int32) { _ = close(descriptor) }
+
+  /// Reads until the buffer is full or the file ends.
+  static func readFully(
+    _ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer, at offset: Int
+  ) throws(SystemError) -> Int {
+    var done = 0
+    while done < buffer.count {
+      guard let start = buffer.baseAddress else { break }
+      let count = pread(descriptor, start + done, buffer.count - done, off_t(offset + done))
+      if count > 0 {
+        done += count
+      } else if count == 0 {
+        break
+      } else if errno != EINTR {
+        throw SystemError(code: errno)
+      }
+    }
+    return done
+  }
+
+  /// Reads what comes next, which also works for pipes; 0 at the end.
+  static func readNext(_ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer) throws(SystemError) -> Int {
+    while true {
+      let count = read(descriptor, buffer.baseAddress, buffer.count)
+      if count >= 0 { return count }
+      if errno != EINTR { throw SystemError(code: errno) }
+    }
+  }
+
+  static func writeFully(
+    _ descriptor: Int32, _ bytes: UnsafeRawBufferPointer, at offset: Int
+  ) throws(SystemError) {
+    var done = 0
+    while done < bytes.count {
+      guard let start = bytes.baseAddress else { return }
+      let count = pwrite(descriptor, start + done, bytes.count - done, off_t(offset + done))
+      if count >= 0 {
+        done += count
+      } else if errno != EINTR {
+        throw SystemError(code: errno)
+      }
+    }
+  }
+
+  static func sync(_ descriptor: Int32) throws(SystemError) {
+    guard fsync(descriptor) == 0 else { throw SystemError(code: errno) }
+  }
+
+  /// Makes the names in a folder durable. Some file systems can't sync a folder; their order is as good as it gets.
+  static func syncFolder(_ path: String) {
+    let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard descriptor >= 0 else { return }
+    _ = fsync(descriptor)
+    _ = close(descriptor)
+  }
+
+  static func move(_ path: String, to target: String) throws(SystemError) {
+    guard rename(path, target) == 0 else { throw SystemError(code: errno) }
+  }
+
+  static func makeFolder(_ path: String) throws(SystemError) {
+    guard mkdir(path, 0o777) == 0 else { throw SystemError(code: errno) }
+  }
+
+  static func removeFile(_ path: String) throws(SystemError) {
+    guard unlink(path) == 0 else { throw SystemError(code: errno) }
+  }
+
+  static func removeEmptyFolder(_ path: String) throws(SystemError) {
+    guard rmdir(path) == 0 else { throw SystemError(code: errno) }
+  }
+
+  /// A folder itself, not a link to one.
+  static func isRealFolder(_ path: String) -> Bool {
+    var buffer = stat()
+    return lstat(path, &buffer) == 0 && buffer.st_mode & S_IFMT == S_IFDIR
+  }
+
+  static func names(in folder: String) throws(SystemError) -> [String] {
+    guard let stream = opendir(folder) else { throw SystemError(code: errno) }
+    defer { closedir(stream) }
+    var names: [String] = []
+    while true {
+      errno = 0
+      guard let entry = readdir(stream) else {
+        if errno != 0 { throw SystemError(code: errno) }
+        return names
+      }
+      let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+        pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if name != ".", name != ".." { names.append(name) }
+    }
+  }
+
+  static var processID: Int32 { getpid() }
+}
+
+extension POSIX.Status {
+  init(_ buffer: stat) {
+    isFile = buffer.st_mode & S_IFMT == S_IFREG
+    isFolder = buffer.st_mode & S_IFMT == S_IFDIR
+    size = Int(buffer.st_size)
+    identity = SIMD2(UInt64(buffer.st_dev), UInt64(buffer.st_ino))
+  }
+}
