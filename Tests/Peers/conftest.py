@@ -1,0 +1,57 @@
+"""Fixtures of the peer tests, which compare `mayfly` with PyTorch, transformers and tokenizers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Nothing here may ask the network.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import pytest
+import torch
+
+from support import MAYFLY, mayfly, prose, settings
+
+torch.set_num_threads(2)
+
+# Small enough for many runs in a test, and it still learns: two layers, 64 wide, a learned vocabulary of 320.
+SMALL = settings(
+    model__architecture="llama", model__hidden_size=64, model__num_hidden_layers=2, model__num_attention_heads=4,
+    model__num_key_value_heads=2, model__intermediate_size=128, model__max_position_embeddings=64, train__context=64,
+    train__batch_size=8, train__learning_rate=3e-3, train__warmup_steps=5, train__schedule="cosine",
+    train__optimizer="adamw",
+)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if not session.config.option.collectonly and not os.access(MAYFLY, os.X_OK):
+        pytest.exit(f"{MAYFLY} is missing: run `make build` first, or set MAYFLY", returncode=2)
+
+
+@pytest.fixture(scope="session")
+def small() -> list[str]:
+    return SMALL
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared folder with train, val and test splits and a tokenizer of 320 tokens."""
+    folder = tmp_path_factory.mktemp("prepared")
+    texts = folder / "texts"
+    texts.mkdir()
+    for i in range(40):
+        (texts / f"{i:02}.txt").write_text(prose(4_000, seed=i), encoding="utf-8")
+    mayfly(
+        "prepare", texts, "--out", folder / "data", "--vocab-size", 320, "--val-fraction", 0.1, "--test-fraction", 0.1
+    )
+    return folder / "data"
+
+
+@pytest.fixture(scope="session")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of 60 steps on that folder."""
+    out = tmp_path_factory.mktemp("runs") / "small"
+    mayfly("train", "--data", data, "--steps", 60, "--out", out, *SMALL)
+    return out

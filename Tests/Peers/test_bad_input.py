@@ -1,0 +1,302 @@
+"""Bad input is refused with a message that names it, the contract's exit code, and nothing on stdout; never a crash."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from support import Result, latest, make_model, mayfly, prose, settings, write_shard
+
+BAD_USAGE, BAD_INPUT, NO_DEVICE, CANNOT_WRITE = 64, 65, 69, 73
+
+
+def refused(*arguments: object, code: int, saying: str) -> Result:
+    """Runs the program, which must refuse, and say so in words that match a pattern."""
+    result = mayfly(*arguments, code=code, timeout=120)
+    assert not result.out, "stdout is for results"
+    assert re.search(saying, result.err, re.IGNORECASE), f"the message lacks /{saying}/:\n{result.err}"
+    return result
+
+
+@pytest.fixture
+def copied(run: Path, tmp_path: Path) -> Path:
+    """A copy of a finished run that a test may damage."""
+    shutil.copytree(run, tmp_path / "copied", symlinks=True)
+    return tmp_path / "copied"
+
+
+def shard_folder(folder: Path, ids: np.ndarray) -> Path:
+    folder.mkdir()
+    write_shard(folder / "train-00000.bin", ids)
+    return folder
+
+
+# --- Text -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    refused("prepare", tmp_path / "gone.txt", "--out", tmp_path / "data", code=BAD_INPUT, saying=r"gone\.txt")
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_empty_file(tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").write_bytes(b"")
+    refused("prepare", tmp_path / "empty.txt", "--out", tmp_path / "data", code=BAD_INPUT, saying=r"empty")
+
+
+def test_a_folder_without_text(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "cat.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
+    refused("prepare", folder, "--out", tmp_path / "data", code=BAD_INPUT, saying=r"pictures.*(\.txt|text)")
+
+
+def test_a_binary_file(tmp_path: Path) -> None:
+    file = tmp_path / "program.txt"
+    file.write_bytes(b"\x7fELF" + bytes(range(256)) * 64)
+    refused("prepare", file, "--out", tmp_path / "data", code=BAD_INPUT, saying=r"program\.txt.*binary|binary.*program")
+
+
+def test_invalid_utf8_is_repaired_and_counted(tmp_path: Path) -> None:
+    file = tmp_path / "old.txt"
+    file.write_bytes(b"\xff\xfe broken \xe4\n\n" + prose(20_000).encode())
+    result = mayfly("prepare", file, "--out", tmp_path / "data", "--vocab-size", 300)
+    assert re.search(r"UTF-8", result.err), "the repair is reported"
+    assert (tmp_path / "data/train-00000.bin").exists()
+
+
+def test_a_line_that_is_not_json(tmp_path: Path) -> None:
+    file = tmp_path / "texts.jsonl"
+    file.write_text('{"text": "one"}\n{"text": \n', encoding="utf-8")
+    refused("prepare", file, "--out", tmp_path / "data", code=BAD_INPUT, saying=r"texts\.jsonl.*2")
+
+
+def test_raw_text_to_train_that_is_missing(tmp_path: Path) -> None:
+    refused(
+        "train", "--data", tmp_path / "gone.txt", "--steps", 1, "--out", tmp_path / "run", code=BAD_INPUT,
+        saying=r"gone\.txt",
+    )
+
+
+# --- Where the result goes --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unwritable(tmp_path: Path) -> Path:
+    """A path below a file, where nobody can make a folder, root included."""
+    (tmp_path / "file").write_text("not a folder")
+    return tmp_path / "file/out"
+
+
+def test_prepare_into_an_unwritable_folder(tmp_path: Path, unwritable: Path) -> None:
+    (tmp_path / "text.txt").write_text(prose(20_000))
+    refused("prepare", tmp_path / "text.txt", "--out", unwritable, code=CANNOT_WRITE, saying=re.escape(str(unwritable)))
+
+
+def test_train_into_an_unwritable_folder_before_any_work(data: Path, small: list[str], unwritable: Path) -> None:
+    result = refused(
+        "train", "--data", data, "--steps", 5, "--out", unwritable, *small, code=CANNOT_WRITE,
+        saying=re.escape(str(unwritable)),
+    )
+    assert not re.search(r"\bstep\b|\bloss\b", result.err, re.IGNORECASE), "it was found after work had begun"
+
+
+def test_a_run_that_is_there_already(run: Path, data: Path, small: list[str]) -> None:
+    refused("train", "--data", data, "--steps", 60, "--out", run, *small, code=CANNOT_WRITE, saying=r"--resume")
+
+
+# --- Settings ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("setting", "saying"),
+    [
+        ("train.learning_rat=0.1", r"train\.learning_rat\b.*train\.learning_rate\b"),
+        ("model.hidden_sizes=64", r"model\.hidden_sizes\b.*model\.hidden_size\b"),
+        ("trian.steps=3", r"trian\.steps"),
+        ("train.batch_size=many", r"train\.batch_size.*many"),
+        ("train.batch_size=0", r"train\.batch_size.*0"),
+        ("train.learning_rate=-1", r"train\.learning_rate.*-1"),
+        ("train.learning_rate=nan", r"train\.learning_rate.*nan"),
+        ("train.betas=[0.9,1.5]", r"train\.betas.*1\.5"),
+        ("train.schedule=cosinus", r"train\.schedule.*cosinus.*cosine"),
+        ("model.num_attention_heads=7", r"(64|hidden_size).*7|7.*(64|hidden_size)"),
+        ("model.num_key_value_heads=3", r"num_key_value_heads.*3"),
+        ("model.dropout=1.5", r"model\.dropout.*1\.5"),
+        ("model.architecture=lama", r"model\.architecture.*lama.*llama"),
+        ("train.context=9999", r"context.*9999"),
+        ("train.micro_batch_size=3", r"micro_batch_size.*3"),
+        ("no equals sign", r"no equals sign"),
+    ],
+)
+def test_a_setting_that_cannot_be(data: Path, small: list[str], tmp_path: Path, setting: str, saying: str) -> None:
+    refused(
+        "train", "--data", data, "--steps", 1, "--out", tmp_path / "run", *small, "--set", setting,
+        code=BAD_INPUT, saying=f"(?s){saying}",
+    )
+    assert not (tmp_path / "run").exists(), "it was found before any work"
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "train.optimizer=muon", "train.schedule=wsd", "train.label_smoothing=0.1", "train.precision=bf16",
+        "model.architecture=bert", "data.bpe_dropout=0.1",
+    ],
+)
+def test_a_setting_whose_feature_is_not_built(data: Path, small: list[str], tmp_path: Path, setting: str) -> None:
+    key, value = setting.split("=")
+    refused(
+        "train", "--data", data, "--steps", 1, "--out", tmp_path / "run", *small, "--set", setting,
+        code=BAD_INPUT, saying=f"(?s){re.escape(key)}.*{re.escape(value)}",
+    )
+
+
+def test_a_config_file_that_is_no_yaml(data: Path, tmp_path: Path) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text("train: [\n")
+    refused(
+        "train", "--data", data, "--steps", 1, "--out", tmp_path / "run", "--config", config, code=BAD_INPUT,
+        saying=r"run\.yaml",
+    )
+
+
+def test_an_unknown_preset(data: Path, tmp_path: Path) -> None:
+    refused(
+        "train", "--data", data, "--steps", 1, "--out", tmp_path / "run", "--preset", "gigantic", code=BAD_INPUT,
+        saying=r"gigantic",
+    )
+
+
+def test_a_device_that_is_not_there(data: Path, small: list[str], tmp_path: Path) -> None:
+    refused(
+        "train", "--data", data, "--steps", 1, "--out", tmp_path / "run", "--device", "cuda", *small, code=NO_DEVICE,
+        saying=r"cuda",
+    )
+
+
+# --- Usage ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments", [["trian"], ["train", "--stepz", "3"], ["eval"], ["serve"], ["train", "--steps", "three"]]
+)
+def test_wrong_usage(arguments: list[str]) -> None:
+    refused(*arguments, code=BAD_USAGE, saying=r"usage|unknown|unexpected|missing|invalid")
+
+
+# --- Checkpoints ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "config.json", "tokenizer.json"])
+def test_a_truncated_checkpoint(copied: Path, data: Path, name: str) -> None:
+    file = latest(copied) / name
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) * 2 // 3])
+    refused("eval", copied, "--data", data, code=BAD_INPUT, saying=re.escape(name))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "trainer.json", "manifest.json"])
+def test_a_checkpoint_with_one_flipped_byte(copied: Path, name: str) -> None:
+    file = latest(copied) / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0x01
+    file.write_bytes(content)
+    refused("generate", copied, "--prompt", "The", "--max-tokens", 1, code=BAD_INPUT, saying=r"\.json|\.safetensors")
+
+
+def test_a_checkpoint_without_its_weights(copied: Path) -> None:
+    (latest(copied) / "model.safetensors").unlink()
+    refused("score", copied, "--text", "The", code=BAD_INPUT, saying=r"model\.safetensors")
+
+
+def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
+    refused("generate", tmp_path, "--prompt", "The", code=BAD_INPUT, saying=re.escape(str(tmp_path)))
+    refused("generate", tmp_path / "gone", "--prompt", "The", code=BAD_INPUT, saying=r"gone")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda content: content[:4], id="cut in the length"),
+        pytest.param(lambda content: b"\xff" * 8 + content[8:], id="enormous header"),
+        pytest.param(lambda content: content[:8] + b"[" * (len(content) - 8), id="brackets for a header"),
+        pytest.param(lambda content: content[:-100], id="data cut short"),
+        pytest.param(lambda content: b"", id="empty"),
+    ],
+)
+def test_safetensors_of_another_tool_that_are_broken(tmp_path: Path, damage) -> None:
+    make_model("llama").save_pretrained(tmp_path)
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(damage(file.read_bytes()))
+    refused("score", tmp_path, "--ids", "1,2,3", code=BAD_INPUT, saying=r"model\.safetensors")
+
+
+def test_a_model_of_an_unknown_architecture(tmp_path: Path) -> None:
+    make_model("llama").save_pretrained(tmp_path)
+    config = tmp_path / "config.json"
+    config.write_text(config.read_text().replace('"llama"', '"zebra"'))
+    refused("score", tmp_path, "--ids", "1,2,3", code=BAD_INPUT, saying=r"zebra")
+
+
+def test_text_for_a_model_without_a_tokenizer(tmp_path: Path) -> None:
+    make_model("llama").save_pretrained(tmp_path)
+    refused("generate", tmp_path, "--prompt", "The", code=BAD_INPUT, saying=r"tokenizer")
+
+
+# --- Token shards -----------------------------------------------------------------------------------------------------
+
+
+def test_an_id_beyond_the_vocabulary(tmp_path: Path, small: list[str]) -> None:
+    ids = np.arange(5_000) % 100
+    ids[3_210] = 777
+    folder = shard_folder(tmp_path / "data", ids)
+    refused(
+        "train", "--data", folder, "--steps", 1, "--out", tmp_path / "run", *small, *settings(model__vocab_size=100),
+        code=BAD_INPUT, saying=r"(?s)777.*100|100.*777",
+    )
+
+
+def test_a_headerless_shard_is_named_as_nanogpts(tmp_path: Path, small: list[str]) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "train.bin").write_bytes((np.arange(5_000) % 100).astype("<u2").tobytes())
+    refused(
+        "train", "--data", folder, "--steps", 1, "--out", tmp_path / "run", *small, *settings(model__vocab_size=100),
+        code=BAD_INPUT, saying=r"(?s)train\.bin.*nanoGPT",
+    )
+
+
+def test_a_shard_cut_short(tmp_path: Path, small: list[str]) -> None:
+    folder = shard_folder(tmp_path / "data", np.arange(5_000) % 100)
+    file = folder / "train-00000.bin"
+    file.write_bytes(file.read_bytes()[:-1_000])
+    refused(
+        "train", "--data", folder, "--steps", 1, "--out", tmp_path / "run", *small, *settings(model__vocab_size=100),
+        code=BAD_INPUT, saying=r"train-00000\.bin",
+    )
+
+
+def test_a_shard_too_short_for_one_row(tmp_path: Path, small: list[str]) -> None:
+    folder = shard_folder(tmp_path / "data", np.arange(20))
+    refused(
+        "train", "--data", folder, "--steps", 1, "--out", tmp_path / "run", *small, *settings(model__vocab_size=100),
+        code=BAD_INPUT, saying=r"train|context",
+    )
+
+
+def test_ids_without_a_vocabulary(tmp_path: Path, small: list[str]) -> None:
+    folder = shard_folder(tmp_path / "data", np.arange(5_000) % 100)
+    refused(
+        "train", "--data", folder, "--steps", 1, "--out", tmp_path / "run", *small, code=BAD_INPUT,
+        saying=r"vocab_size",
+    )
+
+
+def test_a_split_that_is_not_there(tmp_path: Path, run: Path) -> None:
+    folder = shard_folder(tmp_path / "data", np.arange(5_000) % 100)
+    refused("eval", run, "--data", folder, "--split", "val", code=BAD_INPUT, saying=r"val")
