@@ -1,13 +1,22 @@
-import Compute
+package import Compute
 package import Formats
 
 /// `config.json` as transformers writes and reads it.
 extension ModelConfig {
   /// Names of activations in Hugging Face's configs.
-  static let activations: [(name: String, kind: ActivationKind)] = [
+  private static let activations: [(name: String, kind: ActivationKind)] = [
     ("relu", .relu), ("relu2", .reluSquared), ("silu", .silu), ("swish", .silu), ("gelu", .gelu),
     ("gelu_new", .geluTanh), ("gelu_pytorch_tanh", .geluTanh),
   ]
+
+  package static var activationNames: [String] { activations.map(\.name) }
+
+  package static func activationKind(named name: String) -> ActivationKind? {
+    activations.first { $0.name == name }?.kind
+  }
+
+  /// Hugging Face's name of this model's activation.
+  package var activationName: String { Self.activations.first { $0.kind == activation }?.name ?? "" }
 
   /// Reads a `config.json`.
   ///
@@ -72,7 +81,6 @@ extension ModelConfig {
     set("architectures", .array([.string(architecture.className)]))
     set("dtype", .string("float32"))
     set("vocab_size", vocabularySize)
-    let act = Self.activations.first { $0.kind == activation }?.name ?? ""
     if architecture == .gpt2 {
       set("n_embd", hiddenSize)
       set("n_layer", layers)
@@ -80,7 +88,7 @@ extension ModelConfig {
       set("n_inner", intermediateSize)
       set("n_positions", maxPositions)
       set("n_ctx", maxPositions)
-      set("activation_function", .string(act))
+      set("activation_function", .string(activationName))
       set("layer_norm_epsilon", normEpsilon)
       if positions == .sinusoidal { set("position_embedding_type", .string(positions.rawValue)) }
       for key in ["resid_pdrop", "embd_pdrop", "attn_pdrop"] { set(key, Float(0)) }
@@ -92,7 +100,7 @@ extension ModelConfig {
       set("head_dim", headSize)
       set("intermediate_size", intermediateSize)
       set("max_position_embeddings", maxPositions)
-      set("hidden_act", .string(act))
+      set("hidden_act", .string(activationName))
       set("rms_norm_eps", normEpsilon)
       // Both places, so that older and newer versions of transformers agree.
       set("rope_theta", .number(rotaryBase))
@@ -150,12 +158,11 @@ private struct ConfigReader {
 
   func activation(_ key: String) throws(ModelError) -> ActivationKind? {
     guard let name: String = try optional(key) else { return nil }
-    guard let known = ModelConfig.activations.first(where: { $0.name == name }) else {
+    guard let kind = ModelConfig.activationKind(named: name) else {
       throw .unsupported(
-        what: "\(file): \(key) '\(name)'",
-        supported: ModelConfig.activations.map(\.name).joined(separator: ", "))
+        what: "\(file): \(key) '\(name)'", supported: ModelConfig.activationNames.joined(separator: ", "))
     }
-    return known.kind
+    return kind
   }
 
   /// Refuses what would change the model's results and isn't computed here.

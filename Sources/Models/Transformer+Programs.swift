@@ -19,6 +19,12 @@ package struct LogitsProgram: Sendable {
   package let logits: Node
 }
 
+/// Appending T tokens of B sequences to their caches.
+package struct CacheProgram: Sendable {
+  package let program: Program
+  package let ids, positions: Node
+}
+
 extension Transformer {
   /// - Parameter training: with the backward pass and dropout.
   package func lossProgram(batch: Int, time: Int, training: Bool) throws(ComputeError) -> LossProgram {
@@ -55,6 +61,21 @@ extension Transformer {
   /// Logits of `time` new tokens of each of `batch` sequences, whose past is in the caches of
   /// ``cacheLayout(batch:capacity:)``.
   package func cachedProgram(batch: Int, time: Int, capacity: Int) throws(ComputeError) -> LogitsProgram {
+    var (graph, ids, positions, x) = try cached(batch: batch, time: time, capacity: capacity)
+    let logits = try logits(&graph, x)
+    graph.keep(logits)
+    return LogitsProgram(program: Program(graph), ids: ids, positions: positions, logits: logits)
+  }
+
+  /// Fills the caches with `time` tokens of a prompt, for which nobody asks the logits.
+  package func cacheProgram(batch: Int, time: Int, capacity: Int) throws(ComputeError) -> CacheProgram {
+    let (graph, ids, positions, _) = try cached(batch: batch, time: time, capacity: capacity)
+    return CacheProgram(program: Program(graph), ids: ids, positions: positions)
+  }
+
+  private func cached(
+    batch: Int, time: Int, capacity: Int
+  ) throws(ComputeError) -> (graph: Graph, ids: Node, positions: Node, x: Node) {
     var graph = Graph(parameters: parameterLayout, states: cacheLayout(batch: batch, capacity: capacity))
     let ids = graph.input("ids", [batch, time], .int32)
     let positions = graph.input("positions", [batch, time], .int32)
@@ -62,8 +83,6 @@ extension Transformer {
       (graph, qkv, layer) throws(ComputeError) in
       try cachedAttention(&graph, qkv, positions: positions, layer: layer)
     }
-    let logits = try logits(&graph, x)
-    graph.keep(logits)
-    return LogitsProgram(program: Program(graph), ids: ids, positions: positions, logits: logits)
+    return (graph, ids, positions, x)
   }
 }

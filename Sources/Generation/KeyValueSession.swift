@@ -1,0 +1,67 @@
+package import Compute
+package import Models
+
+/// One sequence that grows token by token, with its keys and values cached.
+package final class KeyValueSession {
+  private let transformer: Transformer
+  private let executor: any Executor
+  private let weights: any ParameterStore
+  private let cache: any ParameterStore
+  private let capacity: Int
+  private let decode: LogitsProgram
+  private let decoding: any Execution
+  /// The tokens in the cache.
+  private var past: [Int32] = []
+
+  /// Tokens that one pass of the prompt takes: bounds the memory of activations.
+  private static let chunk = 256
+
+  /// - Throws: ``ComputeError``.
+  package init(
+    _ transformer: Transformer, weights: any ParameterStore, executor: any Executor
+  ) throws(ComputeError) {
+    self.transformer = transformer
+    self.weights = weights
+    self.executor = executor
+    capacity = transformer.config.maxPositions
+    cache = try executor.makeParameters(
+      transformer.cacheLayout(batch: 1, capacity: capacity), training: false)
+    decode = try transformer.cachedProgram(batch: 1, time: 1, capacity: capacity)
+    decoding = try executor.prepare(decode.program, parameters: weights, states: cache)
+  }
+
+  /// Appends tokens and gives the logits (V) of what follows the last.
+  ///
+  /// When the context is full, its older half is forgotten and the rest is read again.
+  ///
+  /// - Throws: ``ComputeError``. `ids` must not be empty.
+  package func append(_ ids: [Int32]) throws(ComputeError) -> [Float] {
+    var ids = ids
+    if past.count + ids.count > capacity {
+      ids = Array((past + ids).suffix(max(1, capacity / 2)))
+      past = []
+    }
+    if ids.count > 1 { try read(Array(ids.dropLast())) }
+    guard let last = ids.last else { preconditionFailure("nothing to append") }
+    decoding.set(decode.ids, [last])
+    decoding.set(decode.positions, [Int32(past.count)])
+    decoding.run(RunContext())
+    past.append(last)
+    return decoding.get(decode.logits)
+  }
+
+  /// Fills the cache without asking for logits.
+  private func read(_ ids: [Int32]) throws(ComputeError) {
+    var start = 0
+    while start < ids.count {
+      let count = min(Self.chunk, ids.count - start)
+      let fill = try transformer.cacheProgram(batch: 1, time: count, capacity: capacity)
+      let filling = try executor.prepare(fill.program, parameters: weights, states: cache)
+      filling.set(fill.ids, Array(ids[start..<start + count]))
+      filling.set(fill.positions, (0..<count).map { Int32(past.count + $0) })
+      filling.run(RunContext())
+      past += ids[start..<start + count]
+      start += count
+    }
+  }
+}

@@ -1,0 +1,66 @@
+package import Models
+
+/// Everything that a run depends on, resolved: what `run.yaml` holds.
+package struct Settings: Sendable, Equatable {
+  package var model: ModelConfig
+  package var data = DataSettings()
+  package var train = TrainSettings()
+
+  package init(model: ModelConfig) {
+    self.model = model
+  }
+}
+
+package struct DataSettings: Sendable, Equatable {
+  package enum Order: String, Sendable, CaseIterable {
+    /// Every row once per pass, in an order and with an offset that are functions of (seed, pass).
+    case shuffled
+    /// Row i is tokens iT to iT + T.
+    case sequential
+  }
+
+  package var order = Order.shuffled
+  /// Batches laid out ahead of the step.
+  package var prefetch = 4
+  /// Bytes of shards kept in memory.
+  package var cache = 1 << 30
+}
+
+package struct TrainSettings: Sendable, Equatable {
+  package enum Decay: String, Sendable, CaseIterable {
+    case cosine, linear, constant
+  }
+
+  /// Updates in all; nil when a budget decides.
+  package var steps: Int?
+  /// Wall-clock seconds; nil when `steps` decides.
+  package var budget: Double?
+  /// B: sequences per update.
+  package var batchSize = 16
+  /// Sequences per pass; nil: the whole batch, as far as memory allows.
+  package var microBatchSize: Int?
+  /// T: tokens per sequence.
+  package var context = 128
+  package var learningRate: Float = 1e-3
+  package var beta1: Float = 0.9
+  package var beta2: Float = 0.95
+  package var epsilon: Float = 1e-8
+  package var weightDecay: Float = 0.1
+  /// The global gradient norm is clipped to it; 0: not.
+  package var gradientClip: Float = 1
+  package var warmupSteps = 50
+  package var schedule = Decay.cosine
+  package var minLearningRateRatio: Float = 0.1
+  /// Updates between evaluations; 0: only at the end.
+  package var evalEvery = 0
+  /// Updates between checkpoints; 0: only at the end.
+  package var checkpointEvery = 0
+  package var keepCheckpoints = 2
+  package var seed: UInt64 = 1337
+
+  /// Sequences of one pass: the largest divisor of the batch that is no larger than asked.
+  package var resolvedMicroBatch: Int {
+    let wanted = min(microBatchSize ?? batchSize, batchSize)
+    return (1...max(1, wanted)).last { batchSize.isMultiple(of: $0) } ?? 1
+  }
+}

@@ -1,0 +1,40 @@
+package import Evaluation
+
+/// What a trainer tells whoever watches; it knows no bar, page or file that shows it.
+package enum TrainingEvent: Sendable {
+  case started(RunDescription)
+  case step(StepMetrics)
+  case evaluated(step: Int, split: String, EvaluationResult, elapsed: Double)
+  case sampled(step: Int, text: String)
+  case saved(step: Int, path: String)
+  /// Something that a person should know: what and why.
+  case note(step: Int, name: String, text: String)
+}
+
+package struct RunDescription: Sendable {
+  package let device: String
+  package let parameters: Int
+  package let flopsPerToken: Double
+  package let trainTokens: Int
+  package let firstStep: Int
+  package let settings: Settings
+}
+
+/// One update.
+package struct StepMetrics: Sendable {
+  /// Counts from 1.
+  package var step: Int
+  /// Tokens trained on so far, this update included.
+  package var tokens: Int
+  /// Mean over the update's tokens, before the update; nats.
+  package var loss: Double
+  package var accuracy: Double
+  package var learningRate: Float
+  /// Before clipping.
+  package var gradientNorm: Double
+  package var tokensPerSecond: Double
+  package var dataWaitSeconds: Double
+  package var elapsed: Double
+  /// In 0...1.
+  package var progress: Double
+}
