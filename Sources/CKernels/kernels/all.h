@@ -1,6 +1,10 @@
 // Every kernel family for one instruction set, and its table. Included by isa_*.c inside their target attribute.
 #include "../simd.h"
 
+#include "tile.h"
+
+#include "pack.h"
+
 #include "gemm.h"
 
 #include "elementwise.h"
