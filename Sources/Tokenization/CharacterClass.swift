@@ -1,0 +1,69 @@
+/// The classes of characters that the split patterns tell apart: `\p{L}`, `\p{N}`, `\s` and all the rest.
+enum CharacterClass: UInt8 {
+  case other, letter, number, space
+}
+
+@inline(__always)
+func asciiClass(_ byte: UInt8) -> CharacterClass {
+  if (byte | 0x20) &- UInt8(ascii: "a") < 26 { return .letter }
+  if byte == 0x20 || byte &- 0x09 < 5 { return .space }
+  return byte &- UInt8(ascii: "0") < 10 ? .number : .other
+}
+
+/// Classes of all scalars in two stages: 256-scalar blocks, and the distinct contents of blocks.
+///
+/// Built when the first character beyond ASCII is met (some 25 ms), and kept for the life of the process.
+struct CharacterClassTable: @unchecked Sendable {
+  // Unchecked: the memory is written before the value is published, never after, and never freed.
+  private let blocks: UnsafePointer<UInt16>
+  private let contents: UnsafePointer<CharacterClass>
+
+  static let shared = CharacterClassTable()
+
+  /// Hugging Face's tokenizers (0.20–0.23) match with Oniguruma's tables of Unicode 16. Swift's are newer; what was
+  /// unassigned in 16 stays "other", for a letter more or less moves word boundaries and so changes ids.
+  private static let unicodeVersion = 16
+
+  /// No letter, number or space stands at or beyond this scalar in that version.
+  private static let limit: UInt32 = 0x32400
+
+  private init() {
+    let blockCount = Int(Self.limit) / 256
+    let blocks = UnsafeMutablePointer<UInt16>.allocate(capacity: blockCount)
+    var distinct: [[CharacterClass]: UInt16] = [:]
+    var all: [CharacterClass] = []
+    for block in 0..<blockCount {
+      let content = (0..<256).map { Self.classify(UInt32(block * 256 + $0)) }
+      let index = distinct[content] ?? UInt16(distinct.count)
+      if Int(index) == distinct.count {
+        distinct[content] = index
+        all += content
+      }
+      blocks[block] = index
+    }
+    let contents = UnsafeMutablePointer<CharacterClass>.allocate(capacity: all.count)
+    contents.initialize(from: all, count: all.count)
+    self.blocks = UnsafePointer(blocks)
+    self.contents = UnsafePointer(contents)
+  }
+
+  @inline(__always)
+  subscript(scalar: UInt32) -> CharacterClass {
+    guard scalar < Self.limit else { return .other }
+    return contents[Int(blocks[Int(scalar >> 8)]) << 8 | Int(scalar & 255)]
+  }
+
+  private static func classify(_ value: UInt32) -> CharacterClass {
+    guard let scalar = Unicode.Scalar(value) else { return .other }
+    let properties = scalar.properties
+    if properties.isWhitespace { return .space }
+    let kind: CharacterClass
+    switch properties.generalCategory {
+    case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter: kind = .letter
+    case .decimalNumber, .letterNumber, .otherNumber: kind = .number
+    default: return .other
+    }
+    guard let age = properties.age, age.major <= unicodeVersion else { return .other }
+    return kind
+  }
+}

@@ -1,0 +1,138 @@
+import Formats
+
+/// Reads the large parts of a tokenizer.json: tokens, added tokens and merges.
+struct VocabularyReader {
+  private(set) var vocabulary = Vocabulary()
+  private(set) var idsByBytes = TokenTable(capacity: 0)
+  private var modelVocabulary = JSONObject()
+
+  // MARK: Tokens
+
+  mutating func readVocabulary(_ field: TokenizerField) throws(TokenizationError) {
+    guard let object = field.value.object else { throw field.wrong("an object") }
+    modelVocabulary = object
+    vocabulary.reserve(tokens: object.count)
+    idsByBytes = TokenTable(capacity: object.count)
+    var bytes: [UInt8] = []
+    for (token, value) in object {
+      let id = try checkedID(value, of: token, path: "\(field.path)[\(token)]")
+      guard vocabulary.kind(of: Int32(id)) == .hole else { throw duplicate(id, token) }
+      bytes.removeAll(keepingCapacity: true)
+      if ByteAlphabet.appendBytes(of: token, to: &bytes) {
+        vocabulary.set(id, to: bytes, kind: .plain)
+        bytes.withUnsafeBytes { idsByBytes.insert($0, id: Int32(id)) }
+      } else {
+        // No merge leads to such a token. It stands for its own text.
+        vocabulary.set(id, to: token.utf8, kind: .plain)
+      }
+    }
+  }
+
+  private func checkedID(_ value: JSON, of token: String, path: String) throws(TokenizationError) -> Int {
+    guard case .integer(let id) = value else {
+      throw .malformed(key: path, expected: "an integer", found: value.kind)
+    }
+    guard id >= 0, id < Vocabulary.limit else {
+      throw .idOutOfRange(token: token, id: Int(id), limit: Vocabulary.limit)
+    }
+    return Int(id)
+  }
+
+  private func duplicate(_ id: Int, _ token: String) -> TokenizationError {
+    .duplicateID(id: id, first: String(decoding: vocabulary.bytes(of: Int32(id)), as: UTF8.self), second: token)
+  }
+
+  func byteTokens() throws(TokenizationError) -> [Int32] {
+    var tokens: [Int32] = []
+    for byte in UInt8.min...UInt8.max {
+      guard let id = withUnsafeBytes(of: byte, { idsByBytes.id(of: $0) }) else { throw .missingByte(byte) }
+      tokens.append(id)
+    }
+    return tokens
+  }
+
+  // MARK: Added tokens
+
+  mutating func readAddedTokens(_ field: TokenizerField) throws(TokenizationError) -> [AddedToken] {
+    if field.isNull { return [] }
+    var tokens: [AddedToken] = []
+    for entry in try field.elements() {
+      let content = try entry.required("content").string()
+      let idField = try entry.required("id")
+      let id = try checkedID(idField.value, of: content, path: idField.path)
+      if try entry.at("single_word").boolOrFalse() {
+        throw .unsupported(key: "\(entry.path).single_word", found: "true", supported: "false")
+      }
+      var token = AddedToken(id: Int32(id), content: content)
+      token.takesSpaceBefore = try entry.at("lstrip").boolOrFalse()
+      token.takesSpaceBehind = try entry.at("rstrip").boolOrFalse()
+      token.special = try entry.at("special").boolOrFalse()
+      token.normalized = try entry.at("normalized").bool(default: !token.special)
+
+      let sameInModel = modelVocabulary[content]?.int
+      if let sameInModel, sameInModel != id {
+        throw .malformed(key: idField.path, expected: "\(sameInModel) as in model.vocab", found: "\(id)")
+      }
+      guard sameInModel != nil || vocabulary.kind(of: Int32(id)) == .hole else { throw duplicate(id, content) }
+      // Its text is its content as it stands, also where it would read as byte characters.
+      vocabulary.set(id, to: content.utf8, kind: token.special ? .special : .plain)
+      tokens.append(token)
+    }
+    return tokens
+  }
+
+  // MARK: Merges
+
+  /// The merges in order of rank, from `"a b"` or `["a", "b"]`.
+  func readMerges(
+    _ field: TokenizerField
+  ) throws(TokenizationError) -> [(left: Int32, right: Int32, merged: Int32)] {
+    guard let entries = field.value.array else { throw field.wrong("an array") }
+    var merges: [(left: Int32, right: Int32, merged: Int32)] = []
+    merges.reserveCapacity(entries.count)
+    var bytes: [UInt8] = []
+    for (index, entry) in entries.enumerated() {
+      guard let (left, right) = parts(of: entry) else {
+        throw .malformed(
+          key: "\(field.path)[\(index)]", expected: "two tokens, \"a b\" or [\"a\", \"b\"]", found: entry.serialized())
+      }
+      bytes.removeAll(keepingCapacity: true)
+      guard ByteAlphabet.appendBytes(of: left, to: &bytes) else {
+        throw .mergeOutOfVocabulary(index: index, token: String(left))
+      }
+      let middle = bytes.count
+      guard ByteAlphabet.appendBytes(of: right, to: &bytes) else {
+        throw .mergeOutOfVocabulary(index: index, token: String(right))
+      }
+      let ids = bytes.withUnsafeBytes { bytes in
+        (
+          idsByBytes.id(of: UnsafeRawBufferPointer(rebasing: bytes[..<middle])),
+          idsByBytes.id(of: UnsafeRawBufferPointer(rebasing: bytes[middle...])),
+          idsByBytes.id(of: bytes)
+        )
+      }
+      switch ids {
+      case (let leftID?, let rightID?, let merged?): merges.append((leftID, rightID, merged))
+      case (nil, _, _): throw .mergeOutOfVocabulary(index: index, token: String(left))
+      case (_, nil, _): throw .mergeOutOfVocabulary(index: index, token: String(right))
+      case (_, _, nil): throw .mergeOutOfVocabulary(index: index, token: String(left + right))
+      }
+    }
+    return merges
+  }
+
+  private func parts(of entry: JSON) -> (Substring, Substring)? {
+    switch entry {
+    case .string(let text):
+      guard let space = text.utf8.firstIndex(of: UInt8(ascii: " ")) else { return nil }
+      let (left, right) = (text[..<space], text[text.utf8.index(after: space)...])
+      return left.isEmpty || right.isEmpty || right.utf8.contains(UInt8(ascii: " ")) ? nil : (left, right)
+    case .array(let values):
+      guard values.count == 2, let left = values[0].string, let right = values[1].string, !left.isEmpty, !right.isEmpty
+      else { return nil }
+      return (left[...], right[...])
+    default:
+      return nil
+    }
+  }
+}
