@@ -52,7 +52,7 @@ package final class OutputFile {
 
   /// Writes bytes at a place of their own; the file grows to hold them.
   package func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FormatError) {
-    if offset < size { try flush() }
+    try flush()
     do {
       try POSIX.writeFully(descriptor, bytes, at: offset)
     } catch {

@@ -79,12 +79,12 @@ package final class SafetensorsWriter {
     places[name]?.written += bytes.count
   }
 
-  package func append(_ name: String, _ values: [Int32]) throws(FormatError) {
+  package func append(_ name: String, integers values: [Int32]) throws(FormatError) {
     precondition(place(name).type == .int32)
     try values.map(\.littleEndian).lendBytes { bytes throws(FormatError) in try append(name, bytes: bytes) }
   }
 
-  package func append(_ name: String, _ values: [Int64]) throws(FormatError) {
+  package func append(_ name: String, integers values: [Int64]) throws(FormatError) {
     precondition(place(name).type == .int64)
     try values.map(\.littleEndian).lendBytes { bytes throws(FormatError) in try append(name, bytes: bytes) }
   }
