@@ -1,7 +1,10 @@
 package import Formats
 
-package enum TokenizationError: Error, Equatable, Sendable, CustomStringConvertible {
-  case cannotRead(path: String, reason: String)
+/// What is wrong with a tokenizer.json or with what was asked of a tokenizer.
+package enum TokenizationError: ContractError, Equatable, Sendable {
+  case file(FormatError)
+  /// Another of these errors, and the file it is about.
+  indirect case inFile(path: String, TokenizationError)
   case notJSON(JSONError)
   /// A part of a tokenizer.json that is missing or of the wrong type; `key` is its path, such as `model.vocab`.
   case malformed(key: String, expected: String, found: String)
@@ -13,27 +16,38 @@ package enum TokenizationError: Error, Equatable, Sendable, CustomStringConverti
   case missingByte(UInt8)
   case mergeOutOfVocabulary(index: Int, token: String)
   case vocabularyTooSmall(asked: Int, minimum: Int)
+  case vocabularyTooLarge(asked: Int, maximum: Int)
+  /// More different words than a vocabulary can be learned from at once.
+  case tooManyWords(bytes: Int)
+
+  package var exitCode: Int32 { ContractExit.data }
 
   package var description: String {
     switch self {
-    case .cannotRead(let path, let reason):
-      "cannot read the tokenizer \(path): \(reason)"
+    case .file(let error):
+      error.description
+    case .inFile(let path, let error):
+      "\(path): \(error)"
     case .notJSON(let error):
-      "the tokenizer is not valid JSON: \(error)"
+      error.description
     case .malformed(let key, let expected, let found):
-      "tokenizer.json: \(key) should be \(expected), but is \(found)"
+      "\(key) should be \(expected), but is \(found)"
     case .unsupported(let key, let found, let supported):
-      "tokenizer.json: \(key) is \(found), which is not supported; supported: \(supported)"
+      "\(key) is \(found), which is not supported (supported: \(supported))"
     case .duplicateID(let id, let first, let second):
-      "tokenizer.json: id \(id) stands for two tokens, \"\(first)\" and \"\(second)\""
+      "id \(id) stands for two tokens, \"\(first)\" and \"\(second)\""
     case .idOutOfRange(let token, let id, let limit):
-      "tokenizer.json: the token \"\(token)\" has id \(id); ids go from 0 to \(limit - 1)"
+      "the token \"\(token)\" has id \(id); ids go from 0 to \(limit - 1)"
     case .missingByte(let byte):
-      "tokenizer.json: no token for byte \(byte); a byte-level vocabulary has all 256"
+      "no token for byte \(byte); a byte-level vocabulary has all 256"
     case .mergeOutOfVocabulary(let index, let token):
-      "tokenizer.json: merge \(index) needs the token \"\(token)\", which is not in model.vocab"
+      "merge \(index) needs the token \"\(token)\", which is not in model.vocab"
     case .vocabularyTooSmall(let asked, let minimum):
       "a vocabulary of \(asked) tokens is too small: the bytes and special tokens alone are \(minimum)"
+    case .vocabularyTooLarge(let asked, let maximum):
+      "a vocabulary of \(asked) tokens is too large; at most \(maximum)"
+    case .tooManyWords(let bytes):
+      "the different words take \(bytes) bytes, more than 4 GiB; learn the vocabulary from a part of the texts"
     }
   }
 }

@@ -1,20 +1,20 @@
 package import Formats
-import FoundationEssentials
 
 extension Tokenizer {
   /// Reads a tokenizer.json, or that of a folder.
   package static func load(path: String) throws(TokenizationError) -> Tokenizer {
-    var isFolder = false
-    let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
-    let file = exists && isFolder ? path + "/tokenizer.json" : path
-    let bytes: Data
+    let file = FileSystem.isFolder(path) ? Path.join(path, "tokenizer.json") : path
+    let bytes: [UInt8]
     do {
-      bytes = try Data(contentsOf: URL(filePath: file))
+      bytes = try FileSystem.read(file)
     } catch {
-      let found = FileManager.default.fileExists(atPath: file)
-      throw .cannotRead(path: file, reason: found ? "\(error)" : "there is no such file")
+      throw .file(error)
     }
-    return try Tokenizer(jsonBytes: bytes)
+    do {
+      return try Tokenizer(jsonBytes: bytes)
+    } catch {
+      throw .inFile(path: file, error)
+    }
   }
 
   package init(jsonBytes: some Collection<UInt8>) throws(TokenizationError) {
@@ -47,21 +47,6 @@ extension Tokenizer {
       merges: MergeTable(byteTokens: try reader.byteTokens(), merges: merges),
       wholeWords: ignoresMerges ? reader.idsByBytes : nil, addedTokens: addedTokens, vocabulary: reader.vocabulary)
     self.init(model: model, addedTokens: addedTokens, document: json)
-  }
-
-  /// The tokenizer_config.json that lets transformers open the tokenizer.json beside it.
-  package func configurationJSON(maximumLength: Int) -> JSON {
-    let end = endOfText.flatMap { id in addedTokens.first { $0.id == id } }
-    let endToken: JSON = end.map { .string($0.content) } ?? .null
-    return [
-      "tokenizer_class": "PreTrainedTokenizerFast",
-      "bos_token": endToken,
-      "eos_token": endToken,
-      "unk_token": nil,
-      "model_max_length": JSON(maximumLength),
-      "clean_up_tokenization_spaces": false,
-      "add_prefix_space": false,
-    ]
   }
 }
 
