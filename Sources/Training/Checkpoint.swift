@@ -1,0 +1,102 @@
+package import Compute
+package import Formats
+package import Models
+package import Tokenization
+
+/// Where a training stands, beside its weights: what a resume needs to go on bit for bit.
+package struct TrainerState: Sendable, Equatable {
+  /// Updates done.
+  package var step = 0
+  /// Rows taken from the loader.
+  package var rows = 0
+  /// Tokens trained on.
+  package var tokens = 0
+  /// Passes forward and backward done: the counter of random numbers.
+  package var microSteps = 0
+  /// Progress at which the warmup ended, once it has.
+  package var warmupEnd: Double?
+  /// Seconds used.
+  package var elapsed = 0.0
+  /// The lowest validation loss so far.
+  package var bestLoss: Double?
+
+  package init() {}
+
+  var json: JSON {
+    var object: JSON = [
+      "step": .integer(Int64(step)), "rows": .integer(Int64(rows)), "tokens": .integer(Int64(tokens)),
+      "micro_steps": .integer(Int64(microSteps)), "elapsed_seconds": .number(elapsed),
+    ]
+    if case .object(var members) = object {
+      members["warmup_end"] = warmupEnd.map { .number($0) } ?? .null
+      members["best_loss"] = bestLoss.map { .number($0) } ?? .null
+      object = .object(members)
+    }
+    return object
+  }
+
+  init(json: JSON, path: String) throws(FormatError) {
+    guard let step = json["step"]?.int, let rows = json["rows"]?.int, let tokens = json["tokens"]?.int,
+      let microSteps = json["micro_steps"]?.int, let elapsed = json["elapsed_seconds"]?.double,
+      step >= 0, rows >= 0, tokens >= 0, microSteps >= 0, elapsed >= 0
+    else {
+      throw .content(path: path, problem: "expected step, rows, tokens, micro_steps and elapsed_seconds")
+    }
+    (self.step, self.rows, self.tokens, self.microSteps, self.elapsed) = (step, rows, tokens, microSteps, elapsed)
+    warmupEnd = json["warmup_end"]?.double
+    bestLoss = json["best_loss"]?.double
+  }
+}
+
+/// A checkpoint: a Hugging Face folder that also holds the optimizer's moments and the trainer's state.
+package enum Checkpoint {
+  static let optimizerName = "optimizer.safetensors"
+  static let stateName = "trainer.json"
+  private static let moments: [(prefix: String, buffer: ParameterBuffer)] = [
+    ("exp_avg.", .firstMoment), ("exp_avg_sq.", .secondMoment),
+  ]
+
+  /// Writes a checkpoint; it is whole or not there.
+  ///
+  /// - Throws: ``FormatError``.
+  package static func write(
+    to path: String, config: ModelConfig, tokenizer: Tokenizer?, store: any ParameterStore, state: TrainerState
+  ) throws {
+    let folder = try StagedFolder(path: path, replacing: true)
+    try ModelFolder.write(config, weights: store, tokenizer: tokenizer, into: folder)
+    let trainable = store.layout.entries.filter(\.isTrainable)
+    let writer = try SafetensorsWriter(
+      path: folder.file(optimizerName),
+      tensors: moments.flatMap { moment in
+        trainable.map { SafetensorsWriter.Tensor(moment.prefix + $0.name, .float32, $0.shape.dimensions) }
+      })
+    for moment in moments {
+      for entry in trainable { try writer.append(moment.prefix + entry.name, store.read(moment.buffer, entry)) }
+    }
+    try writer.commit()
+    try FileSystem.write(state.json.serialized(pretty: true) + "\n", to: folder.file(stateName))
+    try Manifest.write(for: folder.workPath)
+    try folder.commit(replacing: true)
+  }
+
+  /// Reads weights, moments and state back into a store of the same layout.
+  ///
+  /// - Throws: ``FormatError``, ``ModelError``.
+  package static func read(_ folder: ModelFolder, into store: any ParameterStore) throws -> TrainerState {
+    try folder.load(into: store)
+    let optimizer = try SafetensorsFile(path: Path.join(folder.path, optimizerName))
+    for moment in moments {
+      for entry in store.layout.entries where entry.isTrainable {
+        let values = try optimizer.floats(moment.prefix + entry.name)
+        guard values.count == entry.shape.count else {
+          throw ModelError.tensor(
+            name: moment.prefix + entry.name, expected: "\(entry.shape)", found: "\(values.count) elements",
+            file: optimizer.path)
+        }
+        store.write(moment.buffer, entry, values)
+      }
+    }
+    let path = Path.join(folder.path, stateName)
+    return try TrainerState(json: FileSystem.readJSON(path), path: path)
+  }
+}

@@ -1,0 +1,77 @@
+import Foundation
+package import Formats
+package import Models
+
+/// The folder of a run and what lies where in it.
+package struct RunFolder: Sendable {
+  package let path: String
+
+  package init(_ path: String) {
+    self.path = path
+  }
+
+  package var settingsPath: String { Path.join(path, "run.yaml") }
+  package var metricsPath: String { Path.join(path, "metrics.jsonl") }
+  package var samplesPath: String { Path.join(path, "samples") }
+  package var dataPath: String { Path.join(path, "data") }
+  package var checkpointsPath: String { Path.join(path, "checkpoints") }
+
+  /// Whether a run has begun here.
+  package var isRun: Bool {
+    FileSystem.exists(settingsPath) || FileSystem.exists(metricsPath) || FileSystem.exists(checkpointsPath)
+  }
+
+  package func checkpointPath(step: Int) -> String {
+    let digits = String(step)
+    return Path.join(checkpointsPath, "step-" + String(repeating: "0", count: max(0, 8 - digits.count)) + digits)
+  }
+
+  /// Steps of the checkpoints that are there, ascending.
+  package var checkpointSteps: [Int] {
+    let names = (try? FileSystem.names(in: checkpointsPath)) ?? []
+    return names.compactMap { $0.hasPrefix("step-") ? Int($0.dropFirst(5)) : nil }.sorted()
+  }
+
+  /// Makes the folders, which is also the check that they can be written.
+  ///
+  /// - Throws: ``FormatError/unwritable(path:reason:)``.
+  package func create() throws(FormatError) {
+    try FileSystem.requireWritableFolder(path)
+    try FileSystem.createFolder(checkpointsPath)
+    try FileSystem.createFolder(samplesPath)
+  }
+
+  /// The newest checkpoint that is whole; nil if there is none. Ones that aren't are passed to `onBroken`.
+  package func newestCheckpoint(onBroken: (any Error) -> Void) -> ModelFolder? {
+    for step in checkpointSteps.reversed() {
+      do {
+        return try ModelFolder(checkpointPath(step: step))
+      } catch {
+        onBroken(error)
+      }
+    }
+    return nil
+  }
+
+  /// Points a relative link (`latest`, `best`) at a checkpoint, in one atomic step.
+  package func link(_ name: String, to step: Int) throws(FormatError) {
+    let link = Path.join(checkpointsPath, name)
+    let temporary = link + ".new"
+    unlink(temporary)
+    guard symlink(Path.name(checkpointPath(step: step)), temporary) == 0, rename(temporary, link) == 0 else {
+      throw .unwritable(path: link, reason: String(cString: strerror(errno)))
+    }
+  }
+
+  /// The step that a link points at.
+  package func linkedStep(_ name: String) -> Int? {
+    let target = try? FileManager.default.destinationOfSymbolicLink(atPath: Path.join(checkpointsPath, name))
+    return target.flatMap { $0.hasPrefix("step-") ? Int($0.dropFirst(5)) : nil }
+  }
+
+  /// Removes the oldest checkpoints, but the newest `count` and what `latest` and `best` point at.
+  package func prune(keeping count: Int) throws(FormatError) {
+    let kept = Set(checkpointSteps.suffix(count) + [linkedStep("latest"), linkedStep("best")].compactMap(\.self))
+    for step in checkpointSteps where !kept.contains(step) { try FileSystem.remove(checkpointPath(step: step)) }
+  }
+}

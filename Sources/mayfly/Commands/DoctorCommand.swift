@@ -1,0 +1,44 @@
+import ArgumentParser
+import ComputeCPU
+import Formats
+import Foundation
+
+/// What the machine has, in words.
+struct Doctor: ParsableCommand {
+  static let configuration = CommandConfiguration(abstract: "Say what this machine has and what Mayfly makes of it.")
+
+  @Flag(help: "Print one JSON document.")
+  var json = false
+
+  func run() throws {
+    let sets = CPUExecutor.availableInstructionSets
+    let cores = ProcessInfo.processInfo.activeProcessorCount
+    let memory = Int64(clamping: ProcessInfo.processInfo.physicalMemory)
+    let executor = try CPUExecutor(instructionSet: ProcessInfo.processInfo.environment["MAYFLY_CPU_ISA"])
+    if json {
+      Output.json([
+        "devices": [
+          [
+            "kind": "cpu", "name": .string(Self.processorName), "cores": .integer(Int64(cores)),
+            "instruction_sets": .array(sets.map { .string($0) }), "memory_bytes": .integer(memory),
+            "uses": .string(executor.deviceDescription),
+          ]
+        ],
+        "libraries": [],
+      ])
+      return
+    }
+    Output.line("processor         \(Self.processorName)")
+    Output.line("cores             \(cores)")
+    Output.line("memory            \(memory >> 30) GiB")
+    Output.line("instruction sets  \(sets.joined(separator: ", ")) (MAYFLY_CPU_ISA forces one)")
+    Output.line("Mayfly uses       \(executor.deviceDescription)")
+    Output.line("GPU               none: this version computes on the CPU only")
+  }
+
+  private static var processorName: String {
+    let text = (try? FileSystem.read("/proc/cpuinfo")).map { String(decoding: $0, as: UTF8.self) } ?? ""
+    let line = text.split(separator: "\n").first { $0.hasPrefix("model name") }
+    return line.flatMap { $0.split(separator: ":").last }.map { $0.trimmingCharacters(in: .whitespaces) } ?? "unknown"
+  }
+}

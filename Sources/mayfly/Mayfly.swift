@@ -1,0 +1,32 @@
+import ArgumentParser
+import Foundation
+
+struct Mayfly: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "mayfly",
+    abstract: "A language model of your own, on one machine, in one day.",
+    discussion: """
+      From a folder of text to a model that you trained yourself:
+
+        mayfly demo                                     Shakespeare, from nothing, in minutes
+        mayfly prepare my-texts --out data              clean, split, tokenize
+        mayfly train --data data --budget 1h --out run  the best model that an hour can buy
+        mayfly generate run --prompt "Once upon a time"
+      """,
+    version: "0.1.0",
+    subcommands: [
+      Demo.self, Prepare.self, Train.self, Eval.self, Score.self, Generate.self, Tokenize.self, Doctor.self,
+    ])
+}
+
+@main
+enum Main {
+  static func main() {
+    do {
+      var command = try Mayfly.parseAsRoot()
+      try command.run()
+    } catch {
+      exit(Failure.report(error))
+    }
+  }
+}

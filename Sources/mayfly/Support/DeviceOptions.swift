@@ -1,0 +1,30 @@
+import ArgumentParser
+import Compute
+import ComputeCPU
+import Foundation
+
+/// Where to compute: the only place, beside tests, that names a concrete executor.
+struct DeviceOptions: ParsableArguments {
+  enum Device: String, ExpressibleByArgument, CaseIterable { case auto, cpu, cuda }
+
+  @Option(help: "Where to compute: auto, cpu or cuda.")
+  var device = Device.auto
+
+  @Option(help: "CPU threads (default: one per core).")
+  var threads: Int?
+
+  func validate() throws {
+    if let threads, !(1...1024).contains(threads) {
+      throw ValidationError("--threads \(threads): expected 1 to 1024")
+    }
+  }
+
+  /// - Throws: ``ComputeError/unavailable(_:)``.
+  func makeExecutor() throws(ComputeError) -> any Executor {
+    if device == .cuda {
+      throw .unavailable("--device cuda: this version computes on the CPU only; leave --device out")
+    }
+    return try CPUExecutor(
+      threads: threads, instructionSet: ProcessInfo.processInfo.environment["MAYFLY_CPU_ISA"])
+  }
+}
