@@ -35,7 +35,7 @@ package final class Evaluator {
     losses = weights
     correct = weights
     execution.set(loss.positions, (0..<batch * time).map { Int32($0 % time) })
-    execution.set(loss.normalizer, [1])
+    execution.set(loss.normalizer, [Float(1)])
   }
 
   /// Loss and accuracy over all rows, summed in fp64 in the order of the rows.

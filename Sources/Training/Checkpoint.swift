@@ -1,5 +1,5 @@
 package import Compute
-package import Formats
+import Formats
 package import Models
 package import Tokenization
 
@@ -23,16 +23,11 @@ package struct TrainerState: Sendable, Equatable {
   package init() {}
 
   var json: JSON {
-    var object: JSON = [
+    [
       "step": .integer(Int64(step)), "rows": .integer(Int64(rows)), "tokens": .integer(Int64(tokens)),
       "micro_steps": .integer(Int64(microSteps)), "elapsed_seconds": .number(elapsed),
+      "warmup_end": warmupEnd.map { .number($0) } ?? .null, "best_loss": bestLoss.map { .number($0) } ?? .null,
     ]
-    if case .object(var members) = object {
-      members["warmup_end"] = warmupEnd.map { .number($0) } ?? .null
-      members["best_loss"] = bestLoss.map { .number($0) } ?? .null
-      object = .object(members)
-    }
-    return object
   }
 
   init(json: JSON, path: String) throws(FormatError) {

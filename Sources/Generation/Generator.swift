@@ -1,0 +1,121 @@
+package import Tokenization
+
+/// What a generation gave.
+package struct GenerationResult: Sendable {
+  package enum FinishReason: String, Sendable {
+    /// The model ended the document, or a stop text appeared.
+    case stop
+    /// As many tokens as asked for.
+    case length
+    /// Whoever listens had enough.
+    case cancelled
+  }
+
+  package var text = ""
+  package var ids: [Int32] = []
+  package var finishReason = FinishReason.length
+}
+
+/// Continues a prompt, token by token.
+package struct Generator {
+  private let session: KeyValueSession
+  private let tokenizer: Tokenizer?
+  private let endOfText: Int32?
+
+  /// - Parameter tokenizer: nil gives ids without text.
+  package init(_ session: KeyValueSession, tokenizer: Tokenizer?, endOfText: Int32?) {
+    self.session = session
+    self.tokenizer = tokenizer
+    self.endOfText = endOfText
+  }
+
+  /// Generates up to `maxTokens` tokens after the prompt.
+  ///
+  /// - Parameters:
+  ///   - prompt: ids; must not be empty.
+  ///   - stops: texts that end the generation; they are not part of the result.
+  ///   - listener: gets text as soon as it is certain: whole characters, and nothing that may begin a stop text; returns
+  ///     false to cancel.
+  /// - Throws: ``ComputeError``.
+  package func generate(
+    prompt: [Int32], maxTokens: Int, options: SamplingOptions, stops: [String] = [],
+    listener: (String) -> Bool = { _ in true }
+  ) throws -> GenerationResult {
+    var result = GenerationResult()
+    var sampler = Sampler(options)
+    var decoder = tokenizer.map { StreamingDecoder($0) }
+    var seen = prompt
+    var next = prompt
+    var gate = StopGate(stops)
+
+    while result.ids.count < maxTokens {
+      let id = sampler.next(try session.append(next), seen: seen)
+      if id == endOfText {
+        result.finishReason = .stop
+        break
+      }
+      result.ids.append(id)
+      seen.append(id)
+      next = [id]
+      let text = gate.pass(decoder?.append(id) ?? "")
+      result.text += text
+      if gate.isShut {
+        if !text.isEmpty { _ = listener(text) }
+        result.finishReason = .stop
+        return result
+      }
+      if !text.isEmpty, !listener(text) {
+        result.finishReason = .cancelled
+        return result
+      }
+    }
+    let rest = gate.pass(decoder?.finish() ?? "") + gate.flush()
+    result.text += rest
+    if !rest.isEmpty { _ = listener(rest) }
+    return result
+  }
+}
+
+/// Lets text through until a stop text appears, and holds back what may be the beginning of one.
+struct StopGate {
+  private let stops: [[UInt8]]
+  private var held: [UInt8] = []
+  private(set) var isShut = false
+
+  init(_ stops: [String]) {
+    self.stops = stops.map { Array($0.utf8) }.filter { !$0.isEmpty }
+  }
+
+  /// What may be shown now that `text` has come.
+  mutating func pass(_ text: String) -> String {
+    guard !isShut else { return "" }
+    guard !stops.isEmpty else { return text }
+    held += text.utf8
+    if let start = stops.compactMap({ firstIndex(of: $0) }).min() {
+      isShut = true
+      defer { held = [] }
+      return String(decoding: held[..<start], as: UTF8.self)
+    }
+    let safe = held.count - heldBack
+    defer { held.removeFirst(safe) }
+    return String(decoding: held[..<safe], as: UTF8.self)
+  }
+
+  /// What was held back, when nothing more comes.
+  mutating func flush() -> String {
+    defer { held = [] }
+    return String(decoding: held, as: UTF8.self)
+  }
+
+  private func firstIndex(of stop: [UInt8]) -> Int? {
+    guard held.count >= stop.count else { return nil }
+    return (0...held.count - stop.count).first { held[$0..<$0 + stop.count].elementsEqual(stop) }
+  }
+
+  /// Bytes at the end that begin a stop text; never a part of a character, as stop texts are whole ones.
+  private var heldBack: Int {
+    stops.map { stop in
+      (0..<min(stop.count, held.count + 1)).last { held.suffix($0).elementsEqual(stop.prefix($0)) } ?? 0
+    }.max() ?? 0
+  }
+}

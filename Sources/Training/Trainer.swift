@@ -1,0 +1,242 @@
+package import Compute
+package import Evaluation
+import Formats
+import Generation
+import Models
+package import Tokenization
+
+/// What a trainer reads from: batches to learn from, rows to be measured on.
+package struct TrainingData {
+  /// Tokens of the training split.
+  package let trainTokens: Int
+  /// Fills rows (B, T) of inputs and targets, going on from a row number.
+  package let batches: (_ firstRow: Int) throws -> UpdateStep.Batches
+  /// Seconds that ``batches`` has made its caller wait so far.
+  package let waited: () -> Double
+  /// A fresh pass over the validation split; nil if there is none.
+  package let validation: (() throws -> Evaluator.Rows)?
+  /// UTF-8 bytes of each id; nil for ids without text.
+  package let bytesOfToken: [Int]?
+
+  package init(
+    trainTokens: Int, batches: @escaping (Int) throws -> UpdateStep.Batches, waited: @escaping () -> Double,
+    validation: (() throws -> Evaluator.Rows)?, bytesOfToken: [Int]?
+  ) {
+    self.trainTokens = trainTokens
+    self.batches = batches
+    self.waited = waited
+    self.validation = validation
+    self.bytesOfToken = bytesOfToken
+  }
+}
+
+/// The loop: forward, backward, accumulate, update; evaluate, sample and save along the way; end on time.
+package final class Trainer {
+  package enum Outcome: Sendable, Equatable {
+    case finished
+    /// Somebody asked to stop; the run is saved.
+    case stopped
+  }
+
+  private let settings: Settings
+  private let transformer: Transformer
+  private let store: any ParameterStore
+  private let executor: any Executor
+  private let tokenizer: Tokenizer?
+  private let folder: RunFolder
+  private let data: TrainingData
+  private let log: MetricsLog
+  private let observe: (TrainingEvent) -> Void
+  private let clock: RunClock
+  private let update: UpdateStep
+  private let evaluator: Evaluator?
+  private var budget: BudgetKeeper?
+  private(set) var state: TrainerState
+
+  /// - Parameters:
+  ///   - store: weights and optimizer state, first ones or those of a checkpoint that `state` belongs to.
+  ///   - usedBefore: seconds that the run has used before this process.
+  /// - Throws: ``ComputeError``, ``FormatError``.
+  package init(
+    _ settings: Settings, store: any ParameterStore, state: TrainerState, executor: any Executor,
+    tokenizer: Tokenizer?, folder: RunFolder, data: TrainingData, usedBefore: Double,
+    observe: @escaping (TrainingEvent) -> Void
+  ) throws {
+    self.settings = settings
+    self.store = store
+    self.state = state
+    self.executor = executor
+    self.tokenizer = tokenizer
+    self.folder = folder
+    self.data = data
+    self.observe = observe
+    clock = RunClock(before: usedBefore)
+    transformer = try Transformer(settings.model)
+    update = try UpdateStep(transformer, settings: settings.train, store: store, executor: executor)
+    evaluator =
+      data.validation == nil
+      ? nil
+      : try Evaluator(
+        transformer, weights: store, executor: executor, batch: settings.train.resolvedMicroBatch,
+        time: settings.train.context)
+    log = try MetricsLog(path: folder.metricsPath, keepingUntil: state.step)
+    budget = settings.train.budget.map { BudgetKeeper(budget: $0) }
+  }
+
+  /// Trains to the end, or until `stop` says so.
+  ///
+  /// - Throws: ``TrainingError``, ``FormatError``.
+  package func run(stop: () -> Bool) throws -> Outcome {
+    let tokensPerStep = settings.train.batchSize * settings.train.context
+    observe(
+      .started(
+        RunDescription(
+          device: executor.deviceDescription, parameters: store.layout.parameterCount,
+          flopsPerToken: update.flops / Double(tokensPerStep), trainTokens: data.trainTokens, firstStep: state.step,
+          settings: settings)))
+    if budget != nil { try measureEvaluation() }
+    let schedule = Schedule(settings.train)
+    let batches = try data.batches(state.rows)
+    var evaluatedStep: Int?
+
+    while !isDone {
+      if stop() {
+        try save(best: false)
+        try log.close()
+        return .stopped
+      }
+      let step = state.step + 1
+      let progress = progress(atStep: step)
+      if step >= settings.train.warmupSteps, state.warmupEnd == nil {
+        // The rate peaks where the warmup ends; without a warmup, where the run begins.
+        state.warmupEnd = settings.train.warmupSteps > 0 ? progress : 0
+      }
+      let rate = schedule.learningRate(step: step, progress: progress, warmupEnd: state.warmupEnd ?? progress)
+      let waitedBefore = data.waited()
+      let start = ContinuousClock.now
+      let result = try update.run(
+        step: step, firstMicroStep: state.microSteps, learningRate: rate, batches: batches)
+      let took = seconds(ContinuousClock.now - start)
+      guard result.loss.isFinite, result.gradientNorm.isFinite else {
+        try log.close()
+        throw TrainingError.diverged(
+          step: step, what: "loss \(result.loss), gradient norm \(result.gradientNorm)")
+      }
+      budget?.noteStep(seconds: took)
+      state.step = step
+      state.rows += settings.train.batchSize
+      state.tokens += tokensPerStep
+      state.microSteps += settings.train.batchSize / settings.train.resolvedMicroBatch
+      state.elapsed = clock.elapsed
+      let metrics = StepMetrics(
+        step: step, tokens: state.tokens, loss: result.loss, accuracy: result.accuracy, learningRate: rate,
+        gradientNorm: result.gradientNorm, tokensPerSecond: Double(tokensPerStep) / max(took, 1e-9),
+        dataWaitSeconds: data.waited() - waitedBefore, elapsed: state.elapsed, progress: progress)
+      try log.append(metrics.json)
+      observe(.step(metrics))
+
+      if isDue(settings.train.evalEvery, automatic: budget?.isEvaluationDue(elapsed: clock.elapsed)) {
+        let isBest = try evaluate()
+        evaluatedStep = step
+        try sample()
+        if isBest, settings.train.checkpointEvery > 0 || budget != nil { try save(best: true) }
+      }
+      if settings.train.checkpointEvery > 0, step.isMultiple(of: settings.train.checkpointEvery) {
+        try save(best: false)
+      }
+    }
+
+    var isBest = false
+    if evaluatedStep != state.step {
+      isBest = try evaluate()
+      try sample()
+    }
+    try save(best: isBest || evaluatedStep == state.step)
+    try log.close()
+    return .finished
+  }
+
+  // MARK: When
+
+  private var isDone: Bool {
+    if let steps = settings.train.steps, state.step >= steps { return true }
+    return budget?.isOver(elapsed: clock.elapsed) ?? false
+  }
+
+  /// The share of the run that is done when update `step` is made; 1 for the last.
+  private func progress(atStep step: Int) -> Double {
+    let bySteps = settings.train.steps.map { Double(step) / Double($0) } ?? 0
+    let byTime = budget?.progress(elapsed: clock.elapsed) ?? 0
+    return min(1, max(bySteps, byTime))
+  }
+
+  private func isDue(_ every: Int, automatic: Bool?) -> Bool {
+    if every > 0 { return state.step.isMultiple(of: every) }
+    return automatic ?? false
+  }
+
+  // MARK: What
+
+  /// Finds out what an evaluation costs, so that the last one fits into the budget.
+  private func measureEvaluation() throws {
+    guard let evaluator, let validation = data.validation else { return }
+    let start = ContinuousClock.now
+    let result = try evaluator.evaluate(
+      validation(), bytesOfToken: data.bytesOfToken, limit: evaluator.batch * evaluator.time)
+    budget?.noteEvaluation(tokens: result.tokens, seconds: seconds(ContinuousClock.now - start))
+  }
+
+  /// Measures the validation split. True: no evaluation before was better.
+  private func evaluate() throws -> Bool {
+    guard let evaluator, let validation = data.validation else { return false }
+    let start = ContinuousClock.now
+    let result = try evaluator.evaluate(
+      validation(), bytesOfToken: data.bytesOfToken, limit: budget?.evaluationLimit)
+    guard result.tokens > 0 else { return false }
+    budget?.noteEvaluation(tokens: result.tokens, seconds: seconds(ContinuousClock.now - start))
+    budget?.evaluated(elapsed: clock.elapsed)
+    try log.append([
+      "kind": "eval", "step": .integer(Int64(state.step)), "split": "val", "loss": .finite(result.loss),
+      "accuracy": .finite(result.accuracy), "bits_per_byte": result.bitsPerByte.map { .finite($0) } ?? .null,
+      "tokens": .integer(Int64(result.tokens)), "elapsed_seconds": .finite(clock.elapsed),
+    ])
+    try log.flush()
+    observe(.evaluated(step: state.step, split: "val", result, elapsed: clock.elapsed))
+    guard result.loss < state.bestLoss ?? .infinity else { return false }
+    state.bestLoss = result.loss
+    return true
+  }
+
+  /// Lets the model write a little, to look at.
+  private func sample() throws {
+    guard let tokenizer, let start = tokenizer.endOfText, settings.model.vocabularySize >= tokenizer.vocabularySize
+    else { return }
+    var options = SamplingOptions()
+    options.temperature = 0.8
+    options.topP = 0.95
+    options.seed = settings.train.seed
+    let generator = Generator(
+      try KeyValueSession(transformer, weights: store, executor: executor), tokenizer: tokenizer, endOfText: start)
+    let text = try generator.generate(
+      prompt: [start], maxTokens: min(96, settings.model.maxPositions), options: options
+    ).text
+    let name = Path.name(folder.checkpointPath(step: state.step)) + ".txt"
+    try FileSystem.write(text + "\n", to: Path.join(folder.samplesPath, name))
+    observe(.sampled(step: state.step, text: text))
+  }
+
+  private func save(best: Bool) throws {
+    state.elapsed = clock.elapsed
+    let path = folder.checkpointPath(step: state.step)
+    let start = ContinuousClock.now
+    if folder.linkedStep("latest") != state.step {
+      try Checkpoint.write(to: path, config: settings.model, tokenizer: tokenizer, store: store, state: state)
+    }
+    try folder.link("latest", to: state.step)
+    if best || folder.linkedStep("best") == nil { try folder.link("best", to: state.step) }
+    try folder.prune(keeping: settings.train.keepCheckpoints)
+    budget?.noteSave(seconds: seconds(ContinuousClock.now - start))
+    try log.flush()
+    observe(.saved(step: state.step, path: path))
+  }
+}
