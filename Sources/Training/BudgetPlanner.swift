@@ -1,0 +1,88 @@
+package import Compute
+package import Models
+
+/// Chooses a preset for a time budget: the largest that a measured step lets see enough tokens.
+package struct BudgetPlanner {
+  /// What was considered, smallest first.
+  package struct Candidate: Sendable {
+    package let preset: Preset
+    package let parameters: Int
+    /// Tokens that the budget lets the model see.
+    package let tokens: Double
+    /// Whether the speed was measured, or extrapolated from the smallest preset's.
+    package var isMeasured: Bool
+
+    /// Tokens seen per parameter.
+    package var tokensPerParameter: Double { tokens / Double(parameters) }
+  }
+
+  /// A model is worth its size when it sees this many tokens per parameter: half of what is optimal for a given amount
+  /// of compute (Hoffmann et al., arXiv:2203.15556, table 3).
+  package static let enoughTokensPerParameter = 10.0
+  /// More passes over the text than this teach little.
+  private static let enoughPasses = 12.0
+
+  private let executor: any Executor
+  private let vocabularySize: Int
+
+  package init(executor: any Executor, vocabularySize: Int) {
+    self.executor = executor
+    self.vocabularySize = vocabularySize
+  }
+
+  /// - Parameters:
+  ///   - budget: seconds.
+  ///   - trainTokens: tokens of the training split.
+  /// - Returns: the choice, and everything that was considered.
+  /// - Throws: ``ComputeError``.
+  package func choose(
+    budget: Double, trainTokens: Int
+  ) throws -> (chosen: Preset, candidates: [Candidate]) {
+    var candidates: [Candidate] = []
+    var flopsPerSecond: Double?
+    for preset in Preset.all where preset.architecture == .nanochat {
+      let transformer = try Transformer(preset.config(vocabularySize: vocabularySize))
+      let parameters = transformer.parameterLayout.parameterCount
+      let micro = try transformer.lossProgram(batch: 1, time: preset.context, training: true)
+      let flopsPerToken = micro.program.flops / Double(preset.context)
+      if flopsPerSecond == nil {
+        flopsPerSecond = try measure(transformer, preset) * flopsPerToken
+      }
+      let tokens = budget * (flopsPerSecond ?? 0) / flopsPerToken
+      candidates.append(
+        Candidate(preset: preset, parameters: parameters, tokens: tokens, isMeasured: candidates.isEmpty))
+    }
+    let affordable = candidates.filter {
+      $0.tokensPerParameter >= Self.enoughTokensPerParameter
+    }
+    // Where even the smallest repeats the text many times, it is the text that limits: smaller learns as much.
+    let chosen = affordable.last { $0.tokens <= Self.enoughPasses * Double(trainTokens) } ?? affordable.last
+    return ((chosen ?? candidates[0]).preset, candidates)
+  }
+
+  /// Tokens per second of a few real updates.
+  private func measure(_ transformer: Transformer, _ preset: Preset) throws -> Double {
+    var settings = TrainSettings()
+    settings.batchSize = preset.batchSize
+    settings.context = preset.context
+    settings.learningRate = 0
+    let store = try executor.makeParameters(transformer.parameterLayout, training: true)
+    Initialization(transformer.config).fill(store, seed: 0)
+    let update = try UpdateStep(transformer, settings: settings, store: store, executor: executor)
+    var generator = PhiloxGenerator(seed: 0)
+    let vocabulary = UInt64(transformer.config.vocabularySize)
+    var best = 0.0
+    for step in 1...4 {
+      let start = ContinuousClock.now
+      _ = try update.run(step: step, firstMicroStep: 0, learningRate: 0) { inputs, targets in
+        for index in inputs.indices { inputs[index] = Int32(generator.next() % vocabulary) }
+        for index in targets.indices { targets[index] = Int32(generator.next() % vocabulary) }
+      }
+      // The first update touches fresh memory: not typical.
+      if step > 1 {
+        best = max(best, Double(settings.batchSize * settings.context) / seconds(ContinuousClock.now - start))
+      }
+    }
+    return best
+  }
+}
