@@ -52,13 +52,14 @@ let package = Package(
       ],
       swiftSettings: swiftSettings),
 
+    .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
     .target(name: "TestSupport", dependencies: ["Compute"], path: "Tests/TestSupport", swiftSettings: swiftSettings),
     tests("FormatsTests", ["Formats"]),
     tests("TokenizationTests", ["Tokenization", "Formats"]),
     tests("CorpusTests", ["Corpus", "Tokenization", "Formats"]),
     tests("ComputeTests", ["Compute", "ComputeCPU", "CKernels"]),
     tests("ModelsTests", ["Models", "Compute", "ComputeCPU", "Formats"]),
-    tests("TrainingTests", ["Training", "Models", "Compute", "ComputeCPU", "Corpus", "Formats"]),
+    tests("TrainingTests", ["Training", "Models", "Compute", "ComputeCPU", "Corpus", "Formats", "AllocationCounter"]),
     tests("CommandTests", ["Formats"]),
   ]
 )

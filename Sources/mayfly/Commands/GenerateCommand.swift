@@ -1,6 +1,8 @@
 import ArgumentParser
 import Formats
 import Generation
+import Models
+import Tokenization
 
 /// Continues a text.
 struct Generate: ParsableCommand {

@@ -1,5 +1,6 @@
 import Evaluation
 import Foundation
+import Models
 import Training
 
 /// What a training looks like in a terminal: a bar that moves, and lines that stay. Without a terminal, lines only.
