@@ -9,54 +9,103 @@
 // Goto & van de Geijn, "Anatomy of high-performance matrix multiplication", TOMS 2008, for the blocking.
 
 enum {
-  MF_GEMM_K = 384,                // most of k in one block
-  MF_GEMM_PANEL_FLOATS = 1 << 17, // packed B: 512 KiB
+  MF_GEMM_K = 512,                 // most of k in one block
+  MF_GEMM_PANEL_FLOATS = 1 << 17,  // packed B: at most 512 KiB
+  MF_CACHED_FLOATS = 3 << 16,      // an operand of 768 KiB is taken to be in the second-level cache already
+  MF_PREFETCH_STRIPS = 40,         // with more strips than these, packing B is a small part of the work
+  MF_SET_STRIDE = 1024,            // floats: rows this far apart share one set of the first-level cache
+  MF_DOT_ROWS = 8,                 // rows of C up to which dot products read B without packing it
+  MF_DOT_COLUMNS = 4,              // columns behind the last whole panel up to which they are dot products
+  MF_DOT_BLOCK = 1 << 15,          // elements of the longer operand in a task of dot products
 };
 
 typedef struct {
   const mf_gemm *args;
-  int64_t columns;                 // computed by tiles; the others are dot products
-  int64_t k_blocks;
-  int64_t strips, panels;          // of the whole C
+  int64_t columns;            // computed by tiles; the others are dot products
+  int64_t block_k, k_blocks;
+  int64_t block_floats;       // of packed B
+  int64_t strips, panels;     // of the whole C
   int64_t grid_m, grid_n;
+  bool copy_a, prefetch_a, prefetch_b;
 } gemm_plan;
 
 MF_INLINE int64_t split_start(int64_t count, int64_t parts, int64_t i) {
   return i * (count / parts) + mf_min(i, count % parts);
 }
 
-/// k blocks are equal but for rounding to whole vectors.
-MF_INLINE int64_t gemm_block_k(int64_t k, int64_t blocks) { return mf_round_up(mf_max(1, mf_ceil_div(k, blocks)), W); }
+/// A block of C's columns (panels from..<to) and of k (p0 on, kc steps) with B packed for it.
+typedef struct {
+  int64_t p0, kc;
+  int64_t from, to;
+  const float *packed;
+  float *strip_copy;
+} gemm_block;
 
-static void gemm_strip(
-    const gemm_plan *plan, int64_t strip, int64_t p0, int64_t kc, int64_t first_panel, int64_t end_panel,
-    const float *packed, float *strip_scratch) {
-  const mf_gemm *args = plan->args;
-  const int64_t row = strip_start(args->m, plan->strips, strip);
-  const int64_t rows = strip_start(args->m, plan->strips, strip + 1) - row;
-  tile_args t = {.k = kc, .ldc = args->ldc, .ldb = NR};
-  if (args->a_transposed) {
-    pack_strip(args->a + p0 * args->lda + row, args->lda, kc, rows, strip_scratch);
-    t.a = strip_scratch;
-    t.lda = rows;
-  } else {
-    t.a = args->a + row * args->lda + p0;
-    t.lda = args->lda;
+/// Fetches rows [part, part + 1)·rows/parts of a matrix into the second-level cache, so that memory's latency hides
+/// behind the tiles computed meanwhile.
+MF_INLINE void prefetch_rows(const float *p, int64_t ld, int64_t rows, int64_t columns, int64_t part, int64_t parts) {
+  enum { LINE = 16 };
+  for (int64_t r = part * rows / parts; r < (part + 1) * rows / parts; r++) {
+    for (int64_t j = 0; j < columns; j += LINE) __builtin_prefetch(p + r * ld + j, 0, 2);
+    __builtin_prefetch(p + r * ld + columns - 1, 0, 2);
   }
-  for (int64_t panel = first_panel; panel < end_panel; panel++) {
-    const int64_t column = panel * NR;
-    t.columns = mf_min(NR, plan->columns - column);
-    t.b = packed + (panel - first_panel) * kc * NR;
-    t.c = args->c + row * args->ldc + column;
-    if (p0 > 0) {
-      t.add = t.c;
-      t.ld_add = args->ldc;
-    } else {
-      t.add = args->initial != NULL ? args->initial + row * args->ld_initial + column : NULL;
-      t.ld_add = args->ld_initial;
-      t.bias = args->bias != NULL ? args->bias + column : NULL;
+}
+
+/// Part of the strip of A after this one, and part of the block of B after this one.
+static void gemm_prefetch(
+    const gemm_plan *plan, const gemm_block *block, const gemm_block *next, int64_t strip, int64_t end_strip,
+    int64_t part, int64_t parts, int64_t b_part, int64_t b_parts) {
+  const mf_gemm *args = plan->args;
+  if (plan->prefetch_a && strip + 1 < end_strip) {
+    const int64_t row = strip_start(args->m, plan->strips, strip + 1);
+    const int64_t rows = strip_start(args->m, plan->strips, strip + 2) - row;
+    if (args->a_transposed) prefetch_rows(args->a + block->p0 * args->lda + row, args->lda, block->kc, rows, part, parts);
+    else prefetch_rows(args->a + row * args->lda + block->p0, args->lda, rows, block->kc, part, parts);
+  }
+  if (plan->prefetch_b && next->kc > 0) {
+    const int64_t column = next->from * NR, columns = mf_min(plan->columns, next->to * NR) - column;
+    if (args->b_transposed)
+      prefetch_rows(args->b + column * args->ldb + next->p0, args->ldb, columns, next->kc, b_part, b_parts);
+    else prefetch_rows(args->b + next->p0 * args->ldb + column, args->ldb, next->kc, columns, b_part, b_parts);
+  }
+}
+
+static void dot_strip(const mf_gemm *args, int64_t row, int64_t end_row, int64_t column, int64_t end);
+
+/// Strips first..<end of A, read where they lie, against all panels of the block.
+static void gemm_strips(
+    const gemm_plan *plan, const gemm_block *block, const gemm_block *next, int64_t first, int64_t end) {
+  const mf_gemm *args = plan->args;
+  const int64_t panels = block->to - block->from;
+  for (int64_t strip = first; strip < end; strip++) {
+    const int64_t row = strip_start(args->m, plan->strips, strip);
+    const int64_t rows = strip_start(args->m, plan->strips, strip + 1) - row;
+    tile_args t = {.k = block->kc, .lda = args->lda, .ldc = args->ldc, .ldb = NR};
+    t.a = args->a_transposed ? args->a + block->p0 * args->lda + row : args->a + row * args->lda + block->p0;
+    if (plan->copy_a) {
+      t.lda = mf_round_up(block->kc, W) + W;
+      copy_rows(t.a, args->lda, rows, block->kc, block->strip_copy, t.lda);
+      t.a = block->strip_copy;
     }
-    tiles[rows][!args->a_transposed][t.columns > W](&t);
+    for (int64_t panel = block->from; panel < block->to; panel++) {
+      const int64_t column = panel * NR, done = panel - block->from;
+      t.columns = mf_min(NR, plan->columns - column);
+      t.b = block->packed + done * block->kc * NR;
+      t.c = args->c + row * args->ldc + column;
+      if (block->p0 > 0) {
+        t.add = t.c;
+        t.ld_add = args->ldc;
+      } else {
+        t.add = args->initial != NULL ? args->initial + row * args->ld_initial + column : NULL;
+        t.ld_add = args->ld_initial;
+        t.bias = args->bias != NULL ? args->bias + column : NULL;
+      }
+      gemm_prefetch(
+          plan, block, next, strip, end, done, panels, (strip - first) * panels + done, (end - first) * panels);
+      tiles[rows][!args->a_transposed][t.columns > W](&t);
+    }
+    // Columns left over, while the strip is in the cache.
+    if (block->p0 == 0 && block->to == plan->panels) dot_strip(args, row, row + rows, plan->columns, args->n);
   }
 }
 
@@ -65,33 +114,44 @@ typedef struct {
   mf_pool *pool;
 } gemm_context;
 
+static void gemm_pack(const gemm_plan *plan, const gemm_block *block, float *packed) {
+  const mf_gemm *args = plan->args;
+  const int64_t column = block->from * NR, columns = mf_min(plan->columns, block->to * NR) - column;
+  const int64_t stride = block->kc * NR;
+  if (args->b_transposed)
+    for (int64_t j = 0; j < columns; j += NR)
+      pack_panel_transposed(
+          args->b + (column + j) * args->ldb + block->p0, args->ldb, block->kc, mf_min(NR, columns - j),
+          packed + j / NR * stride);
+  else pack_rows(args->b + block->p0 * args->ldb + column, args->ldb, block->kc, columns, packed, stride);
+}
+
 static void gemm_task(void *opaque, int64_t task, int worker) {
   const gemm_context *context = opaque;
   const gemm_plan *plan = context->plan;
-  const mf_gemm *args = plan->args;
-  float *packed = mf_pool_scratch(context->pool, worker), *strip_scratch = packed + MF_GEMM_PANEL_FLOATS;
-  const int64_t gm = task / plan->grid_n, gn = task % plan->grid_n;
+  float *packed = mf_pool_scratch(context->pool, worker);
+  const int64_t gm = task / plan->grid_n, gn = task % plan->grid_n, k = plan->args->k;
   const int64_t first_strip = split_start(plan->strips, plan->grid_m, gm);
   const int64_t end_strip = split_start(plan->strips, plan->grid_m, gm + 1);
   const int64_t first_panel = split_start(plan->panels, plan->grid_n, gn);
-  const int64_t end_panel = split_start(plan->panels, plan->grid_n, gn + 1);
-  const int64_t block_k = gemm_block_k(args->k, plan->k_blocks);
-  const int64_t fitting = MF_GEMM_PANEL_FLOATS / (block_k * NR);
-  const int64_t rounds = mf_ceil_div(end_panel - first_panel, fitting);
-  for (int64_t round = 0; round < rounds; round++) {
-    const int64_t from = first_panel + split_start(end_panel - first_panel, rounds, round);
-    const int64_t to = first_panel + split_start(end_panel - first_panel, rounds, round + 1);
-    for (int64_t p0 = 0; p0 == 0 || p0 < args->k; p0 += block_k) {  // k = 0 still writes C
-      const int64_t kc = mf_min(block_k, args->k - p0);
-      for (int64_t panel = from; panel < to; panel++) {
-        const int64_t column = panel * NR, columns = mf_min(NR, plan->columns - column);
-        float *destination = packed + (panel - from) * kc * NR;
-        if (args->b_transposed) pack_panel_transposed(args->b + column * args->ldb + p0, args->ldb, kc, columns, destination);
-        else pack_panel(args->b + p0 * args->ldb + column, args->ldb, kc, columns, destination);
-      }
-      for (int64_t strip = first_strip; strip < end_strip; strip++)
-        gemm_strip(plan, strip, p0, kc, from, to, packed, strip_scratch);
+  const int64_t panels = split_start(plan->panels, plan->grid_n, gn + 1) - first_panel;
+  const int64_t rounds = mf_ceil_div(panels, mf_max(1, plan->block_floats / (plan->block_k * NR)));
+  const int64_t blocks = rounds * plan->k_blocks;
+  gemm_block block = {.packed = packed, .strip_copy = packed + MF_GEMM_PANEL_FLOATS};
+  for (int64_t i = 0; i <= blocks; i++) {
+    // Block i is looked ahead to while block i − 1 is computed.
+    const int64_t round = i / plan->k_blocks;
+    gemm_block next = {.p0 = i % plan->k_blocks * plan->block_k, .packed = packed, .strip_copy = block.strip_copy};
+    if (i < blocks) {
+      next.kc = mf_min(plan->block_k, k - next.p0);
+      next.from = first_panel + split_start(panels, rounds, round);
+      next.to = first_panel + split_start(panels, rounds, round + 1);
     }
+    if (i > 0) {
+      gemm_pack(plan, &block, packed);
+      gemm_strips(plan, &block, &next, first_strip, end_strip);
+    }
+    block = next;
   }
 }
 
@@ -143,27 +203,25 @@ MF_INLINE void dot_rows(const mf_gemm *args, int64_t row, const int rows, int64_
   for (; column < end; column++) dot_tile(args, row, column, rows, 1);
 }
 
-enum { MF_DOT_ROWS = 8, MF_DOT_COLUMNS = 4, MF_DOT_BLOCK = 1 << 15 };
-
 typedef struct {
   const mf_gemm *args;
   int64_t row_block, first_column, column_block, column_tasks;
 } dot_context;
+
+static void dot_strip(const mf_gemm *args, int64_t row, int64_t end_row, int64_t column, int64_t end) {
+  for (; row + 4 <= end_row; row += 4) dot_rows(args, row, 4, column, end);
+  for (; row + 2 <= end_row; row += 2) dot_rows(args, row, 2, column, end);
+  if (row < end_row) dot_rows(args, row, 1, column, end);
+}
 
 static void dot_task(void *opaque, int64_t task, MF_UNUSED int worker) {
   const dot_context *context = opaque;
   const mf_gemm *args = context->args;
   const int64_t first_row = task / context->column_tasks * context->row_block;
   const int64_t column = context->first_column + task % context->column_tasks * context->column_block;
-  const int64_t end_row = mf_min(args->m, first_row + context->row_block);
-  const int64_t end = mf_min(args->n, column + context->column_block);
-  int64_t row = first_row;
-  for (; row + 4 <= end_row; row += 4) dot_rows(args, row, 4, column, end);
-  if (row + 2 <= end_row) {
-    dot_rows(args, row, 2, column, end);
-    row += 2;
-  }
-  if (row < end_row) dot_rows(args, row, 1, column, end);
+  dot_strip(
+      args, first_row, mf_min(args->m, first_row + context->row_block), column,
+      mf_min(args->n, column + context->column_block));
 }
 
 /// Columns first_column... of C by dot products; blocks of about MF_DOT_BLOCK elements of the longer operand.
@@ -180,10 +238,10 @@ static void gemm_dots(mf_pool *pool, const mf_gemm *args, int64_t first_column) 
 
 // MARK: Planning
 
-/// The grid with the least estimated time of its largest block: tiles, packing of B and of a transposed A.
+/// The grid with the least estimated time of its largest block: tiles, packing of B, reading of A.
 static void gemm_choose_grid(gemm_plan *plan, int64_t threads) {
-  const bool b_transposed = plan->args->b_transposed, a_transposed = plan->args->a_transposed;
-  const double tile = MR * 2, pack_panel_cost = b_transposed ? 12 : 6, pack_strip_cost = a_transposed ? 3 : 1;
+  const bool b_transposed = plan->args->b_transposed;
+  const double tile = MR * 2, pack_panel_cost = b_transposed ? 12 : 6, pack_strip_cost = 2;
   double best = INFINITY;
   for (int64_t n = 1; n <= mf_min(threads, plan->panels); n++) {
     const int64_t m = mf_min(plan->strips, mf_ceil_div(threads, n));
@@ -205,14 +263,22 @@ static void gemm(mf_pool *pool, const mf_gemm *args) {
     gemm_dots(pool, args, 0);
     return;
   }
-  gemm_plan plan = {.args = args, .columns = args->n, .k_blocks = mf_max(1, mf_ceil_div(args->k, MF_GEMM_K))};
+  gemm_plan plan = {.args = args, .columns = args->n, .strips = strip_count(args->m)};
   if (dots && args->n % NR <= MF_DOT_COLUMNS) plan.columns -= args->n % NR;
-  if (plan.columns > 0) {
-    plan.strips = strip_count(args->m);
-    plan.panels = mf_ceil_div(plan.columns, NR);
-    gemm_choose_grid(&plan, mf_pool_threads(pool));
-    gemm_context context = {&plan, pool};
-    mf_parallel(pool, plan.grid_m * plan.grid_n, gemm_task, &context);
+  if (plan.columns == 0) {
+    gemm_dots(pool, args, 0);
+    return;
   }
-  gemm_dots(pool, args, plan.columns);
+  plan.panels = mf_ceil_div(plan.columns, NR);
+  // The blocks of k are equal but for rounding to whole vectors, and don't depend on anything but k: so do the bits.
+  plan.block_k = mf_round_up(mf_max(1, mf_ceil_div(args->k, mf_max(1, mf_ceil_div(args->k, MF_GEMM_K)))), W);
+  plan.k_blocks = mf_max(1, mf_ceil_div(args->k, plan.block_k));
+  // What fits into the second-level cache stays there by itself.
+  plan.prefetch_a = args->m * args->k > MF_CACHED_FLOATS;
+  plan.prefetch_b = args->n * args->k > MF_CACHED_FLOATS && plan.strips <= MF_PREFETCH_STRIPS;
+  plan.block_floats = plan.prefetch_b ? MF_GEMM_PANEL_FLOATS / 2 : MF_GEMM_PANEL_FLOATS;
+  plan.copy_a = !args->a_transposed && args->lda % MF_SET_STRIDE == 0;
+  gemm_choose_grid(&plan, mf_pool_threads(pool));
+  gemm_context context = {&plan, pool};
+  mf_parallel(pool, plan.grid_m * plan.grid_n, gemm_task, &context);
 }

@@ -66,29 +66,33 @@ static void pack_panel_transposed(const float *source, int64_t ld, int64_t k, in
   }
 }
 
-/// One panel of `columns` (≤ NR) columns: panel[p][j] = source[p·ld + j].
-static void pack_panel(const float *source, int64_t ld, int64_t k, int64_t columns, float *panel) {
-  if (columns == NR) {
-    for (int64_t p = 0; p < k; p++) {
-      v_store(panel + p * NR, v_load(source + p * ld));
-      v_store(panel + p * NR + W, v_load(source + p * ld + W));
-    }
-    return;
-  }
-  const int64_t first = mf_min(W, columns), second = columns - first;
+/// Rows of an operand into panels of NR columns, row by row, so that memory is read in one stream:
+/// panel j / NR holds [p][j mod NR] = source[p·ld + j]; panels are `stride` apart.
+static void pack_rows(const float *source, int64_t ld, int64_t k, int64_t columns, float *panels, int64_t stride) {
+  const int64_t whole = columns / NR, rest = columns - whole * NR;
   for (int64_t p = 0; p < k; p++) {
-    v_store(panel + p * NR, v_load_n(source + p * ld, first));
-    v_store(panel + p * NR + W, second > 0 ? v_load_n(source + p * ld + W, second) : (vf)0.0f);
+    const float *from = source + p * ld;
+    float *to = panels + p * NR;
+    for (int64_t panel = 0; panel < whole; panel++) {
+      v_store(to, v_load(from));
+      v_store(to + W, v_load(from + W));
+      from += NR;
+      to += stride;
+    }
+    if (rest > 0) {
+      v_store(to, v_load_n(from, mf_min(W, rest)));
+      v_store(to + W, rest > W ? v_load_n(from + W, rest - W) : (vf)0.0f);
+    }
   }
 }
 
-/// A strip of `rows` (≤ MR) rows of a transposed A, whose rows are contiguous: strip[p][r] = source[p·ld + r].
-static void pack_strip(const float *source, int64_t ld, int64_t k, int64_t rows, float *strip) {
-  for (int64_t p = 0; p < k; p++) {
-    const float *from = source + p * ld;
-    float *to = strip + p * rows;
-    int64_t r = 0;
-    for (; r + W <= rows; r += W) v_store(to + r, v_load(from + r));
-    if (r < rows) v_store_n(to + r, v_load_n(from + r, rows - r), rows - r);
+/// Rows with k contiguous, copied to rows `stride` apart: their own stride may map all of them to one cache set.
+static void copy_rows(const float *source, int64_t ld, int64_t rows, int64_t k, float *copy, int64_t stride) {
+  for (int64_t r = 0; r < rows; r++) {
+    const float *from = source + r * ld;
+    float *to = copy + r * stride;
+    int64_t p = 0;
+    for (; p + W <= k; p += W) v_store(to + p, v_load(from + p));
+    if (p < k) v_store_n(to + p, v_load_n(from + p, k - p), k - p);
   }
 }
