@@ -27,7 +27,7 @@ package struct JSONError: Error, Equatable, Sendable, CustomStringConvertible {
 }
 
 extension JSONError.Problem {
-  var text: String {
+  package var text: String {
     switch self {
     case .expected(let what, let found):
       "expected \(what), found \(found)"

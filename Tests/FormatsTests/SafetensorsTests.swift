@@ -54,7 +54,11 @@ struct SafetensorsTests {
       let half = ShortFloat.float(float16: bits)
       let isNaN = bits & 0x7C00 == 0x7C00 && bits & 0x3FF != 0
       #expect(half.isNaN == isNaN)
-      if !isNaN { #expect(ShortFloat.float16(half) == bits) } else { #expect(ShortFloat.float16(half) & 0x7E00 == 0x7E00) }
+      if isNaN {
+        #expect(ShortFloat.float16(half) & 0x7E00 == 0x7E00)
+      } else {
+        #expect(ShortFloat.float16(half) == bits)
+      }
       let brain = ShortFloat.float(bfloat16: bits)
       if !brain.isNaN { #expect(ShortFloat.bfloat16(brain) == bits) }
     }
@@ -83,7 +87,8 @@ struct SafetensorsTests {
   @Test("a valid file of another writer is read, padded header and unsorted names too")
   func foreign() throws {
     let folder = try TemporaryFolder()
-    let header = #"{"b":{"dtype":"U8","shape":[3],"data_offsets":[8,11]},"a":{"dtype":"F32","shape":[2],"#
+    let header =
+      #"{"b":{"dtype":"U8","shape":[3],"data_offsets":[8,11]},"a":{"dtype":"F32","shape":[2],"#
       + #""data_offsets":[0,8]},"e":{"dtype":"F32","shape":[0],"data_offsets":[11,11]}}    "#
     let file = try SafetensorsFile(path: file(header, dataBytes: 11, in: folder))
     #expect(file.tensors.map(\.name) == ["a", "b", "e"])

@@ -1,0 +1,69 @@
+package import Formats
+package import Tokenization
+
+/// What can be wrong with text, with prepared data, or with what is asked of them.
+package enum CorpusError: ContractError, Equatable {
+  case file(FormatError)
+  case tokenizer(path: String, TokenizationError)
+  /// A folder in which no file can be read as text.
+  case noText(folder: String, skipped: Int)
+  /// A file that isn't text.
+  case binary(path: String, reason: String)
+  case unsupportedFormat(path: String, fileExtension: String)
+  /// A line of a .jsonl file that can't be used; lines count from 1.
+  case badLine(path: String, line: Int, problem: String)
+  /// All documents were dropped.
+  case nothingLeft(documents: Int, dropped: [String])
+  case setting(name: String, value: String, expected: String)
+  /// A tokenizer that can't mark the end of a document.
+  case noEndOfText(path: String)
+  /// Raw text where prepared data is expected.
+  case notPrepared(path: String)
+  case noSplit(path: String, split: Split, present: [Split])
+  case tooFewTokens(path: String, needed: Int, found: Int)
+
+  package var exitCode: Int32 {
+    if case .file(let error) = self { error.exitCode } else { ContractExit.data }
+  }
+
+  package var description: String {
+    switch self {
+    case .file(let error):
+      error.description
+    case .tokenizer(let path, let error):
+      "\(path): \(error)"
+    case .noText(let folder, let skipped):
+      "\(folder): no text in this folder: expected .txt, .md or .jsonl files, found "
+        + (skipped == 0 ? "none" : "only \(skipped) of other kinds")
+    case .binary(let path, let reason):
+      "\(path): isn't text: \(reason)"
+    case .unsupportedFormat(let path, let fileExtension):
+      "\(path): .\(fileExtension) files can't be read; convert it to .txt, .md or .jsonl"
+    case .badLine(let path, let line, let problem):
+      "\(path), line \(line): \(problem)"
+    case .nothingLeft(let documents, let dropped):
+      "nothing left to prepare: \(documents) document\(documents == 1 ? "" : "s") read"
+        + (dropped.isEmpty ? "" : ", all dropped (\(dropped.joined(separator: ", ")))") + "; give some text"
+    case .setting(let name, let value, let expected):
+      "\(name) = \(value): expected \(expected)"
+    case .noEndOfText(let path):
+      "\(path): the tokenizer has no token that ends a text, such as <|endoftext|>; add one or learn a tokenizer"
+    case .notPrepared(let path):
+      "\(path): raw text, not prepared data; run: mayfly prepare \(path) --out DATA"
+    case .noSplit(let path, let split, let present):
+      "\(path): has no \(split.rawValue) split; it has \(present.map(\.rawValue).joined(separator: ", "))"
+    case .tooFewTokens(let path, let needed, let found):
+      "\(path): too few tokens for one row: expected at least \(needed), found \(found); "
+        + "use a smaller context or more text"
+    }
+  }
+}
+
+/// Runs what only files can spoil, as part of what more can.
+func withFiles<Result>(_ body: @autoclosure () throws(FormatError) -> Result) throws(CorpusError) -> Result {
+  do {
+    return try body()
+  } catch {
+    throw .file(error)
+  }
+}

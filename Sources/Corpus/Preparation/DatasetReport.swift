@@ -1,0 +1,229 @@
+import Tokenization
+
+/// `report.html`: one page that says what is in a data set, without anything from outside.
+struct DatasetReport {
+  let summary: DatasetSummary
+  let sample: CorpusSample
+  let tokenizer: Tokenizer
+
+  var html: String {
+    """
+    <!doctype html>
+    <html lang="en">
+    <head>
+    <meta charset="utf-8">
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <title>Data set report</title>
+    <style>\(Self.style)</style>
+    </head>
+    <body>
+    <main>
+    <h1>Data set report</h1>
+    \(cards)
+    <h2>Splits</h2>
+    \(splits)
+    <h2>What was kept, dropped and repaired</h2>
+    \(documents)
+    <h2>Sources</h2>
+    \(sources)
+    <h2>Lengths of documents</h2>
+    <p class="note">Tokens per document, the end mark included; each bar covers lengths up to twice those before.</p>
+    \(histogram)
+    <h2>Vocabulary</h2>
+    \(vocabulary)
+    <h2>Samples from the training split</h2>
+    \(samples)
+    </main>
+    </body>
+    </html>
+
+    """
+  }
+
+  // MARK: Sections
+
+  private var cards: String {
+    let tokens = summary.splits.values.reduce(0) { $0 + $1.tokens }
+    let bytes = summary.splits.values.reduce(0) { $0 + $1.bytes }
+    let perToken = tokens == 0 ? 0 : Double(bytes) / Double(tokens)
+    let cards = [
+      ("documents", grouped(summary.documentsKept)), ("bytes of text", grouped(bytes)), ("tokens", grouped(tokens)),
+      ("vocabulary", grouped(summary.vocabularySize)), ("bytes per token", rounded(perToken)),
+    ]
+    return "<div class=\"cards\">"
+      + cards.map { "<div><b>\($0.1)</b><span>\($0.0)</span></div>" }.joined() + "</div>"
+  }
+
+  private var splits: String {
+    let total = summary.splits.values.reduce(0) { $0 + $1.tokens }
+    let rows = Split.allCases.compactMap { split -> String? in
+      guard let statistics = summary.splits[split] else { return nil }
+      let share = total == 0 ? 0 : 100 * Double(statistics.tokens) / Double(total)
+      return row([
+        split.rawValue, grouped(statistics.documents), grouped(statistics.bytes), grouped(statistics.tokens),
+        "<span class=\"bar\" style=\"width:\(rounded(share * 1.2))px\"></span> \(rounded(share)) %",
+      ])
+    }
+    let how =
+      summary.splitMethod == SplitRule.Method.contiguous.rawValue
+      ? "The corpus is split by blocks (train, then val, then test), because a split by documents would have left one "
+        + "empty."
+      : "Each document's split follows from a hash of its text, so it never changes when others are added."
+        + (summary.largeDocuments > 0
+          ? " \(counted(summary.largeDocuments, "document")) over 1 MiB split by blocks." : "")
+    return table(["split", "documents", "bytes", "tokens", "share of tokens"], rows)
+      + "<p class=\"note\">\(how)</p>"
+  }
+
+  private var documents: String {
+    var rows = [
+      row(["read", grouped(summary.documentsIn), ""]),
+      row(["kept", grouped(summary.documentsKept), ""]),
+      row(["dropped: empty", grouped(summary.dropped[.empty] ?? 0), "nothing but white space"]),
+      row(["dropped: exact duplicate", grouped(summary.dropped[.exactDuplicate] ?? 0), "same text as an earlier one"]),
+    ]
+    let sequences = counted(summary.invalidUTF8Sequences, "sequence")
+    rows += [
+      row(["repaired: invalid UTF-8", grouped(summary.invalidUTF8Documents), "\(sequences) became U+FFFD"]),
+      row(["repaired: line ends", grouped(summary.changedLineEnds), "CR LF and CR became LF"]),
+      row(["repaired: byte-order mark", grouped(summary.byteOrderMarks), "removed"]),
+    ]
+    return table(["documents", "number", ""], rows)
+  }
+
+  private var sources: String {
+    let rows = summary.sources.map { source in
+      row([
+        escaped(source.name), grouped(source.files), grouped(source.skippedUnsupported + source.skippedBinary),
+        grouped(source.documentsIn), grouped(source.documentsKept), grouped(source.bytesKept),
+      ])
+    }
+    return table(["source", "files", "files skipped", "documents", "kept", "bytes kept"], rows)
+  }
+
+  private var histogram: String {
+    let bins = sample.lengths
+    guard let first = bins.firstIndex(where: { $0 > 0 }), let largest = bins.max() else { return "" }
+    let width = 44
+    let height = 140
+    var bars = ""
+    for (index, bin) in (first..<bins.count).enumerated() {
+      let bar = (bins[bin] * height + largest - 1) / largest
+      let x = index * width
+      bars += """
+        <rect x="\(x + 4)" y="\(20 + height - bar)" width="\(width - 8)" height="\(bar)"/>\
+        <text x="\(x + width / 2)" y="\(15 + height - bar)">\(bins[bin] == 0 ? "" : grouped(bins[bin]))</text>\
+        <text x="\(x + width / 2)" y="\(height + 36)">&lt;\(short(1 << bin))</text>
+        """
+    }
+    return """
+      <svg viewBox="0 0 \((bins.count - first) * width) \(height + 42)" role="img" \
+      aria-label="Number of documents by length in tokens">\(bars)</svg>
+      """
+  }
+
+  private var vocabulary: String {
+    let kind = summary.tokenizerLearned ? "learned from the training split" : "taken as given"
+    let pattern = summary.tokenizerPattern.map { ", words cut by the \($0) pattern" } ?? ""
+    let frequent = sample.mostFrequent(60).map { entry in
+      "<li><code>\(escaped(visible(entry.id)))</code> \(grouped(entry.count))</li>"
+    }
+    return """
+      <p>\(grouped(summary.vocabularySize)) tokens, \(kind)\(escaped(pattern)); \(grouped(sample.unusedTokens)) of \
+      them don't occur in the training split. The most frequent ones:</p>
+      <ul class="tokens">\(frequent.joined())</ul>
+      """
+  }
+
+  private var samples: String {
+    sample.documents.map { document in
+      "<figure><pre>\(escaped(document.text))</pre><figcaption>\(grouped(document.bytes)) bytes</figcaption></figure>"
+    }.joined(separator: "\n")
+  }
+
+  /// A token's text with its white space made visible.
+  private func visible(_ id: Int32) -> String {
+    let text = String(decoding: tokenizer.token(id) ?? [], as: UTF8.self)
+    return String(
+      String.UnicodeScalarView(
+        text.unicodeScalars.flatMap { scalar -> [Unicode.Scalar] in
+          switch scalar {
+          case " ": ["␣"]
+          case "\n": ["⏎"]
+          case "\t": ["⇥"]
+          default: scalar.value < 0x20 ? ["�"] : [scalar]
+          }
+        }))
+  }
+
+  // MARK: HTML
+
+  private func table(_ heads: [String], _ rows: [String]) -> String {
+    "<div class=\"scroll\"><table><thead><tr>" + heads.map { "<th>\($0)</th>" }.joined() + "</tr></thead><tbody>"
+      + rows.joined() + "</tbody></table></div>"
+  }
+
+  private func row(_ cells: [String]) -> String {
+    "<tr>" + cells.map { "<td>\($0)</td>" }.joined() + "</tr>"
+  }
+
+  private func escaped(_ text: String) -> String {
+    var result = ""
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "&": result += "&amp;"
+      case "<": result += "&lt;"
+      case ">": result += "&gt;"
+      case "\"": result += "&quot;"
+      case "'": result += "&#39;"
+      // HTML has no way to write control characters.
+      case "\u{0}"..."\u{8}", "\u{B}", "\u{C}", "\u{E}"..."\u{1F}", "\u{7F}"..."\u{9F}": result += "\u{FFFD}"
+      default: result.unicodeScalars.append(scalar)
+      }
+    }
+    return result
+  }
+
+  private func grouped(_ number: Int) -> String {
+    var digits = String(number)
+    var groups: [String] = []
+    while digits.count > 3 {
+      groups.insert(String(digits.suffix(3)), at: 0)
+      digits.removeLast(3)
+    }
+    return ([digits] + groups).joined(separator: ",")
+  }
+
+  private func short(_ number: Int) -> String {
+    if number >= 1 << 20 { return "\(number >> 20)M" }
+    return number >= 1 << 10 ? "\(number >> 10)K" : "\(number)"
+  }
+
+  private func rounded(_ value: Double) -> String {
+    let hundredths = Int((value * 100).rounded())
+    let fraction = hundredths % 100
+    return "\(hundredths / 100).\(fraction < 10 ? "0" : "")\(fraction)"
+  }
+
+  private static let style = """
+    :root { color-scheme: light dark; --line: #8884; --soft: #8881; --accent: #3a7bd5; }
+    body { margin: 0; font: 16px/1.5 system-ui, sans-serif; }
+    main { max-width: 60rem; margin: 0 auto; padding: 1.5rem; }
+    h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
+    .cards { display: flex; flex-wrap: wrap; gap: .8rem; }
+    .cards div { flex: 1 1 8rem; padding: .8rem 1rem; border-radius: .6rem; background: var(--soft); }
+    .cards b { display: block; font-size: 1.3rem; } .cards span, .note, figcaption { font-size: .85rem; opacity: .75; }
+    .scroll { overflow-x: auto; }
+    table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+    th, td { padding: .35rem .6rem; text-align: right; border-bottom: 1px solid var(--line); }
+    th:first-child, td:first-child, td:last-child:nth-child(3) { text-align: left; }
+    .bar { display: inline-block; height: .7em; border-radius: .2em; background: var(--accent); }
+    svg { width: 100%; max-height: 16rem; } rect { fill: var(--accent); rx: 3px; }
+    svg text { font-size: 11px; text-anchor: middle; fill: currentColor; }
+    .tokens { display: flex; flex-wrap: wrap; gap: .4rem 1rem; padding: 0; list-style: none; }
+    code, pre { font: .9rem/1.45 ui-monospace, monospace; }
+    .tokens code { padding: .05rem .35rem; border-radius: .3rem; background: var(--soft); }
+    figure { margin: 1rem 0; } pre { margin: 0; padding: .8rem 1rem; border-radius: .6rem; background: var(--soft);
+      white-space: pre-wrap; overflow-wrap: anywhere; }
+    """
+}

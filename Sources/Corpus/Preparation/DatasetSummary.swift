@@ -1,0 +1,123 @@
+package import Formats
+
+/// What went into a data set and what came out: the content of `dataset.json`.
+///
+/// It names no clock, host or path, so that equal input gives equal bytes.
+package struct DatasetSummary: Sendable {
+  package enum DropRule: String, CaseIterable, Sendable {
+    case empty
+    case exactDuplicate = "exact_duplicate"
+  }
+
+  package struct SourceStatistics: Sendable {
+    package var name: String
+    package var files = 0
+    package var skippedUnsupported = 0
+    package var skippedBinary = 0
+    package var documentsIn = 0
+    package var documentsKept = 0
+    package var bytesKept = 0
+  }
+
+  package struct SplitStatistics: Sendable, Equatable {
+    /// Documents, and parts of documents that are split by blocks.
+    package var documents = 0
+    /// UTF-8 bytes of text; the marks at the ends of documents don't count.
+    package var bytes = 0
+    /// Tokens, the marks included.
+    package var tokens = 0
+  }
+
+  package struct Shard: Sendable {
+    package var name: String
+    package var split: Split
+    package var tokens: Int
+    package var sha256: String
+  }
+
+  package var documentsIn = 0
+  package var documentsKept = 0
+  package var dropped: [DropRule: Int] = [:]
+  package var invalidUTF8Documents = 0
+  package var invalidUTF8Sequences = 0
+  package var changedLineEnds = 0
+  package var byteOrderMarks = 0
+  package var splitMethod = ""
+  package var largeDocuments = 0
+  package var valFraction = 0.0
+  package var testFraction = 0.0
+  package var splits: [Split: SplitStatistics] = [:]
+  package var vocabularySize = 0
+  package var tokenizerPattern: String?
+  package var tokenizerLearned = false
+  package var tokenizerSHA256 = ""
+  package var sources: [SourceStatistics] = []
+  package var shards: [Shard] = []
+
+  package static let fileName = "dataset.json"
+
+  package init() {}
+
+  package var json: JSON {
+    var droppedCounts = JSONObject()
+    for rule in DropRule.allCases { droppedCounts[rule.rawValue] = JSON(dropped[rule] ?? 0) }
+    return [
+      "format": "mayfly-dataset",
+      "version": 1,
+      "documents_in": JSON(documentsIn),
+      "documents_kept": JSON(documentsKept),
+      "dropped": .object(droppedCounts),
+      "repaired": [
+        "invalid_utf8_documents": JSON(invalidUTF8Documents),
+        "invalid_utf8_sequences": JSON(invalidUTF8Sequences),
+        "line_ends": JSON(changedLineEnds),
+        "byte_order_marks": JSON(byteOrderMarks),
+      ],
+      "split": [
+        "method": JSON(splitMethod),
+        "val_fraction": JSON(valFraction),
+        "test_fraction": JSON(testFraction),
+        "documents_split_by_blocks": JSON(largeDocuments),
+      ],
+      "documents": perSplit(\.documents),
+      "bytes": perSplit(\.bytes),
+      "tokens": perSplit(\.tokens),
+      "vocab_size": JSON(vocabularySize),
+      "tokenizer": [
+        "file": "tokenizer.json",
+        "sha256": JSON(tokenizerSHA256),
+        "learned": JSON(tokenizerLearned),
+        "pattern": tokenizerPattern.map { JSON($0) } ?? .null,
+      ],
+      "sources": JSON(sources.map(\.json)),
+      "shards": JSON(shards.map(\.json)),
+    ]
+  }
+
+  private func perSplit(_ value: (SplitStatistics) -> Int) -> JSON {
+    var object = JSONObject()
+    for split in Split.allCases {
+      if let statistics = splits[split] { object[split.rawValue] = JSON(value(statistics)) }
+    }
+    return .object(object)
+  }
+}
+
+extension DatasetSummary.SourceStatistics {
+  var json: JSON {
+    [
+      "name": JSON(name),
+      "files": JSON(files),
+      "files_skipped": ["unsupported": JSON(skippedUnsupported), "binary": JSON(skippedBinary)],
+      "documents_in": JSON(documentsIn),
+      "documents_kept": JSON(documentsKept),
+      "bytes_kept": JSON(bytesKept),
+    ]
+  }
+}
+
+extension DatasetSummary.Shard {
+  var json: JSON {
+    ["file": JSON(name), "split": JSON(split.rawValue), "tokens": JSON(tokens), "sha256": JSON(sha256)]
+  }
+}

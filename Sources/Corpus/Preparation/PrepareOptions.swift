@@ -1,0 +1,53 @@
+package import Tokenization
+
+/// What `prepare` is asked to do.
+package struct PrepareOptions: Sendable {
+  package enum TokenizerChoice: Sendable {
+    /// Learn one from the training split; without a size, one that suits the amount of text.
+    case learn(vocabularySize: Int?, pattern: SplitPattern)
+    /// Take one: a tokenizer.json or a folder with one.
+    case take(path: String)
+  }
+
+  /// Files and folders of text.
+  package var inputs: [String]
+  /// The folder to be made; it must not be there yet, or be empty.
+  package var output: String
+  package var tokenizer = TokenizerChoice.learn(vocabularySize: nil, pattern: PrepareOptions.defaultPattern)
+  package var fractions: SplitFractions
+  /// Shards are closed at the end of the document that reaches this many tokens.
+  package var shardTokens = 100_000_000
+
+  package static let defaultPattern = SplitPattern.cl100k(digits: 3)
+  package static let defaultValFraction = 0.05
+  package static let defaultTestFraction = 0.05
+
+  package init(
+    inputs: [String], output: String, valFraction: Double = defaultValFraction,
+    testFraction: Double = defaultTestFraction
+  ) throws(CorpusError) {
+    self.inputs = inputs
+    self.output = output
+    fractions = try SplitFractions(val: valFraction, test: testFraction)
+  }
+
+  /// A vocabulary that suits so many bytes of text: each token should be seen often enough to be learned, and the
+  /// embedding of a small model shouldn't outweigh its layers.
+  package static func defaultVocabularySize(trainBytes: Int) -> Int {
+    switch trainBytes {
+    case ..<(1 << 20): 1024
+    case ..<(16 << 20): 4096
+    case ..<(128 << 20): 8192
+    case ..<(1 << 30): 16_384
+    default: 32_768
+    }
+  }
+}
+
+/// What `prepare` tells while it works.
+package enum PrepareEvent: Sendable {
+  /// A stage begins, in words.
+  case stage(String)
+  /// Something that the user should know, in words.
+  case warning(String)
+}

@@ -1,0 +1,63 @@
+/// A nameless file for what doesn't fit in memory: appended to, read at any place, gone with its last reference.
+package final class ScratchFile {
+  private let descriptor: Int32
+  private let folder: String
+  private var buffer: [UInt8] = []
+  /// Bytes appended so far.
+  package private(set) var size = 0
+
+  private static let bufferSize = 1 << 18
+
+  /// - Parameter folder: where the bytes are kept; it is shown in errors.
+  package init(in folder: String) throws(FormatError) {
+    self.folder = folder
+    let path = FileSystem.temporaryName(for: Path.join(folder, "scratch"))
+    do {
+      descriptor = try POSIX.create(path)
+      // Without a name it can't be left behind, even by a process that is killed.
+      try POSIX.removeFile(path)
+    } catch {
+      throw .unwritable(path: folder, reason: error.reason)
+    }
+    buffer.reserveCapacity(Self.bufferSize)
+  }
+
+  deinit { POSIX.closeQuietly(descriptor) }
+
+  package func append(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
+    if buffer.count + bytes.count > Self.bufferSize { try flush() }
+    if bytes.count >= Self.bufferSize {
+      try write(bytes, at: size)
+    } else {
+      buffer.append(contentsOf: bytes)
+    }
+    size += bytes.count
+  }
+
+  /// Fills the buffer from `offset` on; all of it must have been appended.
+  package func read(into bytes: UnsafeMutableRawBufferPointer, at offset: Int) throws(FormatError) {
+    try flush()
+    let count: Int
+    do {
+      count = try POSIX.readFully(descriptor, into: bytes, at: offset)
+    } catch {
+      throw .unreadable(path: folder, reason: error.reason)
+    }
+    guard count == bytes.count else { throw .cutShort(path: folder, expected: offset + bytes.count, found: size) }
+  }
+
+  private func flush() throws(FormatError) {
+    guard !buffer.isEmpty else { return }
+    let start = size - buffer.count
+    try buffer.lendBytes { bytes throws(FormatError) in try write(bytes, at: start) }
+    buffer.removeAll(keepingCapacity: true)
+  }
+
+  private func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FormatError) {
+    do {
+      try POSIX.writeFully(descriptor, bytes, at: offset)
+    } catch {
+      throw .unwritable(path: folder, reason: error.reason)
+    }
+  }
+}
