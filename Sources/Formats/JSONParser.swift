@@ -358,8 +358,16 @@ private func hexDigit(_ byte: UInt8) -> UInt16? {
   }
 }
 
+/// The text of the bytes; nil if they are no UTF-8.
 private func decodeUTF8(_ bytes: UnsafeRawBufferPointer) -> String? {
-  String(validating: bytes.assumingMemoryBound(to: UInt8.self), as: UTF8.self)
+  // Repairing and comparing is several times faster than String(validating:as:), which is not specialised.
+  let text = String(decoding: bytes.assumingMemoryBound(to: UInt8.self), as: UTF8.self)
+  let isSame = text.utf8.withContiguousStorageIfAvailable { repaired in
+    guard repaired.count == bytes.count else { return false }
+    for offset in 0..<repaired.count where repaired[offset] != bytes[offset] { return false }
+    return true
+  }
+  return isSame ?? text.utf8.elementsEqual(bytes) ? text : nil
 }
 
 /// How many bytes from the start are whole, valid UTF-8 sequences.

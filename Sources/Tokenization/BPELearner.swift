@@ -51,7 +51,7 @@ package struct BPELearner: Sendable {
       let pair = pairs.popMostFrequent(atLeast: minimumFrequency)
     {
       let bytes = tokens[Int(pair.left - first)] + tokens[Int(pair.right - first)]
-      // Two pairs may spell the same token ("--" + "-", "-" + "--"); it has one id.
+      // Should two pairs spell the same token, it has one id.
       let known = bytes.withUnsafeBytes { ids.id(of: $0) }
       let merged = known ?? first + Int32(tokens.count)
       if known == nil {
@@ -69,12 +69,7 @@ package struct BPELearner: Sendable {
     tokens: [[UInt8]], merges: [(left: Int32, right: Int32, merged: Int32)], pattern: SplitPattern
   ) throws(TokenizationError) -> Tokenizer {
     let texts = specialTokens + tokens.map { ByteAlphabet.text(of: $0) }
-    // A pair that was merged in two rounds has the rank of the later one, as in Hugging Face's.
-    var lastRound: [UInt64: Int] = [:]
-    for (round, merge) in merges.enumerated() { lastRound[pairKey(merge.left, merge.right)] = round }
-    let lines = merges.enumerated()
-      .filter { round, merge in lastRound[pairKey(merge.left, merge.right)] == round }
-      .map { _, merge in texts[Int(merge.left)] + " " + texts[Int(merge.right)] }
+    let lines = merges.map { texts[Int($0.left)] + " " + texts[Int($0.right)] }
     return try Tokenizer(tokens: texts, merges: lines, specialTokens: specialTokens, pattern: pattern)
   }
 }

@@ -32,16 +32,25 @@ enum ByteAlphabet {
     return String(text)
   }
 
-  /// Appends the bytes that a token's text stands for; false, and nothing appended, if it has other characters.
-  static func appendBytes(of token: some StringProtocol, to result: inout [UInt8]) -> Bool {
-    let start = result.count
+  /// Appends the bytes that a token's text (in UTF-8) stands for; false, and nothing appended, if it has other
+  /// characters.
+  static func appendBytes(of token: UnsafeBufferPointer<UInt8>, to result: inout [UInt8]) -> Bool {
     let bytes = Self.bytes
-    for scalar in token.unicodeScalars {
-      guard scalar.value < bytes.count, bytes[Int(scalar.value)] >= 0 else {
-        result.removeSubrange(start...)
+    let start = result.count
+    var place = 0
+    while place < token.count {
+      var scalar = Int(token[place])
+      place += 1
+      // Two bytes of UTF-8 hold all of the alphabet that is not ASCII.
+      if scalar >= 0xC2, scalar < 0xE0, place < token.count {
+        scalar = (scalar & 0x1F) << 6 | Int(token[place] & 0x3F)
+        place += 1
+      }
+      guard scalar < bytes.count, bytes[scalar] >= 0 else {
+        result.removeLast(result.count - start)
         return false
       }
-      result.append(UInt8(bytes[Int(scalar.value)]))
+      result.append(UInt8(truncatingIfNeeded: bytes[scalar]))
     }
     return true
   }

@@ -1,16 +1,13 @@
 /// The adjacent pairs of tokens in all different words, by how often they occur.
 ///
 /// A merge touches only the places where its pair stands. Counts of other pairs that fall are not moved in the heap:
-/// an entry that comes up with an old count goes back with the new one. This order of work, also where one pair is
-/// queued twice, follows Hugging Face's trainer, so that equal texts give equal merges.
+/// an entry that comes up with an old count goes back with the new one.
 struct PairQueue {
   struct Pair {
     let left: Int32
     let right: Int32
     /// The word and the place of each occurrence, in order.
     fileprivate let occurrences: [Occurrence]
-    /// Whether the pair also stands at places that another entry lists.
-    fileprivate let isShared: Bool
   }
 
   struct Occurrence {
@@ -33,7 +30,6 @@ struct PairQueue {
   /// The tokens of all words. A token of n bytes fills n slots, and its id stands in the first and in the last, so
   /// that both neighbours are found by their lengths; a word is fenced by slots of -1.
   private var slots: [Int32] = [-1]
-  private var wordStarts: [UInt32] = []
   private let wordCounts: [UInt64]
   private var lengths: [UInt32]
 
@@ -45,22 +41,20 @@ struct PairQueue {
     wordCounts = words.counts
     lengths = Array(repeating: 1, count: Int(byteTokens.max() ?? 0) + 1)
     slots.reserveCapacity(words.bytes.count + words.count + 1)
-    for word in 0..<words.count {
-      wordStarts.append(UInt32(slots.count))
-      for byte in words.bytes[words.ends[word]..<words.ends[word + 1]] { slots.append(byteTokens[Int(byte)]) }
-      slots.append(-1)
-    }
     var fresh = FreshPairs()
     for word in 0..<words.count {
-      for place in wordStarts[word]..<UInt32(wordStarts[word] + UInt32(words.ends[word + 1] - words.ends[word])) {
-        let (left, right) = (slots[Int(place)], slots[Int(place) + 1])
-        guard right >= 0 else { continue }
-        let index = counts.index(of: pairKey(left, right))
-        counts.add(Int64(wordCounts[word]), at: index)
-        fresh.add(Occurrence(word: Int32(word), place: place), to: index)
+      for byte in words.bytes[words.ends[word]..<words.ends[word + 1]] {
+        let (left, right) = (slots[slots.count - 1], byteTokens[Int(byte)])
+        if left >= 0 {
+          let index = counts.index(of: pairKey(left, right))
+          counts.add(Int64(wordCounts[word]), at: index)
+          fresh.add(Occurrence(word: Int32(word), place: UInt32(slots.count - 1)), to: index)
+        }
+        slots.append(right)
       }
+      slots.append(-1)
     }
-    enqueue(&fresh)
+    enqueue(fresh)
   }
 
   /// The next pair to merge; nil when none is frequent enough.
@@ -78,7 +72,7 @@ struct PairQueue {
       lists[Int(top.list)] = []
       return Pair(
         left: Int32(truncatingIfNeeded: top.pair >> 32), right: Int32(truncatingIfNeeded: top.pair),
-        occurrences: occurrences, isShared: counts.timesQueued(index) > 1)
+        occurrences: occurrences)
     }
     return nil
   }
@@ -87,21 +81,8 @@ struct PairQueue {
   mutating func merge(_ pair: Pair, into merged: Int32, length: Int) {
     if Int(merged) == lengths.count { lengths.append(UInt32(length)) }
     var fresh = FreshPairs()
-    if pair.isShared {
-      // Its places are listed in several entries: whole words are searched, as all of a word is merged at once.
-      var lastWord: Int32 = -1
-      for occurrence in pair.occurrences where occurrence.word != lastWord {
-        lastWord = occurrence.word
-        var place = wordStarts[Int(lastWord)]
-        while slots[Int(place)] >= 0 {
-          merge(pair, at: Occurrence(word: lastWord, place: place), into: merged, &fresh)
-          place += lengths[Int(slots[Int(place)])]
-        }
-      }
-    } else {
-      for occurrence in pair.occurrences { merge(pair, at: occurrence, into: merged, &fresh) }
-    }
-    enqueue(&fresh)
+    for occurrence in pair.occurrences { merge(pair, at: occurrence, into: merged, &fresh) }
+    enqueue(fresh)
   }
 
   @inline(__always)
@@ -136,11 +117,10 @@ struct PairQueue {
 
   private static let inside: Int32 = -2
 
-  private mutating func enqueue(_ fresh: inout FreshPairs) {
-    fresh.forEach { index, occurrences in
+  private mutating func enqueue(_ fresh: FreshPairs) {
+    for (index, occurrences) in fresh.pairs {
       let count = counts[index]
-      guard count > 0 else { return }
-      counts.noteQueued(index)
+      guard count > 0 else { continue }
       lists.append(occurrences)
       push(Entry(count: UInt64(count), pair: counts.key(index), list: Int32(lists.count - 1)))
     }
@@ -189,13 +169,10 @@ struct PairQueue {
 private struct PairCounts {
   private var keys: [UInt64] = []
   private var values: [Int64] = []
-  private var queued: [UInt32] = []
   private var slots: [Int32] = Array(repeating: -1, count: 1 << 12)
 
   subscript(index: Int) -> Int64 { values[index] }
   func key(_ index: Int) -> UInt64 { keys[index] }
-  func timesQueued(_ index: Int) -> UInt32 { queued[index] }
-  mutating func noteQueued(_ index: Int) { queued[index] += 1 }
   mutating func add(_ change: Int64, at index: Int) { values[index] += change }
 
   /// Where a pair's count is; a new pair gets a place.
@@ -209,7 +186,6 @@ private struct PairCounts {
     slots[slot] = Int32(keys.count)
     keys.append(key)
     values.append(0)
-    queued.append(0)
     if keys.count * 2 > slots.count { grow() }
     return keys.count - 1
   }
@@ -228,7 +204,7 @@ private struct PairCounts {
 /// The pairs that came up in one round, and where.
 private struct FreshPairs {
   private var positions: [Int: Int] = [:]
-  private var pairs: [(index: Int, occurrences: [PairQueue.Occurrence])] = []
+  private(set) var pairs: [(index: Int, occurrences: [PairQueue.Occurrence])] = []
 
   mutating func add(_ occurrence: PairQueue.Occurrence, to index: Int) {
     if let last = pairs.last, last.index == index {
@@ -239,10 +215,5 @@ private struct FreshPairs {
       positions[index] = pairs.count
       pairs.append((index, [occurrence]))
     }
-  }
-
-  mutating func forEach(_ body: (Int, [PairQueue.Occurrence]) -> Void) {
-    for pair in pairs { body(pair.index, pair.occurrences) }
-    pairs = []
   }
 }

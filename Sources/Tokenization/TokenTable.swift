@@ -29,12 +29,20 @@ struct TokenTable: Sendable {
     while slots[slot] != 0 {
       if slots[slot] >> 32 == hash >> 32 {
         let entry = Int(slots[slot] & 0xFFFF_FFFF) - 1
-        let range = ends[entry]..<ends[entry + 1]
-        if range.count == token.count, bytes[range].elementsEqual(token) { return ids[entry] }
+        if isToken(entry, token) { return ids[entry] }
       }
       slot = (slot + 1) & mask
     }
     return nil
+  }
+
+  private func isToken(_ entry: Int, _ token: UnsafeRawBufferPointer) -> Bool {
+    let start = ends[entry]
+    guard ends[entry + 1] - start == token.count else { return false }
+    return bytes.withUnsafeBytes { all in
+      for offset in 0..<token.count where all[start + offset] != token[offset] { return false }
+      return true
+    }
   }
 
   private mutating func place(hash: UInt64, entry: Int) {

@@ -14,7 +14,8 @@ package enum TokenizationError: ContractError, Equatable, Sendable {
   case idOutOfRange(token: String, id: Int, limit: Int)
   /// No token stands for this byte, so that not every text could be encoded.
   case missingByte(UInt8)
-  case mergeOutOfVocabulary(index: Int, token: String)
+  /// A merge of tokens, or into a token, that `model.vocab` does not have.
+  case mergeOutOfVocabulary(index: Int, merge: String)
   case vocabularyTooSmall(asked: Int, minimum: Int)
   case vocabularyTooLarge(asked: Int, maximum: Int)
   /// More different words than a vocabulary can be learned from at once.
@@ -40,8 +41,8 @@ package enum TokenizationError: ContractError, Equatable, Sendable {
       "the token \"\(token)\" has id \(id); ids go from 0 to \(limit - 1)"
     case .missingByte(let byte):
       "no token for byte \(byte); a byte-level vocabulary has all 256"
-    case .mergeOutOfVocabulary(let index, let token):
-      "merge \(index) needs the token \"\(token)\", which is not in model.vocab"
+    case .mergeOutOfVocabulary(let index, let merge):
+      "model.merges[\(index)] is \(merge); its two tokens or what they give are not in model.vocab"
     case .vocabularyTooSmall(let asked, let minimum):
       "a vocabulary of \(asked) tokens is too small: the bytes and special tokens alone are \(minimum)"
     case .vocabularyTooLarge(let asked, let maximum):

@@ -15,10 +15,10 @@ struct VocabularyReader {
     idsByBytes = TokenTable(capacity: object.count)
     var bytes: [UInt8] = []
     for (token, value) in object {
-      let id = try checkedID(value, of: token, path: "\(field.path)[\(token)]")
+      let id = try checkedID(value, of: token, path: field.path)
       guard vocabulary.kind(of: Int32(id)) == .hole else { throw duplicate(id, token) }
       bytes.removeAll(keepingCapacity: true)
-      if ByteAlphabet.appendBytes(of: token, to: &bytes) {
+      if withUTF8(of: token, { ByteAlphabet.appendBytes(of: $0, to: &bytes) }) {
         vocabulary.set(id, to: bytes, kind: .plain)
         bytes.withUnsafeBytes { idsByBytes.insert($0, id: Int32(id)) }
       } else {
@@ -28,9 +28,10 @@ struct VocabularyReader {
     }
   }
 
+  /// - Parameter path: where the id stands; the token is named beside it.
   private func checkedID(_ value: JSON, of token: String, path: String) throws(TokenizationError) -> Int {
     guard case .integer(let id) = value else {
-      throw .malformed(key: path, expected: "an integer", found: value.kind)
+      throw .malformed(key: "the id of \"\(token)\" in \(path)", expected: "an integer", found: value.kind)
     }
     guard id >= 0, id < Vocabulary.limit else {
       throw .idOutOfRange(token: token, id: Int(id), limit: Vocabulary.limit)
@@ -92,47 +93,53 @@ struct VocabularyReader {
     merges.reserveCapacity(entries.count)
     var bytes: [UInt8] = []
     for (index, entry) in entries.enumerated() {
-      guard let (left, right) = parts(of: entry) else {
+      bytes.removeAll(keepingCapacity: true)
+      let middle: Int?
+      if let text = entry.string, text.utf8.contains(UInt8(ascii: " ")) {
+        middle = withUTF8(of: text) { appendParts(of: $0, to: &bytes) }
+      } else if let pair = entry.array, pair.count == 2, let left = pair[0].string, let right = pair[1].string {
+        middle = withUTF8(of: left) { left in withUTF8(of: right) { appendParts(left, $0, to: &bytes) } }
+      } else {
         throw .malformed(
           key: "\(field.path)[\(index)]", expected: "two tokens, \"a b\" or [\"a\", \"b\"]", found: entry.serialized())
       }
-      bytes.removeAll(keepingCapacity: true)
-      guard ByteAlphabet.appendBytes(of: left, to: &bytes) else {
-        throw .mergeOutOfVocabulary(index: index, token: String(left))
+      guard let middle, let merge = merge(bytes, middle: middle) else {
+        throw .mergeOutOfVocabulary(index: index, merge: entry.serialized())
       }
-      let middle = bytes.count
-      guard ByteAlphabet.appendBytes(of: right, to: &bytes) else {
-        throw .mergeOutOfVocabulary(index: index, token: String(right))
-      }
-      let ids = bytes.withUnsafeBytes { bytes in
-        (
-          idsByBytes.id(of: UnsafeRawBufferPointer(rebasing: bytes[..<middle])),
-          idsByBytes.id(of: UnsafeRawBufferPointer(rebasing: bytes[middle...])),
-          idsByBytes.id(of: bytes)
-        )
-      }
-      switch ids {
-      case (let leftID?, let rightID?, let merged?): merges.append((leftID, rightID, merged))
-      case (nil, _, _): throw .mergeOutOfVocabulary(index: index, token: String(left))
-      case (_, nil, _): throw .mergeOutOfVocabulary(index: index, token: String(right))
-      case (_, _, nil): throw .mergeOutOfVocabulary(index: index, token: String(left + right))
-      }
+      merges.append(merge)
     }
     return merges
   }
 
-  private func parts(of entry: JSON) -> (Substring, Substring)? {
-    switch entry {
-    case .string(let text):
-      guard let space = text.utf8.firstIndex(of: UInt8(ascii: " ")) else { return nil }
-      let (left, right) = (text[..<space], text[text.utf8.index(after: space)...])
-      return left.isEmpty || right.isEmpty || right.utf8.contains(UInt8(ascii: " ")) ? nil : (left, right)
-    case .array(let values):
-      guard values.count == 2, let left = values[0].string, let right = values[1].string, !left.isEmpty, !right.isEmpty
+  /// Appends the bytes of `left right`.
+  ///
+  /// - Returns: how many are the left one's; nil if these are not two byte-level tokens.
+  private func appendParts(of text: UnsafeBufferPointer<UInt8>, to bytes: inout [UInt8]) -> Int? {
+    guard let space = text.firstIndex(of: UInt8(ascii: " ")) else { return nil }
+    return appendParts(
+      UnsafeBufferPointer(rebasing: text[..<space]), UnsafeBufferPointer(rebasing: text[(space + 1)...]), to: &bytes)
+  }
+
+  private func appendParts(
+    _ left: UnsafeBufferPointer<UInt8>, _ right: UnsafeBufferPointer<UInt8>, to bytes: inout [UInt8]
+  ) -> Int? {
+    guard !left.isEmpty, !right.isEmpty, ByteAlphabet.appendBytes(of: left, to: &bytes) else { return nil }
+    let middle = bytes.count
+    return ByteAlphabet.appendBytes(of: right, to: &bytes) ? middle : nil
+  }
+
+  private func merge(_ bytes: [UInt8], middle: Int) -> (left: Int32, right: Int32, merged: Int32)? {
+    bytes.withUnsafeBytes { bytes in
+      guard let left = idsByBytes.id(of: UnsafeRawBufferPointer(rebasing: bytes[..<middle])),
+        let right = idsByBytes.id(of: UnsafeRawBufferPointer(rebasing: bytes[middle...])),
+        let merged = idsByBytes.id(of: bytes)
       else { return nil }
-      return (left[...], right[...])
-    default:
-      return nil
+      return (left, right, merged)
     }
   }
+}
+
+private func withUTF8<Result>(of text: String, _ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {
+  var text = text
+  return text.withUTF8(body)
 }
