@@ -14,8 +14,10 @@ struct Seeded: RandomNumberGenerator {
 /// Text of many scripts, contractions, runs, controls and special tokens.
 func randomText(_ generator: inout Seeded, maximumPieces: Int = 30) -> String {
   let words = [
-    "the", " and", "Hello", "'s", "'LL", "'\u{17f}", "don't", "  ", "\n", "\r\n", "\t", "\u{a0}", "\u{3000}", "!?", "...",
-    "1234", "\u{663}", "é", "e\u{301}", "中文", "。", "한국", "\u{1100}\u{1161}\u{11a8}", "👨‍👩‍👧", "\u{200d}", "\u{feff}",
+    "the", " and", "Hello", "'s", "'LL", "'\u{17f}", "don't", "  ", "\n", "\r\n", "\t", "\u{a0}", "\u{3000}", "!?",
+    "...",
+    "1234", "\u{663}", "é", "e\u{301}", "中文", "。", "한국", "\u{1100}\u{1161}\u{11a8}", "👨‍👩‍👧",
+    "\u{200d}", "\u{feff}",
     "\0", "<|endoftext|>", "<|endof", "שלום", "नमस्ते", "--------", "\u{e000}", "\u{10FFFF}",
   ]
   let alphabets: [ClosedRange<UInt32>] = [

@@ -121,7 +121,8 @@ struct TokenizerFileTests {
     #expect(try vocabulary("xyz", 1000.5) != nil)
     #expect(try vocabulary("h", nil) == .mergeOutOfVocabulary(index: 0, merge: firstMerge(sound)))
     #expect(try vocabulary("~", nil) == .missingByte(0x7E))
-    #expect(try damaged("vocab") { $0 = [] } == .malformed(key: "model.vocab", expected: "an object", found: "an array"))
+    #expect(
+      try damaged("vocab") { $0 = [] } == .malformed(key: "model.vocab", expected: "an object", found: "an array"))
     #expect(try damaged("merges") { $0 = ["a"] } != nil)
     #expect(try damaged("merges") { $0 = [["a"]] } != nil)
     #expect(try damaged("merges") { $0 = [["a", 1]] } != nil)
