@@ -1,26 +1,21 @@
 package import Compute
+package import Corpus
 package import Models
 
 /// Measures how well a model predicts the rows of a split.
 package final class Evaluator {
-  /// Fills up to B rows of T inputs, targets and weights (all three B·T, zeroed before) and says how many rows there
-  /// were; 0: no more.
-  package typealias Rows = (
-    _ inputs: UnsafeMutableBufferPointer<Int32>, _ targets: UnsafeMutableBufferPointer<Int32>,
-    _ weights: UnsafeMutableBufferPointer<Float>
-  ) throws -> Int
-
   package let batch: Int
   package let time: Int
   private let loss: LossProgram
   private let execution: any Execution
-  private var inputs: [Int32]
-  private var targets: [Int32]
-  private var weights: [Float]
-  private var losses: [Float]
-  private var correct: [Float]
+  /// All (B, T).
+  private let inputs: UnsafeMutableBufferPointer<Int32>
+  private let targets: UnsafeMutableBufferPointer<Int32>
+  private let weights: UnsafeMutableBufferPointer<Float>
+  private let losses: UnsafeMutableBufferPointer<Float>
+  private let correct: UnsafeMutableBufferPointer<Float>
 
-  /// - Parameter parameters: the weights as they are whenever ``evaluate(_:bytesOfToken:limit:)`` is called.
+  /// - Parameter parameters: the weights as they are whenever ``evaluate(_:bytes:limit:)`` is called.
   /// - Throws: ``ComputeError``.
   package init(
     _ transformer: Transformer, weights parameters: any ParameterStore, executor: any Executor, batch: Int, time: Int
@@ -29,57 +24,52 @@ package final class Evaluator {
     self.time = time
     loss = try transformer.lossProgram(batch: batch, time: time, training: false)
     execution = try executor.prepare(loss.program, parameters: parameters, states: nil)
-    inputs = [Int32](repeating: 0, count: batch * time)
-    targets = inputs
-    weights = [Float](repeating: 0, count: batch * time)
-    losses = weights
-    correct = weights
+    (inputs, targets) = (.allocate(capacity: batch * time), .allocate(capacity: batch * time))
+    weights = .allocate(capacity: batch * time)
+    (losses, correct) = (.allocate(capacity: batch * time), .allocate(capacity: batch * time))
+    for buffer in [inputs, targets] { buffer.initialize(repeating: 0) }
+    for buffer in [weights, losses, correct] { buffer.initialize(repeating: 0) }
     execution.set(loss.positions, (0..<batch * time).map { Int32($0 % time) })
     execution.set(loss.normalizer, [Float(1)])
   }
 
-  /// Loss and accuracy over all rows, summed in fp64 in the order of the rows.
+  deinit {
+    for buffer in [inputs, targets] { buffer.deallocate() }
+    for buffer in [weights, losses, correct] { buffer.deallocate() }
+  }
+
+  /// Loss and accuracy over the rows, summed in fp64 in their order.
   ///
   /// - Parameters:
-  ///   - bytesOfToken: UTF-8 bytes of each id, 0 for special tokens; nil where ids have no text.
+  ///   - rows: of this evaluator's B and T.
+  ///   - bytes: nil where ids have no text.
   ///   - limit: stop after so many tokens; nil: all.
+  /// - Throws: ``CorpusError``.
   package func evaluate(
-    _ rows: Rows, bytesOfToken: [Int]?, limit: Int? = nil
-  ) throws -> EvaluationResult {
-    var result = EvaluationResult(bytes: bytesOfToken == nil ? nil : 0)
-    while limit.map({ result.tokens < $0 }) ?? true {
-      clear()
-      let count = try inputs.withUnsafeMutableBufferPointer { inputs in
-        try targets.withUnsafeMutableBufferPointer { targets in
-          try weights.withUnsafeMutableBufferPointer { weights in try rows(inputs, targets, weights) }
-        }
-      }
-      guard count > 0 else { break }
+    _ rows: EvaluationRows, bytes: TokenBytes?, limit: Int? = nil
+  ) throws(CorpusError) -> EvaluationResult {
+    precondition(rows.batchSize == batch && rows.context == time)
+    var result = EvaluationResult(bytes: bytes == nil ? nil : 0)
+    for index in 0..<rows.batchCount {
+      if let limit, result.tokens >= limit { break }
+      try rows.read(batch: index, inputs: inputs, targets: targets, weights: weights)
       run()
-      for index in 0..<count * time where weights[index] != 0 {
+      for index in 0..<batch * time where weights[index] != 0 {
         result.nats += Double(losses[index])
         result.correct += correct[index] == 1 ? 1 : 0
         result.tokens += 1
-        if let bytesOfToken { result.bytes? += bytesOfToken[Int(targets[index])] }
+        if let bytes { result.bytes? += bytes[targets[index]] }
       }
     }
     return result
   }
 
-  private func clear() {
-    for index in inputs.indices {
-      inputs[index] = 0
-      targets[index] = 0
-      weights[index] = 0
-    }
-  }
-
   private func run() {
-    execution.set(loss.ids, inputs)
-    execution.set(loss.targets, targets)
-    execution.set(loss.weights, weights)
+    execution.set(loss.ids, UnsafeBufferPointer(inputs))
+    execution.set(loss.targets, UnsafeBufferPointer(targets))
+    execution.set(loss.weights, UnsafeBufferPointer(weights))
     execution.run(RunContext())
-    losses.withUnsafeMutableBufferPointer { execution.get(loss.losses, into: $0) }
-    correct.withUnsafeMutableBufferPointer { execution.get(loss.correct, into: $0) }
+    execution.get(loss.losses, into: losses)
+    execution.get(loss.correct, into: correct)
   }
 }

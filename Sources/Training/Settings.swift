@@ -1,3 +1,4 @@
+package import Corpus
 package import Models
 
 /// Everything that a run depends on, resolved: what `run.yaml` holds.
@@ -12,14 +13,7 @@ package struct Settings: Sendable, Equatable {
 }
 
 package struct DataSettings: Sendable, Equatable {
-  package enum Order: String, Sendable, CaseIterable {
-    /// Every row once per pass, in an order and with an offset that are functions of (seed, pass).
-    case shuffled
-    /// Row i is tokens iT to iT + T.
-    case sequential
-  }
-
-  package var order = Order.shuffled
+  package var order = RowOrder.Kind.shuffled
   /// Batches laid out ahead of the step.
   package var prefetch = 4
   /// Bytes of shards kept in memory.

@@ -1,34 +1,10 @@
 package import Compute
-package import Evaluation
+package import Corpus
+import Evaluation
 import Formats
 import Generation
 import Models
 package import Tokenization
-
-/// What a trainer reads from: batches to learn from, rows to be measured on.
-package struct TrainingData {
-  /// Tokens of the training split.
-  package let trainTokens: Int
-  /// Fills rows (B, T) of inputs and targets, going on from a row number.
-  package let batches: (_ firstRow: Int) throws -> UpdateStep.Batches
-  /// Seconds that ``batches`` has made its caller wait so far.
-  package let waited: () -> Double
-  /// A fresh pass over the validation split; nil if there is none.
-  package let validation: (() throws -> Evaluator.Rows)?
-  /// UTF-8 bytes of each id; nil for ids without text.
-  package let bytesOfToken: [Int]?
-
-  package init(
-    trainTokens: Int, batches: @escaping (Int) throws -> UpdateStep.Batches, waited: @escaping () -> Double,
-    validation: (() throws -> Evaluator.Rows)?, bytesOfToken: [Int]?
-  ) {
-    self.trainTokens = trainTokens
-    self.batches = batches
-    self.waited = waited
-    self.validation = validation
-    self.bytesOfToken = bytesOfToken
-  }
-}
 
 /// The loop: forward, backward, accumulate, update; evaluate, sample and save along the way; end on time.
 package final class Trainer {
@@ -44,22 +20,25 @@ package final class Trainer {
   private let executor: any Executor
   private let tokenizer: Tokenizer?
   private let folder: RunFolder
-  private let data: TrainingData
+  private let data: Dataset
+  private let loader: BatchLoader
   private let log: MetricsLog
   private let observe: (TrainingEvent) -> Void
   private let clock: RunClock
   private let update: UpdateStep
   private let evaluator: Evaluator?
+  private let validation: EvaluationRows?
+  private let bytes: TokenBytes?
   private var budget: BudgetKeeper?
   private(set) var state: TrainerState
 
   /// - Parameters:
   ///   - store: weights and optimizer state, first ones or those of a checkpoint that `state` belongs to.
   ///   - usedBefore: seconds that the run has used before this process.
-  /// - Throws: ``ComputeError``, ``FormatError``.
+  /// - Throws: ``ComputeError``, ``FormatError``, ``CorpusError``.
   package init(
     _ settings: Settings, store: any ParameterStore, state: TrainerState, executor: any Executor,
-    tokenizer: Tokenizer?, folder: RunFolder, data: TrainingData, usedBefore: Double,
+    tokenizer: Tokenizer?, folder: RunFolder, data: Dataset, usedBefore: Double,
     observe: @escaping (TrainingEvent) -> Void
   ) throws {
     self.settings = settings
@@ -73,12 +52,21 @@ package final class Trainer {
     clock = RunClock(before: usedBefore)
     transformer = try Transformer(settings.model)
     update = try UpdateStep(transformer, settings: settings.train, store: store, executor: executor)
-    evaluator =
-      data.validation == nil
-      ? nil
-      : try Evaluator(
-        transformer, weights: store, executor: executor, batch: settings.train.resolvedMicroBatch,
-        time: settings.train.context)
+    let (B, T) = (settings.train.resolvedMicroBatch, settings.train.context)
+    var loading = BatchLoader.Settings(batchSize: B, context: T)
+    loading.order = settings.data.order
+    loading.seed = settings.train.seed
+    loading.startRow = state.rows
+    loading.prefetch = settings.data.prefetch
+    loading.cacheBytes = settings.data.cache
+    loader = try BatchLoader(data.shards(of: .train), loading)
+    bytes = tokenizer.map { TokenBytes($0) }
+    if data.tokenCount(of: .val) >= 2 {
+      validation = try EvaluationRows(data.shards(of: .val), batchSize: B, context: T)
+      evaluator = try Evaluator(transformer, weights: store, executor: executor, batch: B, time: T)
+    } else {
+      (validation, evaluator) = (nil, nil)
+    }
     log = try MetricsLog(path: folder.metricsPath, keepingUntil: state.step)
     budget = settings.train.budget.map { BudgetKeeper(budget: $0) }
   }
@@ -92,11 +80,11 @@ package final class Trainer {
       .started(
         RunDescription(
           device: executor.deviceDescription, parameters: store.layout.parameterCount,
-          flopsPerToken: update.flops / Double(tokensPerStep), trainTokens: data.trainTokens, firstStep: state.step,
+          flopsPerToken: update.flops / Double(tokensPerStep), trainTokens: data.tokenCount(of: .train), firstStep: state.step,
           settings: settings)))
     if budget != nil { try measureEvaluation() }
     let schedule = Schedule(settings.train)
-    let batches = try data.batches(state.rows)
+    let loader = loader
     var evaluatedStep: Int?
 
     while !isDone {
@@ -112,10 +100,11 @@ package final class Trainer {
         state.warmupEnd = settings.train.warmupSteps > 0 ? progress : 0
       }
       let rate = schedule.learningRate(step: step, progress: progress, warmupEnd: state.warmupEnd ?? progress)
-      let waitedBefore = data.waited()
+      let waitedBefore = loader.dataWaitSeconds
       let start = ContinuousClock.now
       let result = try update.run(
-        step: step, firstMicroStep: state.microSteps, learningRate: rate, batches: batches)
+        step: step, firstMicroStep: state.microSteps, learningRate: rate
+      ) { inputs, targets in try loader.next(inputs: inputs, targets: targets) }
       let took = seconds(ContinuousClock.now - start)
       guard result.loss.isFinite, result.gradientNorm.isFinite else {
         try log.close()
@@ -131,7 +120,7 @@ package final class Trainer {
       let metrics = StepMetrics(
         step: step, tokens: state.tokens, loss: result.loss, accuracy: result.accuracy, learningRate: rate,
         gradientNorm: result.gradientNorm, tokensPerSecond: Double(tokensPerStep) / max(took, 1e-9),
-        dataWaitSeconds: data.waited() - waitedBefore, elapsed: state.elapsed, progress: progress)
+        dataWaitSeconds: loader.dataWaitSeconds - waitedBefore, elapsed: state.elapsed, progress: progress)
       try log.append(metrics.json)
       observe(.step(metrics))
 
@@ -179,19 +168,17 @@ package final class Trainer {
 
   /// Finds out what an evaluation costs, so that the last one fits into the budget.
   private func measureEvaluation() throws {
-    guard let evaluator, let validation = data.validation else { return }
+    guard let evaluator, let validation else { return }
     let start = ContinuousClock.now
-    let result = try evaluator.evaluate(
-      validation(), bytesOfToken: data.bytesOfToken, limit: evaluator.batch * evaluator.time)
+    let result = try evaluator.evaluate(validation, bytes: bytes, limit: evaluator.batch * evaluator.time)
     budget?.noteEvaluation(tokens: result.tokens, seconds: seconds(ContinuousClock.now - start))
   }
 
   /// Measures the validation split. True: no evaluation before was better.
   private func evaluate() throws -> Bool {
-    guard let evaluator, let validation = data.validation else { return false }
+    guard let evaluator, let validation else { return false }
     let start = ContinuousClock.now
-    let result = try evaluator.evaluate(
-      validation(), bytesOfToken: data.bytesOfToken, limit: budget?.evaluationLimit)
+    let result = try evaluator.evaluate(validation, bytes: bytes, limit: budget?.evaluationLimit)
     guard result.tokens > 0 else { return false }
     budget?.noteEvaluation(tokens: result.tokens, seconds: seconds(ContinuousClock.now - start))
     budget?.evaluated(elapsed: clock.elapsed)

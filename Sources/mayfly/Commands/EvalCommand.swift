@@ -1,0 +1,72 @@
+import ArgumentParser
+import Corpus
+import Evaluation
+import Formats
+import Models
+import Tokenization
+
+/// How well a model predicts a text that it hasn't seen.
+struct Eval: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Measure a model on held-out text: loss, perplexity, bits per byte, accuracy.")
+
+  @Argument(help: "A run, a checkpoint or a Hugging Face folder.")
+  var model: String
+
+  @Option(help: "Prepared data.")
+  var data: String
+
+  @Option(help: "The split: val, test or train.")
+  var split = Split.val
+
+  @Flag(help: "Print one JSON document.")
+  var json = false
+
+  @OptionGroup var device: DeviceOptions
+
+  /// Rows that are computed at once: as many as make matrix products efficient.
+  private static let tokensAtOnce = 4096
+  /// Longer contexts than this are not worth their time for a measure.
+  private static let longestContext = 4096
+
+  func run() throws {
+    let dataset = try Dataset(path: data)
+    let shards = try dataset.shards(of: split)
+    let model = try LoadedModel(model, device)
+    try dataset.validate(vocabularySize: model.config.vocabularySize, splits: [split])
+    try requireSameTokenizer(model.tokenizer, dataset.tokenizer)
+    let context = min(model.config.maxPositions, Self.longestContext)
+    let tokens = dataset.tokenCount(of: split)
+    let rows = max(1, min(Self.tokensAtOnce / context, (tokens + context - 1) / context))
+    let evaluator = try Evaluator(
+      model.transformer, weights: model.weights, executor: model.executor, batch: rows, time: context)
+    let result = try evaluator.evaluate(
+      EvaluationRows(shards, batchSize: rows, context: context),
+      bytes: (model.tokenizer ?? dataset.tokenizer).map { TokenBytes($0) })
+    if json {
+      Output.json([
+        "split": .string(split.rawValue), "loss": .finite(result.loss), "perplexity": .finite(result.perplexity),
+        "bits_per_byte": result.bitsPerByte.map { .finite($0) } ?? .null, "accuracy": .finite(result.accuracy),
+        "tokens": .integer(Int64(result.tokens)),
+      ])
+      return
+    }
+    Output.line("split          \(split.rawValue), \(result.tokens) tokens in rows of \(context)")
+    Output.line("loss           \(fixed(result.loss, 4)) nats per token")
+    Output.line("perplexity     \(fixed(result.perplexity, 2))")
+    if let bits = result.bitsPerByte { Output.line("bits per byte  \(fixed(bits, 4))") }
+    Output.line("accuracy       \(fixed(100 * result.accuracy, 2)) %")
+  }
+
+  /// Ids of another tokenizer would give a number that means nothing.
+  private func requireSameTokenizer(_ ours: Tokenizer?, _ theirs: Tokenizer?) throws {
+    guard let ours, let theirs else { return }
+    let probe = "The quick brown fox's 1,234 jumps —\n\tüber naïve 狐狸 и лиса!"
+    guard ours.encode(probe, specialTokens: false) == theirs.encode(probe, specialTokens: false) else {
+      throw CommandError(
+        "\(data) was made with another tokenizer than the model's; prepare it with --tokenizer \(model)")
+    }
+  }
+}
+
+extension Split: ExpressibleByArgument {}

@@ -1,0 +1,23 @@
+import Corpus
+import Formats
+
+/// DATA as the contract has it: opened, or prepared first if it is text.
+enum PreparedData {
+  /// - Parameter folder: where text is prepared into; nil where only prepared data will do.
+  static func open(_ path: String, preparingInto folder: String?) throws -> Dataset {
+    guard case .text = try DataKind.detect(path), let folder else { return try Dataset(path: path) }
+    if FileSystem.isFile(Path.join(folder, "dataset.json")) { return try Dataset(path: folder) }
+    Log.line("preparing \(path)")
+    let options = try PrepareOptions(inputs: [path], output: folder)
+    let summary = try Preparation(options, notify: show).run()
+    Log.line("prepared \(summary.documentsKept) documents into \(folder)")
+    return try Dataset(path: folder)
+  }
+
+  static func show(_ event: PrepareEvent) {
+    switch event {
+    case .stage(let text): Log.line(text)
+    case .warning(let text): Log.line("warning: " + text)
+    }
+  }
+}

@@ -1,0 +1,163 @@
+import Compute
+import Corpus
+import Formats
+import Models
+import Tokenization
+import Training
+
+/// A run from request to result: finds data, settings and weights, makes the folder, trains.
+struct TrainingRun {
+  /// What was asked for.
+  struct Request {
+    var data: String
+    var out: String?
+    var preset: String?
+    var overrides = SettingOverrides()
+    var initFrom: String?
+    var resumes = false
+    /// Data that is open already.
+    var dataset: Dataset?
+
+    init(data: String) {
+      self.data = data
+    }
+  }
+
+  let folder: RunFolder
+  let settings: Settings
+  private let request: Request
+  private let dataset: Dataset
+  private let tokenizer: Tokenizer?
+  private let initial: ModelFolder?
+  private let checkpoint: ModelFolder?
+  private let executor: any Executor
+
+  /// Resolves everything that can be wrong before any work: the output, the data, the settings, the weights.
+  init(_ request: Request, _ device: DeviceOptions) throws {
+    self.request = request
+    folder = RunFolder(request.out ?? Self.unusedFolder(request))
+    guard request.resumes || !folder.isRun else { throw TrainingError.runExists(path: folder.path) }
+    if let name = request.preset, Preset.named(name) == nil {
+      throw SettingsError.unknownPreset(name, known: Preset.all.map(\.name).joined(separator: ", "))
+    }
+    _ = try DataKind.detect(request.data)
+    let recorded = request.resumes ? try Self.recorded(folder) : nil
+    let stops = [request.overrides, recorded].compactMap(\.self)
+    guard stops.contains(where: { $0["train.steps"] != nil || $0["train.budget"] != nil }) else {
+      throw TrainingError.noStopGiven
+    }
+    executor = try device.makeExecutor()
+    initial = try request.initFrom.map { try ModelFolder($0) }
+    try folder.create()
+    dataset = try request.dataset ?? PreparedData.open(request.data, preparingInto: folder.dataPath)
+    tokenizer = try dataset.tokenizer ?? initial?.tokenizer()
+    checkpoint =
+      request.resumes
+      ? folder.newestCheckpoint { Log.line("warning: a checkpoint is not whole and is passed over: \($0)") } : nil
+    settings = try Self.resolve(request, recorded, initial, dataset, tokenizer, executor)
+    try dataset.validate(vocabularySize: settings.model.vocabularySize)
+  }
+
+  /// Trains to the end.
+  ///
+  /// - Throws: ``Stopped`` after a signal, when the run is saved.
+  func start() throws {
+    let transformer = try Transformer(settings.model)
+    let store = try executor.makeParameters(transformer.parameterLayout, training: true)
+    var state = TrainerState()
+    if let checkpoint {
+      state = try Checkpoint.read(checkpoint, into: store)
+    } else if let initial {
+      try initial.load(into: store)
+    } else {
+      Initialization(settings.model).fill(store, seed: settings.train.seed)
+    }
+    let usedBefore = request.resumes ? MetricsLog.elapsed(path: folder.metricsPath) ?? state.elapsed : 0
+    try FileSystem.write(settings.yaml, to: folder.settingsPath)
+    let view = ProgressView()
+    let trainer = try Trainer(
+      settings, store: store, state: state, executor: executor, tokenizer: tokenizer, folder: folder, data: dataset,
+      usedBefore: usedBefore, observe: view.show)
+    Signals.watch()
+    let outcome = try trainer.run { Signals.stop != nil }
+    view.finish()
+    if outcome == .stopped, let signal = Signals.stop {
+      Log.line("stopped and saved; go on with --resume --out \(folder.path)")
+      throw Stopped(signal: signal)
+    }
+  }
+
+  // MARK: Resolving
+
+  /// What may differ between a run and its resumption: when it ends, and what changes no number.
+  private static let changeable: Set<String> = [
+    "train.steps", "train.budget", "train.eval_every", "train.checkpoint_every", "train.keep_checkpoints",
+    "data.prefetch", "data.cache",
+  ]
+
+  private static func resolve(
+    _ request: Request, _ recorded: SettingOverrides?, _ initial: ModelFolder?, _ dataset: Dataset,
+    _ tokenizer: Tokenizer?, _ executor: any Executor
+  ) throws -> Settings {
+    let tokens = tokenizer?.vocabularySize
+    var overrides = recorded ?? SettingOverrides()
+    for (key, value) in request.overrides.assignments {
+      if let recorded, let was = recorded[key], was != value, !changeable.contains(key) {
+        throw TrainingError.changed(what: key, was: was, now: value)
+      }
+      try overrides.add(key, value)
+    }
+    // The newer of steps and budget decides where only one was given now.
+    if recorded != nil {
+      if request.overrides["train.steps"] != nil, request.overrides["train.budget"] == nil {
+        try overrides.add("train.budget", "none")
+      } else if request.overrides["train.budget"] != nil, request.overrides["train.steps"] == nil {
+        try overrides.add("train.steps", "none")
+      }
+    }
+    let preset = try choosePreset(request, overrides, hasModel: recorded != nil || initial != nil, tokens, dataset, executor)
+    var settings = try Settings.resolve(
+      preset: preset, overrides: overrides, initial: initial?.config, tokens: tokens)
+    if initial == nil {
+      settings.model.bosTokenID = tokenizer?.endOfText.map(Int.init)
+      settings.model.eosTokenID = tokenizer?.endOfText.map(Int.init)
+    }
+    return settings
+  }
+
+  private static func choosePreset(
+    _ request: Request, _ overrides: SettingOverrides, hasModel: Bool, _ tokens: Int?, _ dataset: Dataset,
+    _ executor: any Executor
+  ) throws -> Preset {
+    if let name = request.preset, let preset = Preset.named(name) { return preset }
+    let isGiven = overrides.assignments.contains { $0.key.hasPrefix("model.") }
+    guard let budget = overrides["train.budget"].flatMap(Double.init), !hasModel, !isGiven, let tokens else {
+      return Preset.all[0]
+    }
+    let planner = BudgetPlanner(executor: executor, vocabularySize: tokens)
+    let (chosen, candidates) = try planner.choose(budget: budget, trainTokens: dataset.tokenCount(of: .train))
+    for candidate in candidates {
+      Log.line(
+        "  \(candidate.preset.name == chosen.name ? "▸" : " ") \(candidate.preset.name): "
+          + "\(compact(Double(candidate.parameters))) parameters would see \(compact(candidate.tokens)) tokens in "
+          + "\(formatDuration(budget)), \(fixed(candidate.tokensPerParameter, 1)) for each parameter"
+          + (candidate.isMeasured ? "" : " (estimated)"))
+    }
+    return chosen
+  }
+
+  /// The settings that a run began with; nil if it never did.
+  private static func recorded(_ folder: RunFolder) throws -> SettingOverrides? {
+    guard FileSystem.exists(folder.settingsPath) else { return nil }
+    var overrides = SettingOverrides()
+    try overrides.add(
+      yaml: String(decoding: try FileSystem.read(folder.settingsPath), as: UTF8.self), file: folder.settingsPath)
+    return overrides
+  }
+
+  /// runs/NAME-N, with the first N that is free.
+  private static func unusedFolder(_ request: Request) -> String {
+    let name = request.preset ?? "run"
+    return (1...).lazy.map { "runs/\(name)-\($0)" }.first { !FileSystem.exists($0) } ?? "runs/\(name)"
+  }
+}
