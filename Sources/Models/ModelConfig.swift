@@ -93,7 +93,8 @@ package struct ModelConfig: Sendable, Equatable {
     self.heads = heads
     self.maxPositions = maxPositions
     keyValueHeads = heads
-    headSize = heads > 0 ? hiddenSize / heads : 0
+    // 0 where heads don't divide the width: an error, unless a size of their own is set.
+    headSize = heads > 0 && hiddenSize.isMultiple(of: heads) ? hiddenSize / heads : 0
     // Gated layers have three matrices: ⅔ of 4C, rounded up to whole cache lines (Shazeer, arXiv:2002.05202).
     let gated = architecture == .llama || architecture == .qwen3
     intermediateSize = gated ? aligned(hiddenSize * 8 / 3, to: 16) : 4 * hiddenSize
@@ -128,7 +129,7 @@ package struct ModelConfig: Sendable, Equatable {
       ("num_key_value_heads", keyValueHeads, 1 << 12), ("head_dim", headSize, 256),
       ("intermediate_size", intermediateSize, 1 << 20), ("max_position_embeddings", maxPositions, 1 << 24),
     ]
-    if heads > 0, architecture == .gpt2 || headSize == 0 {
+    if heads > 0, headSize == 0 {
       try require(
         hiddenSize.isMultiple(of: heads), "num_attention_heads", heads, "must divide hidden_size = \(hiddenSize)")
     }

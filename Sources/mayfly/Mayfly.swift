@@ -14,7 +14,7 @@ struct Mayfly: ParsableCommand {
         mayfly generate run --prompt "Once upon a time"
       """,
     version: "0.1.0",
-    subcommands: [Score.self, Generate.self, Doctor.self])
+    subcommands: [Demo.self, Train.self, Eval.self, Score.self, Generate.self, Doctor.self])
 }
 
 @main

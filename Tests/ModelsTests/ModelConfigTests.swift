@@ -44,9 +44,11 @@ struct ModelConfigTests {
 
   @Test("names the key of an impossible setting")
   func impossible() {
-    let config = ModelConfig(.gpt2, vocabularySize: 9, hiddenSize: 10, layers: 1, heads: 3, maxPositions: 4)
-    let error = #expect(throws: ModelError.self) { try config.validate() }
-    #expect(error?.description.contains("model.num_attention_heads = 3") == true)
+    for architecture in ModelConfig.Architecture.allCases {
+      let config = ModelConfig(architecture, vocabularySize: 9, hiddenSize: 10, layers: 1, heads: 3, maxPositions: 4)
+      let error = #expect(throws: ModelError.self) { try config.validate() }
+      #expect(error?.description.contains("model.num_attention_heads = 3") == true)
+    }
   }
 
   @Test("gives the published parameter counts")

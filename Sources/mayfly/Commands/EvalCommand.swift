@@ -24,25 +24,13 @@ struct Eval: ParsableCommand {
 
   @OptionGroup var device: DeviceOptions
 
-  /// Rows that are computed at once: as many as make matrix products efficient.
-  private static let tokensAtOnce = 4096
-  /// Longer contexts than this are not worth their time for a measure.
-  private static let longestContext = 4096
-
   func run() throws {
     let dataset = try Dataset(path: data)
     let shards = try dataset.shards(of: split)
     let model = try LoadedModel(model, device)
     try dataset.validate(vocabularySize: model.config.vocabularySize, splits: [split])
     try requireSameTokenizer(model.tokenizer, dataset.tokenizer)
-    let context = min(model.config.maxPositions, Self.longestContext)
-    let tokens = dataset.tokenCount(of: split)
-    let rows = max(1, min(Self.tokensAtOnce / context, (tokens + context - 1) / context))
-    let evaluator = try Evaluator(
-      model.transformer, weights: model.weights, executor: model.executor, batch: rows, time: context)
-    let result = try evaluator.evaluate(
-      EvaluationRows(shards, batchSize: rows, context: context),
-      bytes: (model.tokenizer ?? dataset.tokenizer).map { TokenBytes($0) })
+    let result = try model.evaluate(shards, tokenizer: dataset.tokenizer)
     if json {
       Output.json([
         "split": .string(split.rawValue), "loss": .finite(result.loss), "perplexity": .finite(result.perplexity),
@@ -51,7 +39,7 @@ struct Eval: ParsableCommand {
       ])
       return
     }
-    Output.line("split          \(split.rawValue), \(result.tokens) tokens in rows of \(context)")
+    Output.line("split          \(split.rawValue), \(result.tokens) tokens")
     Output.line("loss           \(fixed(result.loss, 4)) nats per token")
     Output.line("perplexity     \(fixed(result.perplexity, 2))")
     if let bits = result.bitsPerByte { Output.line("bits per byte  \(fixed(bits, 4))") }

@@ -73,10 +73,7 @@ struct Generate: ParsableCommand {
     options.seed = seed
 
     if !json { Output.write(prompt) }
-    let generator = Generator(
-      try KeyValueSession(model.transformer, weights: model.weights, executor: model.executor), tokenizer: tokenizer,
-      endOfText: model.config.eosTokenID.map(Int32.init(clamping:)) ?? tokenizer.endOfText)
-    let result = try generator.generate(
+    let result = try model.generator().generate(
       prompt: try model.checked(ids), maxTokens: maxTokens, options: options, stops: stop
     ) { text in
       if !json { Output.write(text) }

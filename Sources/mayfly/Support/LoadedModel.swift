@@ -1,5 +1,8 @@
 import Compute
+import Corpus
+import Evaluation
 import Formats
+import Generation
 import Models
 import Tokenization
 
@@ -38,5 +41,27 @@ struct LoadedModel {
       throw CommandError("id \(id) is outside of the model's vocabulary, 0 to \(config.vocabularySize - 1)")
     }
     return ids
+  }
+
+  /// Tokens that are computed at once: enough to make matrix products efficient.
+  private static let tokensAtOnce = 4096
+
+  /// Measures the model on shards, in rows of its context.
+  ///
+  /// - Parameter other: the data's tokenizer, for a model that has none.
+  func evaluate(_ shards: [TokenShard], tokenizer other: Tokenizer?) throws -> EvaluationResult {
+    let context = min(config.maxPositions, Self.tokensAtOnce)
+    let tokens = shards.reduce(0) { $0 + $1.count }
+    let rows = max(1, min(Self.tokensAtOnce / context, (tokens + context - 1) / context))
+    let evaluator = try Evaluator(transformer, weights: weights, executor: executor, batch: rows, time: context)
+    return try evaluator.evaluate(
+      EvaluationRows(shards, batchSize: rows, context: context), bytes: (tokenizer ?? other).map { TokenBytes($0) })
+  }
+
+  /// Continues a prompt with the model's own end of a document.
+  func generator() throws -> Generator {
+    Generator(
+      try KeyValueSession(transformer, weights: weights, executor: executor), tokenizer: tokenizer,
+      endOfText: config.eosTokenID.map(Int32.init(clamping:)) ?? tokenizer?.endOfText)
   }
 }

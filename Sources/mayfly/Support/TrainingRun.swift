@@ -15,8 +15,8 @@ struct TrainingRun {
     var overrides = SettingOverrides()
     var initFrom: String?
     var resumes = false
-    /// Data that is open already.
-    var dataset: Dataset?
+    /// Of the folder, where `out` doesn't say: runs/NAME-N.
+    var name: String?
 
     init(data: String) {
       self.data = data
@@ -26,7 +26,7 @@ struct TrainingRun {
   let folder: RunFolder
   let settings: Settings
   private let request: Request
-  private let dataset: Dataset
+  let dataset: Dataset
   private let tokenizer: Tokenizer?
   private let initial: ModelFolder?
   private let checkpoint: ModelFolder?
@@ -49,7 +49,7 @@ struct TrainingRun {
     executor = try device.makeExecutor()
     initial = try request.initFrom.map { try ModelFolder($0) }
     try folder.create()
-    dataset = try request.dataset ?? PreparedData.open(request.data, preparingInto: folder.dataPath)
+    dataset = try PreparedData.open(request.data, preparingInto: folder.dataPath)
     tokenizer = try dataset.tokenizer ?? initial?.tokenizer()
     checkpoint =
       request.resumes
@@ -157,7 +157,7 @@ struct TrainingRun {
 
   /// runs/NAME-N, with the first N that is free.
   private static func unusedFolder(_ request: Request) -> String {
-    let name = request.preset ?? "run"
+    let name = request.name ?? request.preset ?? "run"
     return (1...).lazy.map { "runs/\(name)-\($0)" }.first { !FileSystem.exists($0) } ?? "runs/\(name)"
   }
 }
