@@ -18,6 +18,11 @@
 /// Longest row blocks' count of a reduction over rows: partial sums of block r live in worker 0's scratch at r·width.
 enum { MF_ROW_BLOCKS = 32 };
 
+/// Attention's blocks: keys (or queries) whose scores are held at once, and keys whose share of dq is added at once.
+enum { MF_ATTENTION_BLOCK = 256, MF_ATTENTION_KEYS = 112 };
+/// Widest panel of packed operands and most rows of a tile, of any instruction set.
+enum { MF_WIDEST_PANEL = 32, MF_MOST_TILE_ROWS = 14 };
+
 MF_INLINE int64_t mf_min(int64_t a, int64_t b) { return a < b ? a : b; }
 MF_INLINE int64_t mf_max(int64_t a, int64_t b) { return a > b ? a : b; }
 MF_INLINE int64_t mf_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }

@@ -1,25 +1,24 @@
 // Every kernel family for one instruction set, and its table. Included by isa_*.c inside their target attribute.
 #include "../simd.h"
 
+// In the order in which they build on each other.
+// clang-format off
 #include "tile.h"
-
 #include "pack.h"
-
 #include "gemm.h"
-
 #include "elementwise.h"
-
 #include "activation.h"
 #include "norm.h"
-
 #include "head_norm.h"
 #include "rotary.h"
-
-#include "attention.h"
 #include "dropout.h"
 #include "embedding.h"
+#include "attention.h"
+#include "attention_grad.h"
+#include "cached_attention.h"
 #include "head_loss.h"
 #include "optimizer.h"
+// clang-format on
 
 #define MF_KERNELS(isa_value, isa_name)                                                                            \
   {                                                                                                                \

@@ -1,109 +1,203 @@
-// Scaled dot-product attention.
+// Scaled dot-product attention, tiled with an online softmax; no T×T matrix exists.
+//
+// s_ij = scale·q_i·k_j for keys j in query i's range, o_i = Σ_j softmax_j(s_ij)·v_j, lse_i = log Σ_j e^(s_ij).
+// Shapes: q, o (B·T, ·) with head h at columns h·D; k, v the same with K heads; lse (B, H, T).
+// Tasks: (sequence, key/value head), further cut into blocks of queries where those are few; a task packs its keys
+// transposed and its values as panels once, for all query heads that share them. Then, for strips of MR queries and
+// blocks of KEY_BLOCK keys: scores by tiles, softmax in place, P·V by tiles. Keys outside a strip's ranges are skipped.
+// Bound: FLOPs (4·D per pair of query and visible key).
+// Dao et al., "FlashAttention", arXiv:2205.14135; Milakov & Gimelshein, arXiv:1805.02867, for the online softmax.
 
-MF_INLINE void attention_range(const mf_attention *args, int64_t b, int64_t i, int64_t *start, int64_t *end) {
-  *start = 0;
-  *end = args->time;
-  if (args->mask == MF_MASK_CAUSAL) *end = i + 1;
-  if (args->mask == MF_MASK_RANGES) {
-    *start = mf_max(0, args->ranges[2 * (b * args->time + i)]);
-    *end = mf_min(args->time, args->ranges[2 * (b * args->time + i) + 1]);
+enum {
+  KEY_BLOCK = MF_ATTENTION_BLOCK,   // keys whose scores a strip holds at once: they stay in the first-level cache
+  MF_ATTENTION_TASKS = 16,          // fewer (sequence, head) pairs than these are cut by queries
+  MF_ATTENTION_QUERIES = 64,        // least queries of such a cut
+};
+
+/// Hands out consecutive pieces of a worker's scratch, each on its own cache lines.
+MF_INLINE float *scratch_take(float **scratch, int64_t floats) {
+  float *piece = *scratch;
+  *scratch += mf_round_up(floats, 16);
+  return piece;
+}
+
+/// One (sequence, key/value head): keys and values as panels, `padded` keys (a multiple of NR) of them.
+typedef struct {
+  int64_t keys, padded, size;       // size: D
+  float *transposed;                // [padded / NR][D][NR]
+  float *values;                    // [⌈D / NR⌉][padded][NR]
+} packed_keys;
+
+MF_INLINE void pack_keys_transposed(const float *k, int64_t ld, int64_t keys, int64_t size, float *panels) {
+  for (int64_t j = 0; j < keys; j += NR)
+    pack_panel_transposed(k + j * ld, ld, size, mf_min(NR, keys - j), panels + j * size);
+}
+
+/// Queries of one head and their ranges of visible keys.
+typedef struct {
+  int64_t rows, ld_q, ld_o;
+  const float *q;
+  float *o, *lse;                   // lse may be NULL
+  const int32_t *starts, *ends;
+  float scale;
+} query_rows;
+
+/// Scores of one row for keys first..<last (of the block that begins at `origin`) → e^(score − largest) in place, zeros
+/// outside the row's own range. Updates the row's running maximum and sum; returns what its earlier output is scaled by.
+MF_INLINE float softmax_row(
+    float *scores, int64_t origin, int64_t first, int64_t last, int64_t start, int64_t end, float scale, float *largest,
+    float *sum) {
+  const int64_t from = mf_max(start, first), to = mf_min(end, last);
+  // Vectors are taken at multiples of W from the block's origin.
+  const int64_t row_from = (first - origin) / W * W, row_to = mf_round_up(last - origin, W);
+  if (from >= to) {
+    for (int64_t i = row_from; i < row_to; i += W) v_store(scores + i, (vf)0.0f);
+    return 1.0f;
+  }
+  const int64_t low = (from - origin) / W * W, high = mf_round_up(to - origin, W);
+  const vi left = v_lanes() + (int32_t)origin;
+  vf most = (vf)-INFINITY;
+  for (int64_t i = low; i < high; i += W) {
+    const vi key = left + (int32_t)i;
+    const vf s = v_load(scores + i) * scale;
+    const vf visible = ((key >= (int32_t)from) & (key < (int32_t)to)) ? s : (vf)-INFINITY;
+    v_store(scores + i, visible);
+    most = v_max(visible, most);
+  }
+  const float before = *largest, block_largest = v_largest(most);
+  const float now = block_largest > before ? block_largest : before;
+  // Only −∞ or NaN scores: nothing can be subtracted.
+  const float shift = now == -INFINITY ? 0.0f : now;
+  vf total = (vf)0.0f;
+  for (int64_t i = row_from; i < low; i += W) v_store(scores + i, (vf)0.0f);
+  for (int64_t i = low; i < high; i += W) {
+    const vf p = v_exp(v_load(scores + i) - shift);
+    v_store(scores + i, p);
+    total += p;
+  }
+  for (int64_t i = high; i < row_to; i += W) v_store(scores + i, (vf)0.0f);
+  const float decay = before == -INFINITY ? 0.0f : expf(before - shift);
+  *sum = *sum * decay + v_sum(total);
+  *largest = now;
+  return before == now ? 1.0f : decay;
+}
+
+/// One strip of queries row..<row + rows.
+static void attention_strip(
+    const query_rows *queries, const packed_keys *keys, int64_t row, int64_t rows, float *scores, float *output) {
+  const int64_t size = keys->size, ld_output = mf_round_up(size, NR);
+  int64_t low = INT64_MAX, high = 0;
+  float largest[MR], sum[MR];
+  for (int64_t r = 0; r < rows; r++) {
+    const int64_t start = queries->starts[row + r], end = queries->ends[row + r];
+    if (start < end) {
+      low = mf_min(low, start);
+      high = mf_max(high, end);
+    }
+    largest[r] = -INFINITY;
+    sum[r] = 0;
+  }
+  bool written = false;
+  for (int64_t origin = low < high ? low / NR * NR : high; origin < high; origin += KEY_BLOCK) {
+    const int64_t first = mf_max(low, origin), last = mf_min(high, origin + KEY_BLOCK);
+    tile_args t = {.k = size, .a = queries->q + row * queries->ld_q, .lda = queries->ld_q, .ldb = NR, .ldc = KEY_BLOCK};
+    for (int64_t j = origin; j < last; j += NR) {
+      t.b = keys->transposed + j * size;
+      t.c = scores + (j - origin);
+      t.columns = last - j <= W ? W : NR;
+      tiles[rows][1][t.columns > W](&t);
+    }
+    for (int64_t r = 0; r < rows; r++) {
+      const float decay = softmax_row(
+          scores + r * KEY_BLOCK, origin, first, last, queries->starts[row + r], queries->ends[row + r], queries->scale,
+          &largest[r], &sum[r]);
+      if (written && decay != 1.0f)
+        for (int64_t d = 0; d < size; d += W) v_store(output + r * ld_output + d, v_load(output + r * ld_output + d) * decay);
+    }
+    tile_args o = {.k = last - first, .a = scores + (first - origin), .lda = KEY_BLOCK, .ldb = NR, .ldc = ld_output,
+                   .ld_add = ld_output};
+    for (int64_t d = 0; d < size; d += NR) {
+      o.b = keys->values + d * keys->padded + first * NR;
+      o.c = output + d;
+      o.add = written ? o.c : NULL;
+      o.columns = size - d <= W ? W : NR;
+      tiles[rows][1][o.columns > W](&o);
+    }
+    written = true;
+  }
+  for (int64_t r = 0; r < rows; r++) {
+    const float inverse = sum[r] > 0 || sum[r] != sum[r] ? 1.0f / sum[r] : 0.0f;
+    float *o = queries->o + (row + r) * queries->ld_o;
+    for (int64_t d = 0; d < size; d += W) {
+      const int64_t n = v_left(d, size);
+      v_store_n(o + d, written ? v_load(output + r * ld_output + d) * inverse : (vf)0.0f, n);
+    }
+    if (queries->lse != NULL) queries->lse[row + r] = sum[r] == 0 ? -INFINITY : largest[r] + logf(sum[r]);
   }
 }
 
-static void attention_task(void *context, int64_t task, MF_UNUSED int worker) {
-  const mf_attention *args = context;
-  const int64_t T = args->time, D = args->head_size, group = args->heads / args->kv_heads;
-  const int64_t b = task / args->heads, h = task % args->heads, kv = h / group;
-  for (int64_t i = 0; i < T; i++) {
-    int64_t start, end;
-    attention_range(args, b, i, &start, &end);
-    const float *q = args->q + (b * T + i) * args->ld_q + h * D;
-    float *o = args->o + (b * T + i) * args->ld_o + h * D;
-    float largest = -INFINITY, sum = 0;
-    memset(o, 0, (size_t)D * sizeof *o);
-    for (int64_t j = start; j < end; j++) {
-      const float *k = args->k + (b * T + j) * args->ld_kv + kv * D, *v = args->v + (b * T + j) * args->ld_kv + kv * D;
-      float s = 0;
-      for (int64_t d = 0; d < D; d++) s += q[d] * k[d];
-      s *= args->scale;
-      const float new_largest = s > largest ? s : largest, decay = expf(largest - new_largest);
-      const float p = expf(s - new_largest);
-      sum = sum * decay + p;
-      for (int64_t d = 0; d < D; d++) o[d] = o[d] * decay + p * v[d];
-      largest = new_largest;
+/// The mask of query i of sequence b as a range of keys, empty as 0..<0.
+MF_INLINE void attention_range(const mf_attention *args, int64_t b, int64_t i, int32_t *start, int32_t *end) {
+  int64_t from = 0, to = args->time;
+  if (args->mask == MF_MASK_CAUSAL) to = i + 1;
+  if (args->mask == MF_MASK_RANGES) {
+    from = mf_max(0, args->ranges[2 * (b * args->time + i)]);
+    to = mf_min(args->time, args->ranges[2 * (b * args->time + i) + 1]);
+  }
+  *start = from < to ? (int32_t)from : 0;
+  *end = from < to ? (int32_t)to : 0;
+}
+
+/// Pieces into which the queries (or keys) of each (sequence, head) are cut, from the shapes alone.
+MF_INLINE int64_t attention_pieces(int64_t pairs, int64_t time) {
+  return mf_max(1, mf_min(mf_ceil_div(MF_ATTENTION_TASKS, mf_max(1, pairs)), time / MF_ATTENTION_QUERIES));
+}
+
+typedef struct {
+  const mf_attention *args;
+  mf_pool *pool;
+  int64_t pieces;
+} attention_context;
+
+static void attention_task(void *opaque, int64_t task, int worker) {
+  const attention_context *context = opaque;
+  const mf_attention *args = context->args;
+  const int64_t time = args->time, size = args->head_size, group = args->heads / args->kv_heads;
+  const int64_t pair = task / context->pieces, b = pair / args->kv_heads, kv = pair % args->kv_heads;
+  // Later queries of a causal mask see more keys: the long pieces go first.
+  const int64_t piece = context->pieces - 1 - task % context->pieces;
+  const int64_t begin = split_start(time, context->pieces, piece), end = split_start(time, context->pieces, piece + 1);
+  float *scratch = mf_pool_scratch(context->pool, worker);
+  int32_t *starts = (int32_t *)scratch_take(&scratch, time), *ends = (int32_t *)scratch_take(&scratch, time);
+  int64_t seen = 0;
+  for (int64_t i = begin; i < end; i++) {
+    attention_range(args, b, i, &starts[i], &ends[i]);
+    seen = mf_max(seen, ends[i]);
+  }
+  packed_keys keys = {.keys = seen, .padded = mf_round_up(seen, NR), .size = size};
+  keys.transposed = scratch_take(&scratch, keys.padded * size);
+  keys.values = scratch_take(&scratch, keys.padded * mf_round_up(size, NR));
+  float *scores = scratch_take(&scratch, MR * KEY_BLOCK), *output = scratch_take(&scratch, MR * mf_round_up(size, NR));
+  const int64_t row = b * time;
+  pack_keys_transposed(args->k + row * args->ld_kv + kv * size, args->ld_kv, seen, size, keys.transposed);
+  pack_rows(args->v + row * args->ld_kv + kv * size, args->ld_kv, seen, size, keys.values, keys.padded * NR);
+  const int64_t strips = strip_count(end - begin);
+  for (int64_t head = kv * group; head < (kv + 1) * group; head++) {
+    const query_rows queries = {.rows = time, .ld_q = args->ld_q, .ld_o = args->ld_o,
+                                .q = args->q + row * args->ld_q + head * size,
+                                .o = args->o + row * args->ld_o + head * size,
+                                .lse = args->lse + (b * args->heads + head) * time, .starts = starts, .ends = ends,
+                                .scale = args->scale};
+    for (int64_t s = 0; s < strips; s++) {
+      const int64_t first = strip_start(end - begin, strips, s), next = strip_start(end - begin, strips, s + 1);
+      attention_strip(&queries, &keys, begin + first, next - first, scores, output);
     }
-    for (int64_t d = 0; d < D && sum > 0; d++) o[d] /= sum;
-    args->lse[(b * args->heads + h) * T + i] = sum > 0 ? largest + logf(sum) : -INFINITY;
   }
 }
 
 static void attention(mf_pool *pool, const mf_attention *args) {
-  mf_parallel(pool, args->batch * args->heads, attention_task, (void *)args);
-}
-
-static void attention_grad_task(void *context, int64_t task, MF_UNUSED int worker) {
-  const mf_attention_grad *grad = context;
-  const mf_attention *args = &grad->forward;
-  const int64_t T = args->time, D = args->head_size, group = args->heads / args->kv_heads;
-  const int64_t b = task / args->kv_heads, kv = task % args->kv_heads;
-  for (int64_t j = 0; j < T; j++) {
-    memset(grad->dk + (b * T + j) * grad->ld_dkv + kv * D, 0, (size_t)D * sizeof(float));
-    memset(grad->dv + (b * T + j) * grad->ld_dkv + kv * D, 0, (size_t)D * sizeof(float));
-  }
-  for (int64_t h = kv * group; h < (kv + 1) * group; h++)
-    for (int64_t i = 0; i < T; i++) {
-      int64_t start, end;
-      attention_range(args, b, i, &start, &end);
-      const float *q = args->q + (b * T + i) * args->ld_q + h * D, *o = args->o + (b * T + i) * args->ld_o + h * D;
-      const float *g = grad->do_ + (b * T + i) * grad->ld_do + h * D;
-      float *dq = grad->dq + (b * T + i) * grad->ld_dq + h * D, delta = 0;
-      const float lse = args->lse[(b * args->heads + h) * T + i];
-      memset(dq, 0, (size_t)D * sizeof *dq);
-      for (int64_t d = 0; d < D; d++) delta += g[d] * o[d];
-      for (int64_t j = start; j < end; j++) {
-        const int64_t row = b * T + j;
-        const float *k = args->k + row * args->ld_kv + kv * D, *v = args->v + row * args->ld_kv + kv * D;
-        float *dk = grad->dk + row * grad->ld_dkv + kv * D, *dv = grad->dv + row * grad->ld_dkv + kv * D;
-        float s = 0, dp = 0;
-        for (int64_t d = 0; d < D; d++) s += q[d] * k[d], dp += g[d] * v[d];
-        const float p = expf(s * args->scale - lse), ds = p * (dp - delta) * args->scale;
-        for (int64_t d = 0; d < D; d++) dv[d] += p * g[d], dq[d] += ds * k[d], dk[d] += ds * q[d];
-      }
-    }
-}
-
-static void attention_grad(mf_pool *pool, const mf_attention_grad *args) {
-  mf_parallel(pool, args->forward.batch * args->forward.kv_heads, attention_grad_task, (void *)args);
-}
-
-static void cached_attention_task(void *context, int64_t task, MF_UNUSED int worker) {
-  const mf_cached_attention *args = context;
-  const int64_t T = args->time, D = args->head_size, group = args->heads / args->kv_heads, ld = args->kv_heads * D;
-  const int64_t b = task / args->kv_heads, kv = task % args->kv_heads;
-  float *keys = args->k_cache + b * args->capacity * ld + kv * D, *values = args->v_cache + b * args->capacity * ld + kv * D;
-  for (int64_t t = 0; t < T; t++) {
-    memcpy(keys + args->positions[b * T + t] * ld, args->k + (b * T + t) * args->ld_kv + kv * D, (size_t)D * 4);
-    memcpy(values + args->positions[b * T + t] * ld, args->v + (b * T + t) * args->ld_kv + kv * D, (size_t)D * 4);
-  }
-  for (int64_t h = kv * group; h < (kv + 1) * group; h++)
-    for (int64_t t = 0; t < T; t++) {
-      const float *q = args->q + (b * T + t) * args->ld_q + h * D;
-      float *o = args->o + (b * T + t) * args->ld_o + h * D, largest = -INFINITY, sum = 0;
-      memset(o, 0, (size_t)D * sizeof *o);
-      for (int64_t j = 0; j <= args->positions[b * T + t]; j++) {
-        float s = 0;
-        for (int64_t d = 0; d < D; d++) s += q[d] * keys[j * ld + d];
-        s *= args->scale;
-        const float new_largest = s > largest ? s : largest, decay = expf(largest - new_largest);
-        const float p = expf(s - new_largest);
-        sum = sum * decay + p;
-        for (int64_t d = 0; d < D; d++) o[d] = o[d] * decay + p * values[j * ld + d];
-        largest = new_largest;
-      }
-      for (int64_t d = 0; d < D; d++) o[d] /= sum;
-    }
-}
-
-static void cached_attention(mf_pool *pool, const mf_cached_attention *args) {
-  mf_parallel(pool, args->batch * args->kv_heads, cached_attention_task, (void *)args);
+  if (args->time <= 0) return;
+  const int64_t pairs = args->batch * args->kv_heads;
+  attention_context context = {args, pool, attention_pieces(pairs, args->time)};
+  mf_parallel(pool, pairs * context.pieces, attention_task, &context);
 }

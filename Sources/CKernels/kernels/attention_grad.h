@@ -1,0 +1,247 @@
+// Gradient of attention: the scores are recomputed tile by tile from lse.
+//
+// P_ij = e^(scale·q_i·k_j − lse_i), δ_i = do_i·o_i, dS = scale·P ⊙ (do·vᵀ − δ)
+// dv = Pᵀ·do, dk = dSᵀ·q, dq = dS·k; dk and dv of a key/value head sum over its query heads, in order.
+// Tasks: (sequence, key/value head). All is done transposed, strips of MR keys against blocks of QUERY_BLOCK queries, so
+// that dv and dk have their whole depth in one product; dq is added per QUERY_KEYS keys. Where the pairs are few, the
+// keys are cut into pieces for dk and dv, and the queries into pieces for dq in a second pass that recomputes dS.
+// Bound: FLOPs (10·D per visible pair of query and key, 14·D in two passes).
+// Dao et al., arXiv:2205.14135, algorithm 4.
+
+enum { QUERY_BLOCK = MF_ATTENTION_BLOCK, QUERY_KEYS = MF_ATTENTION_KEYS / MR * MR };
+
+typedef struct {
+  const mf_attention_grad *args;
+  mf_pool *pool;
+  int64_t pieces;
+  bool keys_done, queries_done;     // what this pass writes: dk and dv, dq
+} attention_grad_context;
+
+/// One task's operands; queries are of one head at a time, counted from `query_begin`.
+typedef struct {
+  const mf_attention_grad *args;
+  int64_t row, kv;                  // first row of the sequence; key/value head
+  int64_t key_begin, key_end, query_begin, query_end, padded;
+  int32_t *starts, *ends;           // (padded), empty behind the last query
+  int32_t *panel_ranges;            // per NR queries: least and largest start, least and largest end
+  float *q_transposed, *do_transposed, *q_rows, *do_rows, *k_rows, *lse, *delta;
+  float *p, *dp, *ds;               // (MR, QUERY_BLOCK) twice, (QUERY_KEYS, QUERY_BLOCK)
+  bool write_keys, write_queries;
+} grad_task;
+
+static void grad_ranges(grad_task *t, int64_t b) {
+  const int64_t queries = t->query_end - t->query_begin;
+  for (int64_t i = 0; i < t->padded; i++) {
+    t->starts[i] = t->ends[i] = 0;
+    if (i < queries) attention_range(&t->args->forward, b, t->query_begin + i, &t->starts[i], &t->ends[i]);
+  }
+  for (int64_t panel = 0; panel < t->padded / NR; panel++) {
+    int32_t *range = t->panel_ranges + 4 * panel;
+    range[0] = range[2] = INT32_MAX;
+    range[1] = range[3] = 0;
+    for (int64_t i = panel * NR; i < (panel + 1) * NR; i++) {
+      if (t->starts[i] < t->ends[i] && t->starts[i] < range[0]) range[0] = t->starts[i];
+      if (t->starts[i] > range[1]) range[1] = t->starts[i];
+      if (t->ends[i] < range[2]) range[2] = t->ends[i];
+      if (t->ends[i] > range[3]) range[3] = t->ends[i];
+    }
+  }
+}
+
+static void grad_pack_head(grad_task *t, int64_t head, int64_t b) {
+  const mf_attention_grad *args = t->args;
+  const mf_attention *forward = &args->forward;
+  const int64_t size = forward->head_size, queries = t->query_end - t->query_begin, row = t->row + t->query_begin;
+  const float *q = forward->q + row * forward->ld_q + head * size, *d = args->do_ + row * args->ld_do + head * size;
+  pack_keys_transposed(q, forward->ld_q, queries, size, t->q_transposed);
+  pack_keys_transposed(d, args->ld_do, queries, size, t->do_transposed);
+  pack_rows(q, forward->ld_q, queries, size, t->q_rows, t->padded * NR);
+  pack_rows(d, args->ld_do, queries, size, t->do_rows, t->padded * NR);
+  const float *o = forward->o + row * forward->ld_o + head * size;
+  const float *lse = forward->lse + (b * forward->heads + head) * forward->time + t->query_begin;
+  for (int64_t i = 0; i < queries; i++) {
+    vf sum = (vf)0.0f;
+    for (int64_t j = 0; j < size; j += W) {
+      const int64_t n = v_left(j, size);
+      sum = v_fma(v_load_n(d + i * args->ld_do + j, n), v_load_n(o + i * forward->ld_o + j, n), sum);
+    }
+    t->delta[i] = v_sum(sum);
+    t->lse[i] = lse[i];
+  }
+  for (int64_t i = queries; i < t->padded; i++) t->delta[i] = t->lse[i] = 0;
+}
+
+/// Scores of `rows` keys from `key` against queries from..<to (whole panels) → P in t->p and dS in `ds`.
+static void grad_scores(
+    grad_task *t, int64_t key, int64_t rows, int64_t block, int64_t from, int64_t to, float *ds) {
+  const mf_attention *forward = &t->args->forward;
+  const int64_t size = forward->head_size;
+  const float *k = forward->k + (t->row + key) * forward->ld_kv + t->kv * size;
+  const float *v = forward->v + (t->row + key) * forward->ld_kv + t->kv * size;
+  tile_args s = {.k = size, .a = k, .lda = forward->ld_kv, .ldb = NR, .ldc = QUERY_BLOCK, .columns = NR};
+  tile_args d = {.k = size, .a = v, .lda = forward->ld_kv, .ldb = NR, .ldc = QUERY_BLOCK, .columns = NR};
+  const vf scale = (vf)forward->scale;
+  for (int64_t i = from; i < to; i += NR) {
+    s.b = t->q_transposed + i * size;
+    s.c = t->p + (i - block);
+    tiles[rows][1][1](&s);
+    d.b = t->do_transposed + i * size;
+    d.c = t->dp + (i - block);
+    tiles[rows][1][1](&d);
+    const int32_t *range = t->panel_ranges + i / NR * 4;
+    const bool all = range[1] <= key && key + rows <= range[2];
+    for (int64_t half = i; half < i + NR; half += W) {
+      const vf lse = v_load(t->lse + half), delta = v_load(t->delta + half);
+      const vi start = vi_load(t->starts + half), end = vi_load(t->ends + half);
+      for (int64_t r = 0; r < rows; r++) {
+        const int64_t at = r * QUERY_BLOCK + half - block;
+        vf p = v_exp(v_fma(v_load(t->p + at), scale, -lse));
+        if (!all) p = ((start <= (int32_t)(key + r)) & ((int32_t)(key + r) < end)) ? p : (vf)0.0f;
+        v_store(t->p + at, p);
+        v_store(ds + at, p * (v_load(t->dp + at) - delta) * scale);
+      }
+    }
+  }
+}
+
+/// destination (rows, D) += A·B, B as row panels of `padded` rows; k steps from `from`.
+MF_INLINE void grad_add(
+    tile_args t, int64_t rows, bool k_contiguous, const float *panels, int64_t padded, int64_t from, int64_t size,
+    float *destination, int64_t ld) {
+  t.ldb = NR;
+  t.ldc = t.ld_add = ld;
+  for (int64_t d = 0; d < size; d += NR) {
+    t.columns = mf_min(NR, size - d);
+    t.b = panels + d * padded + from * NR;
+    t.c = destination + d;
+    t.add = t.c;
+    tiles[rows][k_contiguous][t.columns > W](&t);
+  }
+}
+
+/// One block of queries (block..<block_end, whole panels) against up to QUERY_KEYS keys.
+static void grad_block(grad_task *t, int64_t head, int64_t block, int64_t block_end, int64_t key, int64_t key_end) {
+  const mf_attention_grad *args = t->args;
+  const int64_t size = args->forward.head_size, strips = strip_count(key_end - key);
+  const int64_t queries = mf_min(block_end, t->query_end - t->query_begin);
+  bool any = false;
+  for (int64_t s = 0; s < strips; s++) {
+    const int64_t first = key + strip_start(key_end - key, strips, s);
+    const int64_t rows = key + strip_start(key_end - key, strips, s + 1) - first;
+    int64_t from = block_end, to = block;  // the panels that see any of these keys
+    for (int64_t i = block; i < block_end; i += NR) {
+      const int32_t *range = t->panel_ranges + i / NR * 4;
+      if (range[0] < first + rows && first < range[3]) {
+        from = mf_min(from, i);
+        to = i + NR;
+      }
+    }
+    float *ds = t->ds + (first - key) * QUERY_BLOCK;
+    for (int64_t r = 0; r < rows; r++) {
+      float *row = ds + r * QUERY_BLOCK;
+      memset(row, 0, (size_t)(from - block) * sizeof *row);
+      if (from < to) memset(row + (to - block), 0, (size_t)(block_end - to) * sizeof *row);
+    }
+    if (from >= to) continue;
+    any = true;
+    grad_scores(t, first, rows, block, from, to, ds);
+    if (!t->write_keys) continue;
+    const int64_t at = (t->row + first) * args->ld_dkv + t->kv * size;
+    const int64_t depth = mf_min(to, queries) - from;
+    grad_add(
+        (tile_args){.k = depth, .a = t->p + (from - block), .lda = QUERY_BLOCK}, rows, true, t->do_rows, t->padded, from,
+        size, args->dv + at, args->ld_dkv);
+    grad_add(
+        (tile_args){.k = depth, .a = ds + (from - block), .lda = QUERY_BLOCK}, rows, true, t->q_rows, t->padded, from,
+        size, args->dk + at, args->ld_dkv);
+  }
+  if (!any || !t->write_queries) return;
+  const int64_t query_strips = strip_count(queries - block);
+  for (int64_t s = 0; s < query_strips; s++) {
+    const int64_t first = block + strip_start(queries - block, query_strips, s);
+    const int64_t rows = block + strip_start(queries - block, query_strips, s + 1) - first;
+    int64_t from = key_end, to = key;  // the keys that these queries see
+    for (int64_t i = first; i < first + rows; i++)
+      if (t->starts[i] < t->ends[i]) {
+        from = mf_min(from, mf_max(key, t->starts[i]));
+        to = mf_max(to, mf_min(key_end, t->ends[i]));
+      }
+    if (from >= to) continue;
+    grad_add(
+        (tile_args){.k = to - from, .a = t->ds + (from - key) * QUERY_BLOCK + (first - block), .lda = QUERY_BLOCK}, rows,
+        false, t->k_rows, mf_round_up(t->key_end - t->key_begin, NR), from - t->key_begin, size,
+        args->dq + (t->row + t->query_begin + first) * args->ld_dq + head * size, args->ld_dq);
+  }
+}
+
+MF_INLINE void clear_rows(float *p, int64_t ld, int64_t rows, int64_t columns) {
+  for (int64_t r = 0; r < rows; r++) memset(p + r * ld, 0, (size_t)columns * sizeof *p);
+}
+
+static void attention_grad_task(void *opaque, int64_t task, int worker) {
+  const attention_grad_context *context = opaque;
+  const mf_attention_grad *args = context->args;
+  const mf_attention *forward = &args->forward;
+  const int64_t time = forward->time, size = forward->head_size, group = forward->heads / forward->kv_heads;
+  const int64_t pair = task / context->pieces, b = pair / forward->kv_heads, piece = task % context->pieces;
+  const int64_t begin = split_start(time, context->pieces, piece), end = split_start(time, context->pieces, piece + 1);
+  grad_task t = {.args = args, .row = b * time, .kv = pair % forward->kv_heads, .key_end = time, .query_end = time,
+                 .write_keys = context->keys_done, .write_queries = context->queries_done};
+  if (t.write_keys) {
+    t.key_begin = begin;
+    t.key_end = end;
+    clear_rows(args->dk + (t.row + begin) * args->ld_dkv + t.kv * size, args->ld_dkv, end - begin, size);
+    clear_rows(args->dv + (t.row + begin) * args->ld_dkv + t.kv * size, args->ld_dkv, end - begin, size);
+  }
+  if (t.write_queries) {
+    t.query_begin = begin;
+    t.query_end = end;
+    clear_rows(
+        args->dq + (t.row + begin) * args->ld_dq + t.kv * group * size, args->ld_dq, end - begin, group * size);
+  }
+  t.padded = mf_round_up(t.query_end - t.query_begin, NR);
+  const int64_t wide = mf_round_up(size, NR), keys = t.key_end - t.key_begin, padded_keys = mf_round_up(keys, NR);
+  float *scratch = mf_pool_scratch(context->pool, worker);
+  t.starts = (int32_t *)scratch_take(&scratch, t.padded);
+  t.ends = (int32_t *)scratch_take(&scratch, t.padded);
+  t.panel_ranges = (int32_t *)scratch_take(&scratch, t.padded / NR * 4);
+  t.lse = scratch_take(&scratch, t.padded);
+  t.delta = scratch_take(&scratch, t.padded);
+  t.q_transposed = scratch_take(&scratch, t.padded * size);
+  t.do_transposed = scratch_take(&scratch, t.padded * size);
+  t.q_rows = scratch_take(&scratch, t.padded * wide);
+  t.do_rows = scratch_take(&scratch, t.padded * wide);
+  t.k_rows = scratch_take(&scratch, padded_keys * wide);
+  t.p = scratch_take(&scratch, MR * QUERY_BLOCK);
+  t.dp = scratch_take(&scratch, MR * QUERY_BLOCK);
+  t.ds = scratch_take(&scratch, QUERY_KEYS * QUERY_BLOCK);
+  grad_ranges(&t, b);
+  if (t.write_queries)
+    pack_rows(
+        forward->k + (t.row + t.key_begin) * forward->ld_kv + t.kv * size, forward->ld_kv, keys, size, t.k_rows,
+        padded_keys * NR);
+  for (int64_t head = t.kv * group; head < (t.kv + 1) * group; head++) {
+    grad_pack_head(&t, head, b);
+    for (int64_t block = 0; block < t.padded; block += QUERY_BLOCK)
+      for (int64_t key = t.key_begin; key < t.key_end; key += QUERY_KEYS)
+        grad_block(
+            &t, head, block, mf_min(t.padded, block + QUERY_BLOCK), key, mf_min(t.key_end, key + QUERY_KEYS));
+  }
+}
+
+static void attention_grad(mf_pool *pool, const mf_attention_grad *args) {
+  if (args->forward.time <= 0) return;
+  const int64_t pairs = args->forward.batch * args->forward.kv_heads;
+  attention_grad_context context = {args, pool, attention_pieces(pairs, args->forward.time), true, true};
+  // Two passes cost 1.4 times the work: only where a single one would leave most of a larger machine idle.
+  if (pairs * 4 > MF_ATTENTION_TASKS) context.pieces = 1;
+  if (context.pieces == 1) {
+    mf_parallel(pool, pairs, attention_grad_task, &context);
+    return;
+  }
+  context.queries_done = false;
+  mf_parallel(pool, pairs * context.pieces, attention_grad_task, &context);
+  context.queries_done = true;
+  context.keys_done = false;
+  mf_parallel(pool, pairs * context.pieces, attention_grad_task, &context);
+}
