@@ -32,11 +32,10 @@ package struct RunFolder: Sendable {
     return names.compactMap { $0.hasPrefix("step-") ? Int($0.dropFirst(5)) : nil }.sorted()
   }
 
-  /// Makes the folders, which is also the check that they can be written.
+  /// Makes the folders.
   ///
   /// - Throws: ``FormatError/unwritable(path:reason:)``.
   package func create() throws(FormatError) {
-    try FileSystem.requireWritableFolder(path)
     try FileSystem.createFolder(checkpointsPath)
     try FileSystem.createFolder(samplesPath)
   }

@@ -3,10 +3,12 @@ import Formats
 
 /// DATA as the contract has it: opened, or prepared first if it is text.
 enum PreparedData {
-  /// - Parameter folder: where text is prepared into; nil where only prepared data will do.
-  static func open(_ path: String, preparingInto folder: String?) throws -> Dataset {
-    guard case .text = try DataKind.detect(path), let folder else { return try Dataset(path: path) }
-    if FileSystem.isFile(Path.join(folder, "dataset.json")) { return try Dataset(path: folder) }
+  /// - Parameters:
+  ///   - folder: where text is prepared into.
+  ///   - mayBeThere: whether what an earlier process prepared there will do (a resumed run).
+  static func open(_ path: String, preparingInto folder: String, mayBeThere: Bool) throws -> Dataset {
+    guard case .text = try DataKind.detect(path) else { return try Dataset(path: path) }
+    if mayBeThere, FileSystem.isFile(Path.join(folder, "dataset.json")) { return try Dataset(path: folder) }
     Log.line("preparing \(path)")
     let options = try PrepareOptions(inputs: [path], output: folder)
     let summary = try Preparation(options, notify: show).run()

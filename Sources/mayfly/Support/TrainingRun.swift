@@ -48,8 +48,10 @@ struct TrainingRun {
     }
     executor = try device.makeExecutor()
     initial = try request.initFrom.map { try ModelFolder($0) }
-    try folder.create()
-    dataset = try PreparedData.open(request.data, preparingInto: folder.dataPath)
+    try Self.checkSettings(request, recorded, initial)
+    try FileSystem.requireWritableFolder(folder.path)
+    dataset = try PreparedData.open(
+      request.data, preparingInto: folder.dataPath, mayBeThere: request.resumes)
     tokenizer = try dataset.tokenizer ?? initial?.tokenizer()
     checkpoint =
       request.resumes
@@ -62,6 +64,7 @@ struct TrainingRun {
   ///
   /// - Throws: ``Stopped`` after a signal, when the run is saved.
   func start() throws {
+    try folder.create()
     let transformer = try Transformer(settings.model)
     let store = try executor.makeParameters(transformer.parameterLayout, training: true)
     var state = TrainerState()
@@ -94,6 +97,17 @@ struct TrainingRun {
     "train.steps", "train.budget", "train.eval_every", "train.checkpoint_every", "train.keep_checkpoints",
     "data.prefetch", "data.cache",
   ]
+
+  /// Finds wrong settings before text is prepared for minutes; only the vocabulary isn't known yet.
+  private static func checkSettings(
+    _ request: Request, _ recorded: SettingOverrides?, _ initial: ModelFolder?
+  ) throws {
+    var overrides = recorded ?? SettingOverrides()
+    for (key, value) in request.overrides.assignments { try overrides.add(key, value) }
+    _ = try Settings.resolve(
+      preset: request.preset.flatMap(Preset.named) ?? Preset.all[0], overrides: overrides, initial: initial?.config,
+      tokens: overrides["model.vocab_size"] == nil ? 256 : nil)
+  }
 
   private static func resolve(
     _ request: Request, _ recorded: SettingOverrides?, _ initial: ModelFolder?, _ dataset: Dataset,
