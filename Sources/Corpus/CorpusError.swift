@@ -12,7 +12,7 @@ package enum CorpusError: ContractError, Equatable {
   case unsupportedFormat(path: String, fileExtension: String)
   /// A line of a .jsonl file that can't be used; lines count from 1.
   case badLine(path: String, line: Int, problem: String)
-  /// All documents were dropped.
+  /// No document was kept.
   case nothingLeft(documents: Int, dropped: [String])
   case setting(name: String, value: String, expected: String)
   /// A tokenizer that can't mark the end of a document.
@@ -43,7 +43,7 @@ package enum CorpusError: ContractError, Equatable {
       "\(path), line \(line): \(problem)"
     case .nothingLeft(let documents, let dropped):
       "nothing left to prepare: \(documents) document\(documents == 1 ? "" : "s") read"
-        + (dropped.isEmpty ? "" : ", all dropped (\(dropped.joined(separator: ", ")))") + "; give some text"
+        + (dropped.isEmpty ? "" : ", none kept (\(dropped.joined(separator: ", ")))") + "; give some text"
     case .setting(let name, let value, let expected):
       "\(name) = \(value): expected \(expected)"
     case .noEndOfText(let path):

@@ -14,7 +14,9 @@ struct Mayfly: ParsableCommand {
         mayfly generate run --prompt "Once upon a time"
       """,
     version: "0.1.0",
-    subcommands: [Demo.self, Train.self, Eval.self, Score.self, Generate.self, Doctor.self])
+    subcommands: [
+      Demo.self, Prepare.self, Train.self, Eval.self, Score.self, Generate.self, Tokenize.self, Doctor.self,
+    ])
 }
 
 @main

@@ -58,9 +58,11 @@ package final class Preparation {
     }
     warnAboutRepairs()
     guard store.count > 0 else {
-      let dropped = DatasetSummary.DropRule.allCases.compactMap { rule in
+      var dropped = DatasetSummary.DropRule.allCases.compactMap { rule in
         summary.dropped[rule].map { "\($0) \(rule.rawValue)" }
       }
+      let binary = summary.sources.reduce(0) { $0 + $1.skippedBinary }
+      if binary > 0 { dropped.append("\(counted(binary, "file")) with binary content") }
       throw .nothingLeft(documents: summary.documentsIn, dropped: dropped)
     }
   }

@@ -1,0 +1,84 @@
+import ArgumentParser
+import Formats
+import Tokenization
+
+/// Text to ids and back.
+struct Tokenize: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Turn a file's text into token ids, or ids into text.",
+    discussion: """
+      The ids are those of Hugging Face's encode with add_special_tokens=False. For --decode, the file holds ids \
+      between spaces, commas or line ends, or what --json printed.
+      """)
+
+  @Argument(help: "A run, a model, a data set, or a tokenizer.json.")
+  var source: String
+
+  @Option(help: "The file with the text, or with the ids.")
+  var file: String
+
+  @Flag(help: "The file has ids; print their text.")
+  var decode = false
+
+  @Flag(help: "Print one JSON document.")
+  var json = false
+
+  func run() throws {
+    let tokenizer = try Tokenizer.load(path: Self.tokenizerPath(source))
+    let bytes = try FileSystem.read(file)
+    if decode {
+      let text = tokenizer.decode(try Self.ids(in: bytes, of: file, below: tokenizer.vocabularySize))
+      if json { Output.line((["text": JSON(text)] as JSON).serialized()) } else { Output.write(text) }
+      return
+    }
+    let text = String(decoding: bytes, as: UTF8.self)
+    if !text.utf8.elementsEqual(bytes) {
+      Log.line("tokenize: note: \(file) isn't valid UTF-8; U+FFFD stands for what is not")
+    }
+    let ids = tokenizer.encode(text, specialTokens: true)
+    if json {
+      Output.line((["ids": JSON(ids.map { JSON($0) })] as JSON).serialized())
+    } else {
+      Output.line(ids.map(\.description).joined(separator: " "))
+    }
+  }
+
+  /// Where the tokenizer of what the user named is.
+  static func tokenizerPath(_ source: String) throws -> String {
+    let name = "tokenizer.json"
+    switch FileSystem.kind(of: source) {
+    case nil: throw FormatError.missing(path: source)
+    case .file, .other:
+      return Path.fileExtension(source) == "bin" ? Path.join(Path.parent(source), name) : source
+    case .folder:
+      // A run's own tokenizer is that of its checkpoints; before the first one, that of its data.
+      for folder in ["checkpoints/latest", "", "data"] {
+        let path = Path.join(folder.isEmpty ? source : Path.join(source, folder), name)
+        if FileSystem.isFile(path) { return path }
+      }
+      throw CommandError(
+        "\(source): no \(name) there: expected a run, a model or data with one; shards of ids alone can't be read "
+          + "as text")
+    }
+  }
+
+  private static func ids(in bytes: [UInt8], of path: String, below size: Int) throws -> [Int32] {
+    let text = String(decoding: bytes, as: UTF8.self)
+    var parts: [String]
+    if let first = text.first(where: { !$0.isWhitespace }), first == "{" || first == "[" {
+      let json = try FileSystem.readJSON(path)
+      guard let values = (json["ids"] ?? json).array else {
+        throw CommandError("\(path): expected ids, or an object with the key \"ids\", found \(json.kind)")
+      }
+      parts = values.map { $0.serialized() }
+    } else {
+      parts = text.split { $0.isWhitespace || $0 == "," }.map(String.init)
+    }
+    return try parts.map { part in
+      guard let id = Int32(part), id >= 0, Int(id) < size else {
+        throw CommandError("\(path): '\(part)' is no token id; expected numbers from 0 to \(size - 1)")
+      }
+      return id
+    }
+  }
+}
