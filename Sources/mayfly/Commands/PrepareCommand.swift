@@ -65,16 +65,8 @@ struct Prepare: ParsableCommand {
       let pattern = pattern?.split ?? PrepareOptions.defaultPattern
       options.tokenizer = .learn(vocabularySize: vocabSize, pattern: pattern)
     }
-    let summary = try Preparation(options, notify: Self.show).run()
+    let summary = try Preparation(options, notify: PreparedData.show).run()
     if json { Output.json(summary.json) } else { Output.write(Self.text(summary, folder: out)) }
-  }
-
-  /// Shows what the preparation tells while it works.
-  static func show(_ event: PrepareEvent) {
-    switch event {
-    case .stage(let text): Log.line("prepare: \(text)")
-    case .warning(let text): Log.line("prepare: note: \(text)")
-    }
   }
 
   private static func text(_ summary: DatasetSummary, folder: String) -> String {
