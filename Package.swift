@@ -60,6 +60,5 @@ let package = Package(
     tests("ComputeTests", ["Compute", "ComputeCPU", "CKernels"]),
     tests("ModelsTests", ["Models", "Compute", "ComputeCPU", "Formats"]),
     tests("TrainingTests", ["Training", "Models", "Compute", "ComputeCPU", "Corpus", "Formats", "AllocationCounter"]),
-    tests("CommandTests", ["Formats"]),
   ]
 )
