@@ -147,6 +147,9 @@ enum POSIX {
   }
 
   static var processID: Int32 { getpid() }
+
+  /// Whether a process of this machine surely has ended.
+  static func hasEnded(process: Int32) -> Bool { kill(process, 0) != 0 && errno == ESRCH }
 }
 
 extension POSIX.Status {

@@ -1,8 +1,8 @@
 /// A folder that is whole or not there: filled under a hidden name beside its place, synced, then renamed.
 ///
 /// Making one is also the check, before any work, that the output can be written. One that is dropped before
-/// ``commit(replacing:)`` leaves nothing behind; a process that is killed leaves a hidden folder, which
-/// ``removeLeftovers(in:)`` finds.
+/// ``commit(replacing:)`` leaves nothing behind. A process that is killed leaves a hidden folder, which the next one
+/// for the same place removes, or ``removeLeftovers(in:)``.
 package final class StagedFolder {
   /// Where the folder will stand.
   package let path: String
@@ -15,6 +15,7 @@ package final class StagedFolder {
   package init(path: String, replacing: Bool = false) throws(FormatError) {
     if !replacing { try Self.requireVacant(path) }
     try FileSystem.createFolder(Path.parent(path))
+    Self.removeAbandoned(for: path)
     self.path = path
     workPath = FileSystem.temporaryName(for: path)
     do {
@@ -55,6 +56,18 @@ package final class StagedFolder {
   package static func removeLeftovers(in folder: String) throws(FormatError) {
     for name in try FileSystem.names(in: folder) where name.hasPrefix(".") && name.contains(".tmp-") {
       try FileSystem.remove(Path.join(folder, name))
+    }
+  }
+
+  /// Removes what ended processes have left for this place; other places of the same parent are none of our business.
+  private static func removeAbandoned(for path: String) {
+    let parent = Path.parent(path)
+    let prefix = ".\(Path.name(path)).tmp-"
+    for name in (try? FileSystem.names(in: parent)) ?? [] where name.hasPrefix(prefix) {
+      guard let process = Int32(name.dropFirst(prefix.count).prefix { $0.isNumber }), process > 0,
+        POSIX.hasEnded(process: process)
+      else { continue }
+      try? FileSystem.remove(Path.join(parent, name))
     }
   }
 

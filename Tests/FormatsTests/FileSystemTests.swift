@@ -147,11 +147,23 @@ struct StagedFolderTests {
     #expect(try folder.bytes(of: "late/f") == Array("mine".utf8))
   }
 
+  @Test("removes what an ended process left for the same place, and nothing of a living one or another place")
+  func abandoned() throws {
+    let folder = try TemporaryFolder()
+    // No process has the highest number that Linux can give.
+    for name in [".out.tmp-4194304-x/f", ".other.tmp-4194304-x/f", ".out.tmp-1-x/f"] {
+      try folder.write("half", to: name)
+    }
+    try StagedFolder(path: folder.file("out")).commit()
+    #expect(try folder.names() == [".other.tmp-4194304-x", ".out.tmp-1-x", "out"])
+  }
+
   @Test("replaces a folder when told to, and leftovers of killed processes can be removed")
   func replacing() throws {
     let folder = try TemporaryFolder()
     try folder.write("old", to: "out/old")
     try folder.write("half", to: ".out.tmp-1-x/f")
+    try folder.write("half", to: ".other.tmp-2-x/f")
     let staged = try StagedFolder(path: folder.file("out"), replacing: true)
     try FileSystem.write("new", to: staged.file("new"))
     try staged.commit(replacing: true)
