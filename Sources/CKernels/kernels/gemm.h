@@ -13,6 +13,7 @@ enum {
   MF_GEMM_PANEL_FLOATS = 1 << 17,  // packed B: at most 512 KiB
   MF_CACHED_FLOATS = 3 << 16,      // an operand of 768 KiB is taken to be in the second-level cache already
   MF_PREFETCH_STRIPS = 40,         // with more strips than these, packing B is a small part of the work
+  MF_UNPACKED_STRIPS = 8,          // up to so many strips a B of any size is read in place
   MF_SET_STRIDE = 1024,            // floats: rows this far apart share one set of the first-level cache
   MF_DOT_ROWS = 8,                 // rows of C up to which dot products read B without packing it
   MF_DOT_COLUMNS = 4,              // columns behind the last whole panel up to which they are dot products
@@ -26,7 +27,7 @@ typedef struct {
   int64_t block_floats;       // of packed B
   int64_t strips, panels;     // of the whole C
   int64_t grid_m, grid_n;
-  bool copy_a, prefetch_a, prefetch_b;
+  bool copy_a, b_in_place, prefetch_a, prefetch_b;
 } gemm_plan;
 
 MF_INLINE int64_t split_start(int64_t count, int64_t parts, int64_t i) {
@@ -37,7 +38,7 @@ MF_INLINE int64_t split_start(int64_t count, int64_t parts, int64_t i) {
 typedef struct {
   int64_t p0, kc;
   int64_t from, to;
-  const float *packed;
+  const float *b; int64_t ldb, panel_stride;  // B's panels, packed or in place
   float *strip_copy;
 } gemm_block;
 
@@ -80,7 +81,7 @@ static void gemm_strips(
   for (int64_t strip = first; strip < end; strip++) {
     const int64_t row = strip_start(args->m, plan->strips, strip);
     const int64_t rows = strip_start(args->m, plan->strips, strip + 1) - row;
-    tile_args t = {.k = block->kc, .lda = args->lda, .ldc = args->ldc, .ldb = NR};
+    tile_args t = {.k = block->kc, .lda = args->lda, .ldc = args->ldc, .ldb = block->ldb};
     t.a = args->a_transposed ? args->a + block->p0 * args->lda + row : args->a + row * args->lda + block->p0;
     if (plan->copy_a) {
       t.lda = mf_round_up(block->kc, W) + W;
@@ -90,7 +91,7 @@ static void gemm_strips(
     for (int64_t panel = block->from; panel < block->to; panel++) {
       const int64_t column = panel * NR, done = panel - block->from;
       t.columns = mf_min(NR, plan->columns - column);
-      t.b = block->packed + done * block->kc * NR;
+      t.b = block->b + done * block->panel_stride;
       t.c = args->c + row * args->ldc + column;
       if (block->p0 > 0) {
         t.add = t.c;
@@ -114,16 +115,25 @@ typedef struct {
   mf_pool *pool;
 } gemm_context;
 
-static void gemm_pack(const gemm_plan *plan, const gemm_block *block, float *packed) {
+/// Packs the block's part of B, or refers to B itself.
+static void gemm_prepare(const gemm_plan *plan, gemm_block *block, float *packed) {
   const mf_gemm *args = plan->args;
   const int64_t column = block->from * NR, columns = mf_min(plan->columns, block->to * NR) - column;
-  const int64_t stride = block->kc * NR;
+  if (plan->b_in_place) {
+    block->b = args->b + block->p0 * args->ldb + column;
+    block->ldb = args->ldb;
+    block->panel_stride = NR;
+    return;
+  }
+  block->b = packed;
+  block->ldb = NR;
+  block->panel_stride = block->kc * NR;
   if (args->b_transposed)
     for (int64_t j = 0; j < columns; j += NR)
       pack_panel_transposed(
           args->b + (column + j) * args->ldb + block->p0, args->ldb, block->kc, mf_min(NR, columns - j),
-          packed + j / NR * stride);
-  else pack_rows(args->b + block->p0 * args->ldb + column, args->ldb, block->kc, columns, packed, stride);
+          packed + j / NR * block->panel_stride);
+  else pack_rows(args->b + block->p0 * args->ldb + column, args->ldb, block->kc, columns, packed, block->panel_stride);
 }
 
 static void gemm_task(void *opaque, int64_t task, int worker) {
@@ -137,18 +147,18 @@ static void gemm_task(void *opaque, int64_t task, int worker) {
   const int64_t panels = split_start(plan->panels, plan->grid_n, gn + 1) - first_panel;
   const int64_t rounds = mf_ceil_div(panels, mf_max(1, plan->block_floats / (plan->block_k * NR)));
   const int64_t blocks = rounds * plan->k_blocks;
-  gemm_block block = {.packed = packed, .strip_copy = packed + MF_GEMM_PANEL_FLOATS};
+  gemm_block block = {.strip_copy = packed + MF_GEMM_PANEL_FLOATS};
   for (int64_t i = 0; i <= blocks; i++) {
     // Block i is looked ahead to while block i − 1 is computed.
     const int64_t round = i / plan->k_blocks;
-    gemm_block next = {.p0 = i % plan->k_blocks * plan->block_k, .packed = packed, .strip_copy = block.strip_copy};
+    gemm_block next = {.p0 = i % plan->k_blocks * plan->block_k, .strip_copy = block.strip_copy};
     if (i < blocks) {
       next.kc = mf_min(plan->block_k, k - next.p0);
       next.from = first_panel + split_start(panels, rounds, round);
       next.to = first_panel + split_start(panels, rounds, round + 1);
     }
     if (i > 0) {
-      gemm_pack(plan, &block, packed);
+      gemm_prepare(plan, &block, packed);
       gemm_strips(plan, &block, &next, first_strip, end_strip);
     }
     block = next;
@@ -278,6 +288,9 @@ static void gemm(mf_pool *pool, const mf_gemm *args) {
   plan.prefetch_b = args->n * args->k > MF_CACHED_FLOATS && plan.strips <= MF_PREFETCH_STRIPS;
   plan.block_floats = plan.prefetch_b ? MF_GEMM_PANEL_FLOATS / 2 : MF_GEMM_PANEL_FLOATS;
   plan.copy_a = !args->a_transposed && args->lda % MF_SET_STRIDE == 0;
+  // Packing pays where many strips reuse what the second-level cache would not hold as it lies.
+  plan.b_in_place = !args->b_transposed && args->n % NR == 0 && args->ldb % MF_SET_STRIDE != 0
+                    && (plan.strips <= MF_UNPACKED_STRIPS || args->n * args->k <= MF_CACHED_FLOATS);
   gemm_choose_grid(&plan, mf_pool_threads(pool));
   gemm_context context = {&plan, pool};
   mf_parallel(pool, plan.grid_m * plan.grid_n, gemm_task, &context);
