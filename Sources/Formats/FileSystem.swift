@@ -105,13 +105,22 @@ package enum FileSystem {
 
   /// Makes sure, before any work, that files can be made in a folder; the folder is made if it isn't there.
   package static func requireWritableFolder(_ path: String) throws(FormatError) {
-    try createFolder(path)
+    try createOutputFolder(path, for: path)
     let probe = temporaryName(for: Path.join(path, "probe"))
     do {
       POSIX.closeQuietly(try POSIX.create(probe))
       try POSIX.removeFile(probe)
     } catch {
       throw .unwritable(path: path, reason: error.reason)
+    }
+  }
+
+  /// Makes a folder that `output` needs; where that can't be, the error names `output`, which the user knows.
+  static func createOutputFolder(_ path: String, for output: String) throws(FormatError) {
+    do {
+      try createFolder(path)
+    } catch .unwritable(let culprit, let reason) where culprit != output {
+      throw .unwritable(path: output, reason: "\(culprit): \(reason)")
     }
   }
 

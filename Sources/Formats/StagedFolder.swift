@@ -14,7 +14,7 @@ package final class StagedFolder {
   ///   `replacing`; ``FormatError/unwritable(path:reason:)``.
   package init(path: String, replacing: Bool = false) throws(FormatError) {
     if !replacing { try Self.requireVacant(path) }
-    try FileSystem.createFolder(Path.parent(path))
+    try FileSystem.createOutputFolder(Path.parent(path), for: path)
     Self.removeAbandoned(for: path)
     self.path = path
     workPath = FileSystem.temporaryName(for: path)

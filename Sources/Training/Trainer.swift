@@ -216,6 +216,8 @@ package final class Trainer {
     state.elapsed = clock.elapsed
     let path = folder.checkpointPath(step: state.step)
     let start = ContinuousClock.now
+    // First: whoever resumes from this checkpoint must find every line up to it.
+    try log.flush()
     if folder.linkedStep("latest") != state.step {
       try Checkpoint.write(to: path, config: settings.model, tokenizer: tokenizer, store: store, state: state)
     }
@@ -223,7 +225,6 @@ package final class Trainer {
     if best || folder.linkedStep("best") == nil { try folder.link("best", to: state.step) }
     try folder.prune(keeping: settings.train.keepCheckpoints)
     budget?.noteSave(seconds: seconds(ContinuousClock.now - start))
-    try log.flush()
     observe(.saved(step: state.step, path: path))
   }
 }

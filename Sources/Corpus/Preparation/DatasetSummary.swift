@@ -106,7 +106,6 @@ package struct DatasetSummary: Sendable {
 extension DatasetSummary.SourceStatistics {
   var json: JSON {
     [
-      "name": JSON(name),
       "files": JSON(files),
       "files_skipped": ["unsupported": JSON(skippedUnsupported), "binary": JSON(skippedBinary)],
       "documents_in": JSON(documentsIn),

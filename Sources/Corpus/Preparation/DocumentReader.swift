@@ -86,7 +86,7 @@ struct DocumentReader {
 
   private func checkIsText(_ bytes: some RandomAccessCollection<UInt8>, _ file: SourceFile) throws(CorpusError) {
     let head = bytes.prefix(1 << 16)
-    if head.starts(with: [0xFF, 0xFE]) || head.starts(with: [0xFE, 0xFF]) {
+    if head.contains(0), head.starts(with: [0xFF, 0xFE]) || head.starts(with: [0xFE, 0xFF]) {
       throw .binary(path: file.path, reason: "it looks like UTF-16; convert it: iconv -f UTF-16 -t UTF-8 FILE")
     }
     if head.contains(0) { throw .binary(path: file.path, reason: "it has NUL bytes; expected UTF-8 text") }
