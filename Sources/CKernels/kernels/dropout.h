@@ -45,15 +45,15 @@ static void dropout_task(void *opaque, int64_t task, MF_UNUSED int worker) {
                    (vu)args->micro_step};
     philox(words, args->seed);
     // Counter-major order: lane l of words 0...3 are elements 4l...4l + 3.
-    uint32_t in_order[4 * W];
-    for (int lane = 0; lane < W; lane++)
-      for (int word = 0; word < 4; word++) in_order[4 * lane + word] = words[word][lane];
-    for (int64_t j = 0; j < 4 * W && i + j < end; j += W) {
-      const int64_t n = v_left(i + j, end);
-      vu word;
-      memcpy(&word, in_order + j, sizeof word);
-      const vf x = v_load_n(args->x + i + j, n);
-      v_store_n(args->y + i + j, word >= context->threshold ? x * context->scale : (vf)0.0f, n);
+    const vf low02 = v_interleave_low((vf)words[0], (vf)words[2]), low13 = v_interleave_low((vf)words[1], (vf)words[3]);
+    const vf high02 = v_interleave_high((vf)words[0], (vf)words[2]), high13 = v_interleave_high((vf)words[1], (vf)words[3]);
+    const vu in_order[4] = {(vu)v_interleave_low(low02, low13), (vu)v_interleave_high(low02, low13),
+                            (vu)v_interleave_low(high02, high13), (vu)v_interleave_high(high02, high13)};
+#pragma clang loop unroll(full)
+    for (int part = 0; part < 4; part++) {
+      const int64_t at = i + part * W, n = mf_max(0, v_left(at, end));
+      const vf x = v_load_n(args->x + at, n) * context->scale;
+      v_store_n(args->y + at, in_order[part] >= context->threshold ? x : (vf)0.0f, n);
     }
   }
 }
