@@ -52,23 +52,29 @@ MF_INLINE void prefetch_rows(const float *p, int64_t ld, int64_t rows, int64_t c
   }
 }
 
-/// Part of the strip of A after this one, and part of the block of B after this one.
-static void gemm_prefetch(
-    const gemm_plan *plan, const gemm_block *block, const gemm_block *next, int64_t strip, int64_t end_strip,
-    int64_t part, int64_t parts, int64_t b_part, int64_t b_parts) {
+enum { FETCH_ROWS = 4 };  // rows (or share of steps) of A that a tile's loop fetches on the way
+
+/// What panel `done`'s tile is to fetch of the strip of A after this one; the last panel's also what no tile fetches.
+MF_INLINE const float *gemm_fetch_a(
+    const gemm_plan *plan, const gemm_block *block, int64_t strip, int64_t done, int64_t panels) {
   const mf_gemm *args = plan->args;
-  if (plan->prefetch_a && strip + 1 < end_strip) {
-    const int64_t row = strip_start(args->m, plan->strips, strip + 1);
-    const int64_t rows = strip_start(args->m, plan->strips, strip + 2) - row;
-    if (args->a_transposed) prefetch_rows(args->a + block->p0 * args->lda + row, args->lda, block->kc, rows, part, parts);
-    else prefetch_rows(args->a + row * args->lda + block->p0, args->lda, rows, block->kc, part, parts);
-  }
-  if (plan->prefetch_b && next->kc > 0) {
-    const int64_t column = next->from * NR, columns = mf_min(plan->columns, next->to * NR) - column;
-    if (args->b_transposed)
-      prefetch_rows(args->b + column * args->ldb + next->p0, args->ldb, columns, next->kc, b_part, b_parts);
-    else prefetch_rows(args->b + next->p0 * args->ldb + column, args->ldb, next->kc, columns, b_part, b_parts);
-  }
+  const int64_t row = strip_start(args->m, plan->strips, strip + 1);
+  if (args->a_transposed)
+    return done < FETCH_ROWS ? args->a + (block->p0 + done) * args->lda + row + MR - 1 : NULL;
+  const int64_t rows = strip_start(args->m, plan->strips, strip + 2) - row, at = done * FETCH_ROWS;
+  const float *a = args->a + (row + at) * args->lda + block->p0;
+  if (done == panels - 1 && at + FETCH_ROWS < rows)
+    prefetch_rows(a + FETCH_ROWS * args->lda, args->lda, rows - at - FETCH_ROWS, block->kc, 0, 1);
+  return at < rows ? a : NULL;
+}
+
+/// Part of the block of B after this one.
+MF_INLINE void gemm_fetch_b(const gemm_plan *plan, const gemm_block *next, int64_t part, int64_t parts) {
+  const mf_gemm *args = plan->args;
+  const int64_t column = next->from * NR, columns = mf_min(plan->columns, next->to * NR) - column;
+  if (args->b_transposed)
+    prefetch_rows(args->b + column * args->ldb + next->p0, args->ldb, columns, next->kc, part, parts);
+  else prefetch_rows(args->b + next->p0 * args->ldb + column, args->ldb, next->kc, columns, part, parts);
 }
 
 static void dot_strip(const mf_gemm *args, int64_t row, int64_t end_row, int64_t column, int64_t end);
@@ -101,8 +107,9 @@ static void gemm_strips(
         t.ld_add = args->ld_initial;
         t.bias = args->bias != NULL ? args->bias + column : NULL;
       }
-      gemm_prefetch(
-          plan, block, next, strip, end, done, panels, (strip - first) * panels + done, (end - first) * panels);
+      t.fetch = plan->prefetch_a && strip + 1 < end ? gemm_fetch_a(plan, block, strip, done, panels) : NULL;
+      if (plan->prefetch_b && next->kc > 0)
+        gemm_fetch_b(plan, next, (strip - first) * panels + done, (end - first) * panels);
       tiles[rows][!args->a_transposed][t.columns > W](&t);
     }
     // Columns left over, while the strip is in the cache.

@@ -27,6 +27,7 @@ typedef struct {
   const float *add; int64_t ld_add;  // may be c itself, or NULL
   const float *bias;                 // or NULL
   int64_t columns;
+  const float *fetch;                // four rows of A needed later, or (rows contiguous) every fourth step; or NULL
 } tile_args;
 
 typedef void (*tile_function)(const tile_args *);
@@ -88,7 +89,7 @@ MF_INLINE void tile_run(const tile_args *t, const int rows, const int vectors, c
   const int group_count = k_contiguous ? (rows + 2) / 3 : 0;
   const int64_t k = t->k, ldb = t->ldb;
   int64_t lda = t->lda, p = 0;
-  const float *a = t->a, *b = t->b;
+  const float *a = t->a, *b = t->b, *fetch = t->fetch != NULL ? t->fetch : a;
   // Three rows share a pointer: lda and 2·lda fit the addressing mode, so that 14 rows need few registers.
   const float *groups[(MR + 2) / 3];
 #pragma clang loop unroll(full)
@@ -97,6 +98,8 @@ MF_INLINE void tile_run(const tile_args *t, const int rows, const int vectors, c
     // Opaque to the compiler, which would otherwise derive all rows from one pointer with an addition each.
 #pragma clang loop unroll(full)
     for (int g = 0; g < group_count; g++) __asm__("" : "+r"(groups[g]), "+r"(lda));
+    // One line per UNROLL steps: a line holds as many steps of a row as four rows take turns.
+    __builtin_prefetch(k_contiguous ? fetch + p / UNROLL % 4 * lda + p : fetch + p * lda, 0, 2);
 #pragma clang loop unroll(full)
     for (int u = 0; u < UNROLL; u++) {
       tile_step(groups, a, lda, b, u, rows, vectors, k_contiguous, acc);
