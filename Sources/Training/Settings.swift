@@ -42,9 +42,9 @@ package struct TrainSettings: Sendable, Equatable {
   package var weightDecay: Float = 0.1
   /// The global gradient norm is clipped to it; 0: not.
   package var gradientClip: Float = 1
-  package var warmupSteps = 50
-  package var schedule = Decay.cosine
-  package var minLearningRateRatio: Float = 0.1
+  package var warmupSteps = 30
+  package var schedule = Decay.linear
+  package var minLearningRateRatio: Float = 0
   /// Updates between evaluations; 0: only at the end.
   package var evalEvery = 0
   /// Updates between checkpoints; 0: only at the end.

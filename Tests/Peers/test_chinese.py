@@ -51,12 +51,12 @@ def run(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("chinese-run")
     mayfly("prepare", texts, "--out", folder / "data", "--vocab-size", 1024, "--pattern", "cl100k")
     mayfly(
-        "train", "--data", folder / "data", "--steps", 80, "--out", folder / "run",
+        "train", "--data", folder / "data", "--steps", 200, "--out", folder / "run",
         *settings(
             model__architecture="llama", model__hidden_size=96, model__num_hidden_layers=2,
             model__num_attention_heads=4, model__num_key_value_heads=4, model__intermediate_size=256,
             model__max_position_embeddings=64, train__context=64, train__batch_size=16, train__optimizer="adamw",
-            train__learning_rate=4e-3, train__warmup_steps=8, train__schedule="cosine", train__eval_every=40,
+            train__learning_rate=4e-3, train__warmup_steps=20, train__schedule="cosine", train__eval_every=40,
         ),
     )
     return folder / "run"
