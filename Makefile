@@ -10,7 +10,7 @@ SWIFT_BUILD := swift build -c release
 SWIFT_TEST := swift test -c release --disable-testable-imports
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo check test test-swift test-peers bench profile format lint install venv clean
+.PHONY: help build demo check test test-swift test-peers bench bench-gemm profile format lint install venv clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,8 +36,13 @@ test-peers: build venv
 	@Scripts/fetch-manpages-zh data/manpages-zh
 	$(PYTHON) -m pytest Tests/Peers
 
-bench: build venv ## measure training speed side by side with PyTorch (BENCH="--quick" for a short look)
+bench: build venv bench-gemm ## measure beside PyTorch and oneDNN (BENCH="--quick" for a short look at training)
 	$(PYTHON) Benchmarks/bench.py $(BENCH)
+
+bench-gemm: ## measure matrix products side by side with oneDNN
+	@Scripts/require swift onednn
+	@$(MAKE) --quiet --directory Benchmarks/gemm
+	.build/gemm-bench/gemm_bench --json .build/gemm-bench/results.json
 
 profile: build ## where a training step spends its time, by function (needs Linux perf)
 	@Scripts/profile
