@@ -53,12 +53,20 @@ let package = Package(
       swiftSettings: swiftSettings),
 
     .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
-    .target(name: "TestSupport", dependencies: ["Compute"], path: "Tests/TestSupport", swiftSettings: swiftSettings),
+    .target(
+      name: "TestSupport", dependencies: ["Models", "Compute"], path: "Tests/TestSupport", swiftSettings: swiftSettings),
     tests("FormatsTests", ["Formats"]),
     tests("TokenizationTests", ["Tokenization", "Formats"]),
     tests("CorpusTests", ["Corpus", "Tokenization", "Formats"]),
-    tests("ComputeTests", ["Compute", "ComputeCPU", "CKernels"]),
+    tests("ComputeTests", ["Models", "Compute", "ComputeCPU", "CKernels"]),
     tests("ModelsTests", ["Models", "Compute", "ComputeCPU", "Formats"]),
-    tests("TrainingTests", ["Training", "Models", "Compute", "ComputeCPU", "Corpus", "Formats", "AllocationCounter"]),
+    tests("GenerationTests", ["Generation", "Models", "Compute", "ComputeCPU", "Tokenization", "Formats"]),
+    tests("EvaluationTests", ["Evaluation", "Models", "Compute", "ComputeCPU", "Corpus", "Tokenization", "Formats"]),
+    tests(
+      "TrainingTests",
+      [
+        "Training", "Evaluation", "Models", "Compute", "ComputeCPU", "Corpus", "Tokenization", "Formats",
+        "AllocationCounter",
+      ]),
   ]
 )

@@ -47,9 +47,10 @@ package struct Scorer {
         let z = logits[t * V..<(t + 1) * V]
         let normalizer = Self.logSumExp(z)
         score.logProbabilities.append(Double(z[z.startIndex + Int(row[t + 1])]) - normalizer)
-        score.alternatives.append(Self.best(top, of: z).map { id in
-          Alternative(id: id, logProbability: Double(z[z.startIndex + Int(id)]) - normalizer)
-        })
+        score.alternatives.append(
+          Self.best(top, of: z).map { id in
+            Alternative(id: id, logProbability: Double(z[z.startIndex + Int(id)]) - normalizer)
+          })
       }
     }
     return score

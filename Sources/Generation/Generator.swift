@@ -77,24 +77,27 @@ package struct Generator {
 }
 
 /// Lets text through until a stop text appears, and holds back what may be the beginning of one.
-struct StopGate {
+///
+/// The stop text that is complete first counts, so that the result doesn't depend on the pieces that text comes in.
+package struct StopGate {
   private let stops: [[UInt8]]
   private var held: [UInt8] = []
-  private(set) var isShut = false
+  package private(set) var isShut = false
 
-  init(_ stops: [String]) {
+  package init(_ stops: [String]) {
     self.stops = stops.map { Array($0.utf8) }.filter { !$0.isEmpty }
   }
 
   /// What may be shown now that `text` has come.
-  mutating func pass(_ text: String) -> String {
+  package mutating func pass(_ text: String) -> String {
     guard !isShut else { return "" }
     guard !stops.isEmpty else { return text }
     held += text.utf8
-    if let start = stops.compactMap({ firstIndex(of: $0) }).min() {
+    let found = stops.compactMap { firstRange(of: $0) }
+    if let stop = found.min(by: { ($0.upperBound, $0.lowerBound) < ($1.upperBound, $1.lowerBound) }) {
       isShut = true
       defer { held = [] }
-      return String(decoding: held[..<start], as: UTF8.self)
+      return String(decoding: held[..<stop.lowerBound], as: UTF8.self)
     }
     let safe = held.count - heldBack
     defer { held.removeFirst(safe) }
@@ -102,14 +105,14 @@ struct StopGate {
   }
 
   /// What was held back, when nothing more comes.
-  mutating func flush() -> String {
+  package mutating func flush() -> String {
     defer { held = [] }
     return String(decoding: held, as: UTF8.self)
   }
 
-  private func firstIndex(of stop: [UInt8]) -> Int? {
+  private func firstRange(of stop: [UInt8]) -> Range<Int>? {
     guard held.count >= stop.count else { return nil }
-    return (0...held.count - stop.count).first { held[$0..<$0 + stop.count].elementsEqual(stop) }
+    return (0...held.count - stop.count).lazy.map { $0..<$0 + stop.count }.first { held[$0].elementsEqual(stop) }
   }
 
   /// Bytes at the end that begin a stop text; never a part of a character, as stop texts are whole ones.

@@ -60,7 +60,8 @@ extension ModelConfig {
       mlpBias = architecture == .llama ? try keys.optional("mlp_bias") ?? false : false
       tiesEmbeddings = try keys.optional("tie_word_embeddings") ?? false
       if architecture == .nanochat {
-        softcap = json["final_logit_softcapping"]?.isNull == true ? nil : try keys.optional("final_logit_softcapping") ?? 15
+        softcap =
+          json["final_logit_softcapping"]?.isNull == true ? nil : try keys.optional("final_logit_softcapping") ?? 15
       }
     }
     initializerRange = try keys.optional("initializer_range") ?? initializerRange

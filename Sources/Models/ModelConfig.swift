@@ -97,7 +97,9 @@ package struct ModelConfig: Sendable, Equatable {
     headSize = heads > 0 && hiddenSize.isMultiple(of: heads) ? hiddenSize / heads : 0
     // Gated layers have three matrices: ⅔ of 4C, rounded up to whole cache lines (Shazeer, arXiv:2002.05202).
     let gated = architecture == .llama || architecture == .qwen3
-    intermediateSize = gated ? aligned(hiddenSize * 8 / 3, to: 16) : 4 * hiddenSize
+    // A width that no model has is for validate() to refuse; here it must only not overflow.
+    let width = max(0, min(hiddenSize, 1 << 32))
+    intermediateSize = gated ? aligned(width * 8 / 3, to: 16) : 4 * width
     rotaryBase = 10_000
     dropout = 0
     initializerRange = 0.02
@@ -120,7 +122,9 @@ package struct ModelConfig: Sendable, Equatable {
   ///
   /// - Throws: ``ModelError/impossible(key:value:reason:)``.
   package func validate() throws(ModelError) {
-    func require(_ holds: Bool, _ key: String, _ value: some CustomStringConvertible, _ reason: String) throws(ModelError) {
+    func require(
+      _ holds: Bool, _ key: String, _ value: some CustomStringConvertible, _ reason: String
+    ) throws(ModelError) {
       if !holds { throw .impossible(key: "model." + key, value: value.description, reason: reason) }
     }
     let sizes: [(String, Int, Int)] = [
@@ -129,11 +133,11 @@ package struct ModelConfig: Sendable, Equatable {
       ("num_key_value_heads", keyValueHeads, 1 << 12), ("head_dim", headSize, 256),
       ("intermediate_size", intermediateSize, 1 << 20), ("max_position_embeddings", maxPositions, 1 << 24),
     ]
-    if heads > 0, headSize == 0 {
-      try require(
-        hiddenSize.isMultiple(of: heads), "num_attention_heads", heads, "must divide hidden_size = \(hiddenSize)")
-    }
     for (key, value, limit) in sizes {
+      if key == "head_dim", value == 0 {
+        try require(
+          hiddenSize.isMultiple(of: heads), "num_attention_heads", heads, "must divide hidden_size = \(hiddenSize)")
+      }
       try require((1...limit).contains(value), key, value, "must be in 1...\(limit)")
     }
     try require(

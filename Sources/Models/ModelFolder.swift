@@ -18,7 +18,8 @@ package struct ModelFolder: Sendable {
   /// - Throws: ``FormatError``, ``ModelError``.
   package init(_ path: String) throws {
     if Path.fileExtension(path).lowercased() == "gguf" {
-      throw ModelError.unsupported(what: "\(path): a GGUF file", supported: "Hugging Face folders, runs and checkpoints")
+      throw ModelError.unsupported(
+        what: "\(path): a GGUF file", supported: "Hugging Face folders, runs and checkpoints")
     }
     let latest = Path.join(path, "checkpoints/latest")
     let folder = FileSystem.exists(latest) ? latest : path
@@ -92,7 +93,8 @@ extension ModelFolder {
     _ config: ModelConfig, weights store: any ParameterStore, tokenizer: Tokenizer?, into folder: StagedFolder
   ) throws {
     try FileSystem.write(config.huggingFace.serialized(pretty: true) + "\n", to: folder.file(configName))
-    try FileSystem.write(generationConfig(config).serialized(pretty: true) + "\n", to: folder.file("generation_config.json"))
+    try FileSystem.write(
+      generationConfig(config).serialized(pretty: true) + "\n", to: folder.file("generation_config.json"))
     if let tokenizer {
       try FileSystem.write(tokenizer.json().serialized(pretty: true) + "\n", to: folder.file(tokenizerName))
       try FileSystem.write(

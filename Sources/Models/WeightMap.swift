@@ -94,7 +94,7 @@ package struct WeightMap: Sendable {
 }
 
 /// The transpose of a matrix of `rows` rows.
-func transposed(_ values: [Float], rows: Int) -> [Float] {
+package func transposed(_ values: [Float], rows: Int) -> [Float] {
   guard rows > 0 else { return values }
   let columns = values.count / rows
   return [Float](unsafeUninitializedCapacity: values.count) { result, initialized in

@@ -25,7 +25,8 @@ package struct MemoryPlan: Sendable {
       var offset = 0
       for neighbour in neighbours {
         if neighbour.offset >= offset + size { break }
-        offset = max(offset, aligned(neighbour.offset + neighbour.tenant.count + guardCount, to: TensorLayout.alignment))
+        offset = max(
+          offset, aligned(neighbour.offset + neighbour.tenant.count + guardCount, to: TensorLayout.alignment))
       }
       placed.append((tenant, offset))
       for node in tenant.nodes { offsets[node] = offset }
@@ -77,6 +78,8 @@ package struct MemoryPlan: Sendable {
             : inPlace.inputs.compactMap(\.self).first { input in
               graph[input].role == .intermediate && lastUse[input.id] == index
                 && graph.shape(input).count == graph.shape(node).count
+                // Not where it is another operand too, which may be read later.
+                && operands.reads.count { $0 == input } == 1
             }
         }
         if let heirOf, let tenant = tenantOf[heirOf.id] {

@@ -1,0 +1,79 @@
+import Compute
+import ComputeCPU
+import Generation
+import Models
+import TestSupport
+import Testing
+
+@Suite("A key/value session")
+struct KeyValueSessionTests {
+  private let executor: CPUExecutor
+
+  init() throws { executor = try CPUExecutor(threads: 1) }
+
+  private func ready(
+    _ architecture: ModelConfig.Architecture, context: Int
+  ) throws -> (transformer: Transformer, weights: any ParameterStore) {
+    let transformer = try Transformer(.tiny(architecture, context: context))
+    return (transformer, try transformer.randomWeights(on: executor))
+  }
+
+  /// Logits behind the last id, computed anew without a cache.
+  private func expected(_ ids: [Int32], _ transformer: Transformer, _ weights: any ParameterStore) throws -> [Double] {
+    let program = try transformer.logitsProgram(batch: 1, time: ids.count)
+    let execution = try executor.prepare(program.program, parameters: weights, states: nil)
+    return program.logits(ids, on: execution).suffix(transformer.config.vocabularySize).map(Double.init)
+  }
+
+  @Test("says what a pass over the whole text says", arguments: ModelConfig.Architecture.allCases)
+  func pieces(architecture: ModelConfig.Architecture) throws {
+    let (transformer, weights) = try ready(architecture, context: 16)
+    let ids = integers(14, below: 37, seed: 1)
+    for pieces in [[14], [Int](repeating: 1, count: 14), [3, 1, 1, 5, 4]] {
+      let session = try KeyValueSession(transformer, weights: weights, executor: executor)
+      var end = 0
+      for count in pieces {
+        let logits = try session.append(Array(ids[end..<end + count]))
+        end += count
+        #expect(relativeError(logits, try expected(Array(ids[..<end]), transformer, weights)) < 1e-5)
+      }
+    }
+  }
+
+  @Test("reads a prompt that is longer than what it reads at once")
+  func longPrompt() throws {
+    let (transformer, weights) = try ready(.qwen3, context: 700)
+    let ids = integers(600, below: 37, seed: 2)
+    let session = try KeyValueSession(transformer, weights: weights, executor: executor)
+    #expect(relativeError(try session.append(ids), try expected(ids, transformer, weights)) < 1e-4)
+  }
+
+  @Test("goes on from the newer half when the context is full", arguments: ModelConfig.Architecture.allCases)
+  func overflow(architecture: ModelConfig.Architecture) throws {
+    let (transformer, weights) = try ready(architecture, context: 8)
+    let ids = integers(30, below: 37, seed: 3)
+    let session = try KeyValueSession(transformer, weights: weights, executor: executor)
+    var window: [Int32] = []
+    for id in ids {
+      window = window.count == 8 ? window.suffix(3) + [id] : window + [id]
+      #expect(relativeError(try session.append([id]), try expected(window, transformer, weights)) < 1e-5)
+    }
+  }
+
+  @Test("takes the end of a prompt that doesn't fit")
+  func tooLong() throws {
+    let (transformer, weights) = try ready(.gpt2, context: 8)
+    let ids = integers(30, below: 37, seed: 4)
+    let session = try KeyValueSession(transformer, weights: weights, executor: executor)
+    #expect(relativeError(try session.append(ids), try expected(ids.suffix(4), transformer, weights)) < 1e-5)
+  }
+
+  @Test("works with a context of one token")
+  func tiny() throws {
+    let (transformer, weights) = try ready(.llama, context: 1)
+    let session = try KeyValueSession(transformer, weights: weights, executor: executor)
+    for id in [3, 5, 7] as [Int32] {
+      #expect(relativeError(try session.append([id]), try expected([id], transformer, weights)) < 1e-5)
+    }
+  }
+}
