@@ -1,68 +1,96 @@
 /// Keeps a run within its time: what is left for training when the end evaluation and the last checkpoint are paid.
-struct BudgetKeeper {
+package struct BudgetKeeper {
   private let budget: Double
   private var stepSeconds = 0.0
+  /// What a step may take on a noisy machine: the slowest of late.
+  private var slowStepSeconds = 0.0
   private var evaluationSecondsPerToken = 0.0
-  private var saveSeconds = 0.5
+  /// The least that an evaluation takes.
+  private var batchSeconds = 0.0
+  /// Tokens of a whole evaluation; nil until there was one.
+  private var evaluationTokens: Int?
+  private var saveSeconds: Double
+  private var hasSaved = false
   private var lastEvaluation = 0.0
-  private var evaluationTokens = 0
+  /// Whether an update was made at the schedule's end.
+  private var hasReachedEnd = false
 
   /// Evaluations may take this share of the budget: the last one half of it, those on the way the rest.
   private static let evaluationShare = 0.04
   /// Evaluations on the way, at most.
   private static let evaluations = 10.0
 
-  init(budget: Double) {
+  /// - Parameter checkpointBytes: from which the first save's time is guessed.
+  package init(budget: Double, checkpointBytes: Int = 0) {
     self.budget = budget
+    // Hashing, writing and syncing together: slow disks included.
+    saveSeconds = 0.5 + Double(checkpointBytes) / 200e6
   }
 
   /// Tokens that one evaluation may look at; nil: all, as nothing is known yet.
-  var evaluationLimit: Int? {
+  package var evaluationLimit: Int? {
     guard evaluationSecondsPerToken > 0 else { return nil }
-    return max(1, Int(budget * Self.evaluationShare / 2 / evaluationSecondsPerToken))
+    return max(1, Int(min(1e15, budget * Self.evaluationShare / 2 / evaluationSecondsPerToken)))
   }
 
-  /// Seconds that the end takes: an evaluation, a sample, a checkpoint, and a margin for a noisy machine.
-  private var reserve: Double {
-    let evaluation = min(
-      budget * Self.evaluationShare / 2,
-      Double(evaluationTokens) * evaluationSecondsPerToken)
-    return 1.2 * (evaluation + saveSeconds) + 0.3 + 0.002 * budget
+  /// Seconds that the end takes: an evaluation, a sample, a checkpoint.
+  private var endSeconds: Double {
+    guard evaluationSecondsPerToken > 0 else { return saveSeconds }
+    // An evaluation stops at the first batch beyond its limit.
+    let most = budget * Self.evaluationShare / 2 + batchSeconds
+    return saveSeconds + min(most, evaluationTokens.map { Double($0) * evaluationSecondsPerToken } ?? most)
   }
 
-  mutating func noteStep(seconds: Double) {
+  /// What the end may take longer on a noisy machine.
+  private var margin: Double { 0.2 * endSeconds + 0.3 + 0.002 * budget }
+
+  private var trainable: Double { budget - endSeconds - margin }
+
+  package mutating func noteStep(seconds: Double) {
     stepSeconds = stepSeconds == 0 ? seconds : 0.9 * stepSeconds + 0.1 * seconds
+    slowStepSeconds = max(seconds, 0.95 * slowStepSeconds + 0.05 * stepSeconds)
   }
 
-  mutating func noteEvaluation(tokens: Int, seconds: Double) {
+  /// One batch of an evaluation, to know what a whole one would take.
+  package mutating func noteBatch(tokens: Int, seconds: Double) {
     guard tokens > 0 else { return }
     evaluationSecondsPerToken = max(evaluationSecondsPerToken, seconds / Double(tokens))
-    evaluationTokens = max(evaluationTokens, tokens)
+    batchSeconds = max(batchSeconds, seconds)
   }
 
-  mutating func noteSave(seconds: Double) {
-    saveSeconds = max(saveSeconds, seconds)
+  package mutating func noteEvaluation(tokens: Int, seconds: Double) {
+    guard tokens > 0 else { return }
+    evaluationSecondsPerToken = max(evaluationSecondsPerToken, seconds / Double(tokens))
+    evaluationTokens = max(evaluationTokens ?? 0, tokens)
   }
 
-  mutating func evaluated(elapsed: Double) {
+  package mutating func noteSave(seconds: Double) {
+    saveSeconds = hasSaved ? max(saveSeconds, seconds) : seconds
+    hasSaved = true
+  }
+
+  package mutating func evaluated(elapsed: Double) {
     lastEvaluation = elapsed
   }
 
   /// Whether another update would make the run late.
-  func isOver(elapsed: Double) -> Bool {
-    elapsed + stepSeconds > budget - reserve
+  package func isOver(elapsed: Double) -> Bool {
+    // A last update at the schedule's end is worth half of the margin.
+    elapsed + stepSeconds > trainable + (hasReachedEnd ? 0 : margin / 2)
   }
 
-  /// The share of the training time that is used, counting the update that comes.
-  func progress(elapsed: Double) -> Double {
-    let trainable = budget - reserve
-    guard trainable > 0 else { return 1 }
-    // The update that ends within one step of the end is the last: it gets the floor of the schedule.
-    return elapsed + 2 * stepSeconds > trainable ? 1 : (elapsed + stepSeconds) / trainable
+  /// The share of the training time that is used, counting the update that comes; 1 where it may be the last.
+  package mutating func progress(elapsed: Double) -> Double {
+    // The update before could have been slow and left no time for this one: then it is the last as well.
+    if elapsed + 1.1 * slowStepSeconds + stepSeconds > trainable {
+      hasReachedEnd = true
+      return 1
+    }
+    return (elapsed + stepSeconds) / trainable
   }
 
-  func isEvaluationDue(elapsed: Double) -> Bool {
+  package func isEvaluationDue(elapsed: Double) -> Bool {
     let interval = budget / (Self.evaluations + 1)
-    return elapsed - lastEvaluation >= interval && elapsed < budget - reserve - interval / 2
+    return elapsed - lastEvaluation >= interval && elapsed < trainable - interval / 2
   }
 }

@@ -33,7 +33,8 @@ package struct TrainerState: Sendable, Equatable {
   init(json: JSON, path: String) throws(FormatError) {
     guard let step = json["step"]?.int, let rows = json["rows"]?.int, let tokens = json["tokens"]?.int,
       let microSteps = json["micro_steps"]?.int, let elapsed = json["elapsed_seconds"]?.double,
-      step >= 0, rows >= 0, tokens >= 0, microSteps >= 0, elapsed >= 0
+      // No run gets that far, and counting on from there doesn't overflow.
+      [step, rows, tokens, microSteps].allSatisfy({ (0..<1 << 60).contains($0) }), (0..<1e12).contains(elapsed)
     else {
       throw .content(path: path, problem: "expected step, rows, tokens, micro_steps and elapsed_seconds")
     }

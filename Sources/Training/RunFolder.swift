@@ -32,19 +32,23 @@ package struct RunFolder: Sendable {
     return names.compactMap { $0.hasPrefix("step-") ? Int($0.dropFirst(5)) : nil }.sorted()
   }
 
-  /// Makes the folders.
+  /// Makes the folders, and removes what a killed process left of a checkpoint.
   ///
   /// - Throws: ``FormatError/unwritable(path:reason:)``.
   package func create() throws(FormatError) {
     try FileSystem.createFolder(checkpointsPath)
     try FileSystem.createFolder(samplesPath)
+    try StagedFolder.removeLeftovers(in: checkpointsPath)
   }
 
   /// The newest checkpoint that is whole; nil if there is none. Ones that aren't are passed to `onBroken`.
   package func newestCheckpoint(onBroken: (any Error) -> Void) -> ModelFolder? {
     for step in checkpointSteps.reversed() {
       do {
-        return try ModelFolder(checkpointPath(step: step))
+        let path = checkpointPath(step: step)
+        // Others' folders may have none; of ours, one without isn't whole.
+        guard Manifest.exists(in: path) else { throw FormatError.manifest(folder: path, .absent) }
+        return try ModelFolder(path)
       } catch {
         onBroken(error)
       }

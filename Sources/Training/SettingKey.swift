@@ -4,14 +4,14 @@ import Models
 
 /// One setting: its name in `run.yaml`, how it is read from text and written back. The table of these is the only place
 /// that knows names.
-struct SettingKey: Sendable {
-  let name: String
-  let read: @Sendable (Settings) -> String
-  let write: @Sendable (inout Settings, String) throws(SettingsError) -> Void
+package struct SettingKey: Sendable {
+  package let name: String
+  package let read: @Sendable (Settings) -> String
+  package let write: @Sendable (inout Settings, String) throws(SettingsError) -> Void
 
-  static let all: [SettingKey] = model + data + train
+  package static let all: [SettingKey] = model + data + train
 
-  static func named(_ name: String) throws(SettingsError) -> SettingKey {
+  package static func named(_ name: String) throws(SettingsError) -> SettingKey {
     if let key = all.first(where: { $0.name == name }) { return key }
     let nearest = all.map(\.name).min { editDistance($0, name) < editDistance($1, name) } ?? ""
     throw .unknownKey(name, nearest: nearest)
@@ -20,7 +20,7 @@ struct SettingKey: Sendable {
   // MARK: The table
 
   private static let model: [SettingKey] = [
-    choice("model.architecture", \.model.architecture),
+    choice("model.architecture", \.model.architecture, notBuilt: ["bert", "encoder"]),
     integer("model.vocab_size", \.model.vocabularySize, 1...),
     integer("model.hidden_size", \.model.hiddenSize, 1...),
     integer("model.num_hidden_layers", \.model.layers, 1...),
@@ -75,7 +75,7 @@ struct SettingKey: Sendable {
       write: { (settings, text) throws(SettingsError) in
         settings.train.microBatchSize = text == "auto" ? nil : try parseInteger("train.micro_batch_size", text, 1...)
       }),
-    integer("train.context", \.train.context, 1...),
+    integer("train.context", \.train.context, 1...(1 << 24)),
     fixed("train.optimizer", "adamw"),
     float("train.learning_rate", \.train.learningRate, 0...),
     SettingKey(
@@ -110,7 +110,7 @@ struct SettingKey: Sendable {
         settings.train.seed = seed
       }),
     optionalNumber("train.steps", \.train.steps) { Int($0) },
-    optionalNumber("train.budget", \.train.budget) { Double($0) },
+    optionalNumber("train.budget", \.train.budget) { Double($0).flatMap { $0.isFinite ? $0 : nil } },
   ]
 }
 
@@ -223,7 +223,8 @@ extension SettingKey {
   ) throws(SettingsError) -> Int {
     guard let value = Int(text) else { throw .wrongType(key: name, value: text, expected: "an integer") }
     guard range.contains(value) else {
-      let limit = range.upperBound == .max ? "at least \(range.lowerBound)" : "\(range.lowerBound) to \(range.upperBound)"
+      let limit =
+        range.upperBound == .max ? "at least \(range.lowerBound)" : "\(range.lowerBound) to \(range.upperBound)"
       throw .impossible(key: name, value: text, expected: limit)
     }
     return value
@@ -252,7 +253,7 @@ extension SettingKey {
 }
 
 /// Levenshtein's distance, for "did you mean".
-func editDistance(_ a: String, _ b: String) -> Int {
+package func editDistance(_ a: String, _ b: String) -> Int {
   let b = Array(b.utf8)
   var row = Array(0...b.count)
   for (i, x) in a.utf8.enumerated() {

@@ -75,7 +75,8 @@ extension Settings {
     }
     let elements = Double(train.batchSize) * Double(train.context)
     if elements > 1e9 {
-      throw .impossible(key: "train.batch_size", value: "\(train.batchSize)", expected: "fewer tokens than 10⁹ an update")
+      throw .impossible(
+        key: "train.batch_size", value: "\(train.batchSize)", expected: "fewer tokens than 10⁹ an update")
     }
   }
 
@@ -93,7 +94,8 @@ extension Settings {
       there.model.dropout = model.dropout
       let key = SettingKey.all.first { $0.name.hasPrefix("model.") && $0.read(here) != $0.read(there) }
       throw .impossible(
-        key: key?.name ?? "model", value: key?.read(here) ?? "", expected: "what --init-from has: \(key?.read(there) ?? "")")
+        key: key?.name ?? "model", value: key?.read(here) ?? "",
+        expected: "what --init-from has: \(key?.read(there) ?? "")")
     }
   }
 }

@@ -52,23 +52,23 @@ package struct SettingOverrides: Sendable {
     }
     for (section, content) in sections {
       let name = section.scalar?.string ?? "?"
-      guard let members = content.mapping else {
-        if let dotted = content.scalar?.string, name.contains(".") {
-          try add(name, dotted)
-          continue
-        }
+      if let members = content.mapping {
+        for (key, value) in members { try add(name + "." + (key.scalar?.string ?? "?"), value) }
+      } else if name.contains(".") {
+        try add(name, content)
+      } else if content.scalar?.string != "" {
         throw .notYAML(file: file, problem: "'\(name)' holds no settings")
       }
-      for (key, value) in members {
-        let full = name + "." + (key.scalar?.string ?? "?")
-        if let scalar = value.scalar {
-          try add(full, scalar.string)
-        } else if let list = value.sequence {
-          try add(full, "[" + list.map { $0.scalar?.string ?? "?" }.joined(separator: ", ") + "]")
-        } else {
-          throw .wrongType(key: full, value: "a mapping", expected: "a value")
-        }
-      }
+    }
+  }
+
+  private mutating func add(_ key: String, _ value: Node) throws(SettingsError) {
+    if let scalar = value.scalar {
+      try add(key, scalar.string)
+    } else if let list = value.sequence {
+      try add(key, "[" + list.map { $0.scalar?.string ?? "?" }.joined(separator: ", ") + "]")
+    } else {
+      throw .wrongType(key: key, value: "a mapping", expected: "a value")
     }
   }
 

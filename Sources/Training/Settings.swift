@@ -52,6 +52,8 @@ package struct TrainSettings: Sendable, Equatable {
   package var keepCheckpoints = 2
   package var seed: UInt64 = 1337
 
+  package init() {}
+
   /// Sequences of one pass: the largest divisor of the batch that is no larger than asked.
   package var resolvedMicroBatch: Int {
     let wanted = min(microBatchSize ?? batchSize, batchSize)

@@ -30,7 +30,9 @@ package final class Trainer {
   private let validation: EvaluationRows?
   private let bytes: TokenBytes?
   private var budget: BudgetKeeper?
-  private(set) var state: TrainerState
+  package private(set) var state: TrainerState
+  /// The step of the checkpoint that this process has read or written last.
+  private var savedStep: Int?
 
   /// - Parameters:
   ///   - store: weights and optimizer state, first ones or those of a checkpoint that `state` belongs to.
@@ -44,6 +46,7 @@ package final class Trainer {
     self.settings = settings
     self.store = store
     self.state = state
+    savedStep = state.step > 0 ? state.step : nil
     self.executor = executor
     self.tokenizer = tokenizer
     self.folder = folder
@@ -68,7 +71,7 @@ package final class Trainer {
       (validation, evaluator) = (nil, nil)
     }
     log = try MetricsLog(path: folder.metricsPath, keepingUntil: state.step)
-    budget = settings.train.budget.map { BudgetKeeper(budget: $0) }
+    budget = settings.train.budget.map { BudgetKeeper(budget: $0, checkpointBytes: 3 * 4 * store.layout.count) }
   }
 
   /// Trains to the end, or until `stop` says so.
@@ -76,21 +79,23 @@ package final class Trainer {
   /// - Throws: ``TrainingError``, ``FormatError``.
   package func run(stop: () -> Bool) throws -> Outcome {
     let tokensPerStep = settings.train.batchSize * settings.train.context
+    // Also when something fails: what has happened is on record.
+    defer { try? log.close() }
     observe(
       .started(
         RunDescription(
           device: executor.deviceDescription, parameters: store.layout.parameterCount,
-          flopsPerToken: update.flops / Double(tokensPerStep), trainTokens: data.tokenCount(of: .train), firstStep: state.step,
+          flopsPerToken: update.flops / Double(tokensPerStep), trainTokens: data.tokenCount(of: .train),
+          firstStep: state.step,
           settings: settings)))
     if budget != nil { try measureEvaluation() }
     let schedule = Schedule(settings.train)
     let loader = loader
-    var evaluatedStep: Int?
+    var evaluated: (step: Int, isBest: Bool)?
 
     while !isDone {
       if stop() {
         try save(best: false)
-        try log.close()
         return .stopped
       }
       let step = state.step + 1
@@ -107,7 +112,6 @@ package final class Trainer {
       ) { inputs, targets in try loader.next(inputs: inputs, targets: targets) }
       let took = seconds(ContinuousClock.now - start)
       guard result.loss.isFinite, result.gradientNorm.isFinite else {
-        try log.close()
         throw TrainingError.diverged(
           step: step, what: "loss \(result.loss), gradient norm \(result.gradientNorm)")
       }
@@ -126,7 +130,7 @@ package final class Trainer {
 
       if isDue(settings.train.evalEvery, automatic: budget?.isEvaluationDue(elapsed: clock.elapsed)) {
         let isBest = try evaluate()
-        evaluatedStep = step
+        evaluated = (step, isBest)
         try sample()
         if isBest, settings.train.checkpointEvery > 0 || budget != nil { try save(best: true) }
       }
@@ -135,13 +139,11 @@ package final class Trainer {
       }
     }
 
-    var isBest = false
-    if evaluatedStep != state.step {
-      isBest = try evaluate()
+    if evaluated?.step != state.step {
+      evaluated = (state.step, try evaluate())
       try sample()
     }
-    try save(best: isBest || evaluatedStep == state.step)
-    try log.close()
+    try save(best: evaluated?.isBest ?? false)
     return .finished
   }
 
@@ -171,17 +173,17 @@ package final class Trainer {
     guard let evaluator, let validation else { return }
     let start = ContinuousClock.now
     let result = try evaluator.evaluate(validation, bytes: bytes, limit: evaluator.batch * evaluator.time)
-    budget?.noteEvaluation(tokens: result.tokens, seconds: seconds(ContinuousClock.now - start))
+    budget?.noteBatch(tokens: result.tokens, seconds: seconds(ContinuousClock.now - start))
   }
 
   /// Measures the validation split. True: no evaluation before was better.
   private func evaluate() throws -> Bool {
+    defer { budget?.evaluated(elapsed: clock.elapsed) }
     guard let evaluator, let validation else { return false }
     let start = ContinuousClock.now
     let result = try evaluator.evaluate(validation, bytes: bytes, limit: budget?.evaluationLimit)
     guard result.tokens > 0 else { return false }
     budget?.noteEvaluation(tokens: result.tokens, seconds: seconds(ContinuousClock.now - start))
-    budget?.evaluated(elapsed: clock.elapsed)
     try log.append([
       "kind": "eval", "step": .integer(Int64(state.step)), "split": "val", "loss": .finite(result.loss),
       "accuracy": .finite(result.accuracy), "bits_per_byte": result.bitsPerByte.map { .finite($0) } ?? .null,
@@ -218,11 +220,13 @@ package final class Trainer {
     let start = ContinuousClock.now
     // First: whoever resumes from this checkpoint must find every line up to it.
     try log.flush()
-    if folder.linkedStep("latest") != state.step {
+    if savedStep != state.step {
       try Checkpoint.write(to: path, config: settings.model, tokenizer: tokenizer, store: store, state: state)
+      savedStep = state.step
     }
     try folder.link("latest", to: state.step)
-    if best || folder.linkedStep("best") == nil { try folder.link("best", to: state.step) }
+    // Where nothing measures which is best, the newest is.
+    if best || evaluator == nil || folder.linkedStep("best") == nil { try folder.link("best", to: state.step) }
     try folder.prune(keeping: settings.train.keepCheckpoints)
     budget?.noteSave(seconds: seconds(ContinuousClock.now - start))
     observe(.saved(step: state.step, path: path))

@@ -1,0 +1,328 @@
+import Compute
+import ComputeCPU
+import Corpus
+import Formats
+import Foundation
+import Models
+import TestSupport
+import Testing
+import Tokenization
+import Training
+
+@Suite("A training run")
+struct TrainerTests {
+  private let folder: TemporaryFolder
+  private let run: RunFolder
+
+  init() throws {
+    folder = try TemporaryFolder()
+    run = RunFolder(folder.file("run"))
+    try FileSystem.createFolder(folder.file("data"))
+    // Two shards and 43 rows in all: a few steps end in the middle of a pass, and go beyond one.
+    try writeShard(learnable(500), to: folder.file("data/train-00000.bin"))
+    try writeShard(learnable(230, from: 2), to: folder.file("data/train-00001.bin"))
+    try writeShard(learnable(100, from: 3), to: folder.file("data/val-00000.bin"))
+  }
+
+  /// Trains, anew or from a checkpoint, and gives what was told.
+  @discardableResult
+  private func train(
+    _ settings: Settings, from checkpoint: ModelFolder? = nil, in run: RunFolder? = nil, tokenizer: Tokenizer? = nil,
+    threads: Int = 1, usedBefore: Double = 0, stopAfter: Int = .max
+  ) throws -> (outcome: Trainer.Outcome, events: [TrainingEvent], store: any ParameterStore) {
+    let run = run ?? self.run
+    let executor = try CPUExecutor(threads: threads)
+    let store = try executor.makeParameters(try Transformer(settings.model).parameterLayout, training: true)
+    var state = TrainerState()
+    if let checkpoint {
+      state = try Checkpoint.read(checkpoint, into: store)
+    } else {
+      Initialization(settings.model).fill(store, seed: settings.train.seed)
+    }
+    try run.create()
+    var events: [TrainingEvent] = []
+    let trainer = try Trainer(
+      settings, store: store, state: state, executor: executor, tokenizer: tokenizer, folder: run,
+      data: Dataset(path: folder.file("data")), usedBefore: usedBefore
+    ) { events.append($0) }
+    let outcome = try trainer.run { trainer.state.step >= stopAfter }
+    return (outcome, events, store)
+  }
+
+  private func newest(_ run: RunFolder) throws -> ModelFolder {
+    try #require(run.newestCheckpoint { Issue.record("broken: \($0)") })
+  }
+
+  /// What must not depend on how a run was made: everything but time.
+  private func numbers(_ run: RunFolder) throws -> [String] {
+    try lines(of: run.metricsPath).map { line in
+      var object = try #require(line.object)
+      for key in ["elapsed_seconds", "tokens_per_second", "data_wait_seconds"] { object[key] = nil }
+      return JSON.object(object).serialized()
+    }
+  }
+
+  private func steps(_ events: [TrainingEvent]) -> [StepMetrics] {
+    events.compactMap { if case .step(let metrics) = $0 { metrics } else { nil } }
+  }
+
+  @Test("learns what can be learned", arguments: ModelConfig.Architecture.allCases)
+  func learns(architecture: ModelConfig.Architecture) throws {
+    var settings = tinySettings(architecture)
+    settings.train.steps = 60
+    settings.train.learningRate = 2e-2
+    let steps = steps(try train(settings).events)
+    #expect(steps.count == 60)
+    #expect(steps[0].loss > 3.3)
+    #expect(steps[59].loss < 1)
+    #expect(steps[59].accuracy > steps[0].accuracy)
+    let eval = try #require(try lines(of: run.metricsPath).last)
+    #expect(eval["kind"] == "eval" && eval["split"] == "val" && eval["step"] == 60)
+    #expect((eval["loss"]?.double ?? 9) < 1)
+    #expect(eval["tokens"] == 99)
+  }
+
+  @Test("records every update with the keys of the contract")
+  func metrics() throws {
+    let (outcome, events, _) = try train(tinySettings())
+    #expect(outcome == .finished)
+    let recorded = try lines(of: run.metricsPath).filter { $0["kind"] == "train" }
+    #expect(recorded.compactMap { $0["step"]?.int } == Array(1...12))
+    #expect(recorded.compactMap { $0["tokens"]?.int } == (1...12).map { $0 * 64 })
+    for (line, metrics) in zip(recorded, steps(events)) {
+      #expect(line["loss"]?.double == metrics.loss)
+      #expect(line["grad_norm"]?.double == metrics.gradientNorm)
+      #expect(line["learning_rate"]?.double == Double(metrics.learningRate))
+      for key in ["tokens_per_second", "data_wait_seconds", "elapsed_seconds"] {
+        #expect((line[key]?.double ?? -1) >= 0)
+      }
+    }
+    let rates = steps(events).map(\.learningRate)
+    #expect(rates[0] == 5e-3 && rates[1] == 1e-2)
+    #expect(rates[11] == Float(Double(Float(1e-2)) * Double(Float(0.1))))
+  }
+
+  @Test("stopped and resumed gives the bits of one that wasn't", arguments: [1, 5, 11])
+  func resumes(stop: Int) throws {
+    var settings = tinySettings(.qwen3)
+    settings.model.dropout = 0.1
+    settings.train.microBatchSize = 2
+    settings.train.evalEvery = 4
+    let whole = RunFolder(folder.file("whole"))
+    let expected = try train(settings, in: whole, threads: 2)
+    let first = try train(settings, stopAfter: stop)
+    #expect(first.outcome == .stopped)
+    #expect(run.linkedStep("latest") == stop)
+    let second = try train(settings, from: newest(run))
+    #expect(second.outcome == .finished)
+    #expect(try numbers(run) == numbers(whole))
+    for buffer in [ParameterBuffer.weights, .firstMoment, .secondMoment] {
+      #expect(second.store.bits(buffer) == expected.store.bits(buffer))
+    }
+  }
+
+  @Test("killed and resumed from its last checkpoint gives the same bits, and forgets what came after it")
+  func killed() throws {
+    var settings = tinySettings(.nanochat)
+    settings.model.dropout = 0.2
+    settings.train.checkpointEvery = 5
+    settings.train.evalEvery = 3
+    settings.train.keepCheckpoints = 9
+    try train(settings)
+    let expected = try numbers(run)
+    #expect(run.checkpointSteps.contains(5))
+    for step in run.checkpointSteps where step > 5 { try FileSystem.remove(run.checkpointPath(step: step)) }
+    try train(settings, from: newest(run))
+    #expect(try numbers(run) == expected)
+  }
+
+  @Test("writes a checkpoint again that was found broken")
+  func brokenCheckpoint() throws {
+    var settings = tinySettings()
+    settings.train.checkpointEvery = 6
+    try train(settings)
+    let path = run.checkpointPath(step: 12) + "/model.safetensors"
+    var bytes = try FileSystem.read(path)
+    bytes[bytes.count - 1] ^= 1
+    try Data(bytes).write(to: URL(fileURLWithPath: path))
+    let checkpoint = try #require(run.newestCheckpoint { _ in })
+    #expect(checkpoint.path == run.checkpointPath(step: 6))
+    try train(settings, from: checkpoint)
+    #expect(try newest(run).path == run.checkpointPath(step: 12))
+    #expect(run.linkedStep("latest") == 12)
+  }
+
+  @Test("that is done is not trained further by a resume")
+  func done() throws {
+    let settings = tinySettings()
+    try train(settings)
+    let again = try train(settings, from: newest(run))
+    #expect(again.outcome == .finished)
+    #expect(steps(again.events).isEmpty)
+    #expect(run.checkpointSteps == [12])
+  }
+
+  @Test("goes on to more steps, and the time it has used counts")
+  func more() throws {
+    var settings = tinySettings()
+    settings.train.schedule = .constant
+    try train(settings)
+    settings.train.steps = 15
+    let more = try train(settings, from: newest(run), usedBefore: 100)
+    #expect(steps(more.events).map(\.step) == [13, 14, 15])
+    #expect(steps(more.events).allSatisfy { $0.elapsed > 100 })
+    #expect((MetricsLog.elapsed(path: run.metricsPath) ?? 0) > 100)
+  }
+
+  @Test("evaluates, saves and keeps as often as it is told")
+  func rhythm() throws {
+    var settings = tinySettings()
+    settings.train.evalEvery = 5
+    settings.train.checkpointEvery = 3
+    settings.train.keepCheckpoints = 3
+    let (_, events, _) = try train(settings)
+    let evaluated = events.compactMap { if case .evaluated(let step, _, _, _) = $0 { step } else { nil } }
+    #expect(evaluated == [5, 10, 12])
+    let saved = Set(events.compactMap { if case .saved(let step, _) = $0 { step } else { nil } })
+    #expect(saved.isSuperset(of: [3, 6, 9, 12]))
+    #expect(run.checkpointSteps.suffix(3) == Array(saved.sorted().suffix(3)))
+    #expect(run.linkedStep("latest") == 12)
+    #expect(
+      try lines(of: run.metricsPath).filter { $0["kind"] == "eval" }.compactMap { $0["step"]?.int } == [5, 10, 12])
+  }
+
+  @Test("calls best what was best, also when the last evaluation is worse")
+  func best() throws {
+    // What it learns is wrong for the validation split: at first hardly, then much.
+    try writeShard(learnable(100).reversed(), to: folder.file("data/val-00000.bin"))
+    var settings = tinySettings()
+    settings.train.learningRate = 2e-2
+    settings.train.steps = 40
+    settings.train.evalEvery = 8
+    settings.train.checkpointEvery = 8
+    try train(settings)
+    let losses = try lines(of: run.metricsPath).filter { $0["kind"] == "eval" }.compactMap { $0["loss"]?.double }
+    #expect(losses.count == 5)
+    let best = try #require(losses.indices.min { losses[$0] < losses[$1] })
+    #expect(best < 4, "the test needs a run that gets worse")
+    #expect(run.linkedStep("best") == (best + 1) * 8)
+    #expect(run.linkedStep("latest") == 40)
+  }
+
+  @Test("without a validation split evaluates nothing, and its best is its latest")
+  func noValidation() throws {
+    try FileSystem.remove(folder.file("data/val-00000.bin"))
+    var settings = tinySettings()
+    settings.train.checkpointEvery = 4
+    settings.train.evalEvery = 2
+    try train(settings)
+    #expect(try lines(of: run.metricsPath).allSatisfy { $0["kind"] == "train" })
+    #expect(run.linkedStep("best") == 12)
+  }
+
+  @Test("lets the model write where there is a tokenizer")
+  func samples() throws {
+    let tokenizer = try BPELearner(vocabularySize: 257).learn(from: WordCounts(pattern: .gpt2))
+    var settings = tinySettings(.llama, vocabularySize: 257)
+    settings.train.evalEvery = 10
+    let (_, events, _) = try train(settings, tokenizer: tokenizer)
+    let sampled = events.compactMap { if case .sampled(let step, _) = $0 { step } else { nil } }
+    #expect(sampled == [10, 12])
+    #expect(try FileSystem.names(in: run.samplesPath).sorted() == ["step-00000010.txt", "step-00000012.txt"])
+    #expect(try newest(run).tokenizer()?.vocabularySize == 257)
+    #expect(try lines(of: run.metricsPath).last?["bits_per_byte"]?.double != nil)
+  }
+
+  @Test("that diverges says where, and leaves no checkpoint of it")
+  func diverges() throws {
+    var settings = tinySettings()
+    settings.train.learningRate = 1e30
+    settings.train.warmupSteps = 0
+    settings.train.checkpointEvery = 1
+    let error = thrown { try train(settings) } as? TrainingError
+    guard case .diverged(let step, _) = error else {
+      Issue.record("\(String(describing: error))")
+      return
+    }
+    #expect((2...12).contains(step))
+    #expect(error?.exitCode == 1)
+    #expect(error?.description.contains("train.learning_rate") == true)
+    #expect(run.linkedStep("latest") == step - 1)
+    #expect(try lines(of: run.metricsPath).filter { $0["kind"] == "train" }.count == step - 1)
+  }
+
+  @Test("on a budget ends with the schedule at its end")
+  func budget() throws {
+    var settings = tinySettings()
+    settings.train.steps = nil
+    settings.train.budget = 1.6
+    let (outcome, events, _) = try train(settings)
+    #expect(outcome == .finished)
+    let steps = steps(events)
+    #expect(steps.last?.progress == 1)
+    #expect(steps.last?.learningRate == Float(Double(Float(1e-2)) * Double(Float(0.1))))
+    #expect(steps.count > 10)
+    #expect(try lines(of: run.metricsPath).last?["kind"] == "eval")
+    #expect(run.linkedStep("latest") == steps.count)
+    // Nothing is left of it for a resume.
+    let again = try train(settings, from: newest(run), usedBefore: 1.6)
+    #expect(self.steps(again.events).isEmpty)
+  }
+
+  @Test("on a budget samples now and then, also where there is nothing to evaluate")
+  func budgetWithoutValidation() throws {
+    try FileSystem.remove(folder.file("data/val-00000.bin"))
+    let tokenizer = try BPELearner(vocabularySize: 257).learn(from: WordCounts(pattern: .gpt2))
+    var settings = tinySettings(vocabularySize: 257)
+    settings.train.steps = nil
+    settings.train.budget = 1.3
+    let (_, events, _) = try train(settings, tokenizer: tokenizer)
+    let sampled = events.count { if case .sampled = $0 { true } else { false } }
+    #expect((1...12).contains(sampled))
+    #expect(steps(events).count > sampled)
+  }
+
+  @Test("with too few tokens for one row is an error that says so")
+  func tooShort() throws {
+    try FileSystem.remove(folder.file("data/train-00001.bin"))
+    try writeShard(learnable(16), to: folder.file("data/train-00000.bin"))
+    let error = thrown { try train(tinySettings()) }
+    #expect(error?.exitCode == 65)
+    #expect(error?.description.contains("17") == true)
+  }
+
+  @Test("records what has happened before data fails", arguments: [0, 1 << 20])
+  func failingData(cache: Int) throws {
+    var settings = tinySettings()
+    settings.data.order = .sequential
+    settings.data.cache = cache
+    settings.data.prefetch = 1
+    settings.train.steps = 2000
+    // The file shrinks behind the trainer's back: an error, never a signal.
+    let path = folder.file("data/train-00000.bin")
+    var hasShrunk = false
+    let executor = try CPUExecutor(threads: 1)
+    let store = try executor.makeParameters(try Transformer(settings.model).parameterLayout, training: true)
+    Initialization(settings.model).fill(store, seed: 1)
+    try run.create()
+    let trainer = try Trainer(
+      settings, store: store, state: TrainerState(), executor: executor, tokenizer: nil, folder: run,
+      data: Dataset(path: folder.file("data")), usedBefore: 0
+    ) { _ in }
+    let error = thrown {
+      _ = try trainer.run {
+        if trainer.state.step == 3, !hasShrunk {
+          hasShrunk = true
+          truncate(path, 1100)
+        }
+        // With the shards in memory nothing is read again.
+        return cache > 0 && trainer.state.step == 40
+      }
+    }
+    #expect((error == nil) == (cache > 0))
+    if cache == 0 {
+      #expect(error?.description.contains("train-00000.bin") == true)
+      #expect(try lines(of: run.metricsPath).count == trainer.state.step)
+    }
+  }
+}
