@@ -98,6 +98,10 @@ static bool wait_for_run(mf_pool *pool, uint64_t last_run) {
 static void *worker_main(void *argument) {
   const worker_slot *slot = argument;
   mf_pool *pool = slot->pool;
+#if defined(__linux__)
+  // What profilers and debuggers show.
+  pthread_setname_np(pthread_self(), "mayfly-worker");
+#endif
   uint64_t last_run = 0;
   while (wait_for_run(pool, last_run)) {
     uint64_t state = atomic_load_explicit(&pool->state, memory_order_relaxed);

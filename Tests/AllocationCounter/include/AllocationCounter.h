@@ -1,4 +1,4 @@
-// Counts heap allocations of the whole process, for tests that say "allocates nothing".
+// Counts heap allocations of the thread that asks and of the kernels' workers, for tests that say "allocates nothing".
 #ifndef MAYFLY_ALLOCATION_COUNTER_H
 #define MAYFLY_ALLOCATION_COUNTER_H
 
@@ -6,7 +6,7 @@
 
 /// Starts counting from zero.
 void allocation_counter_start(void);
-/// Stops counting and gives the number of allocations by any thread since the start.
+/// Stops counting and gives the number since the start. On the same thread.
 int64_t allocation_counter_stop(void);
 
 #endif
