@@ -12,6 +12,8 @@ func tinySettings(_ architecture: ModelConfig.Architecture = .gpt2, vocabularySi
   settings.train.context = 16
   settings.train.warmupSteps = 2
   settings.train.learningRate = 1e-2
+  settings.train.schedule = .cosine
+  settings.train.minLearningRateRatio = 0.1
   settings.train.steps = 12
   return settings
 }

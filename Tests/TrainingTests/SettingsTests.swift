@@ -29,7 +29,7 @@ struct SettingsTests {
     "data.order": "sequential", "data.document_mask": "false", "data.bpe_dropout": "0", "data.prefetch": "9",
     "data.cache": "12345", "train.batch_size": "24", "train.micro_batch_size": "6", "train.context": "55",
     "train.optimizer": "adamw", "train.learning_rate": "0.00123", "train.betas": "[0.8, 0.999]", "train.eps": "1e-06",
-    "train.weight_decay": "0.2", "train.grad_clip": "0.5", "train.warmup_steps": "7", "train.schedule": "linear",
+    "train.weight_decay": "0.2", "train.grad_clip": "0.5", "train.warmup_steps": "7", "train.schedule": "constant",
     "train.min_lr_ratio": "0.05", "train.label_smoothing": "0", "train.eval_every": "11",
     "train.checkpoint_every": "13", "train.keep_checkpoints": "5", "train.precision": "fp32",
     "train.seed": "18446744073709551615", "train.steps": "1234", "train.budget": "600.5",
