@@ -2,8 +2,8 @@
 //
 // Layouts are what a training step has: plain row-major inputs and outputs, nothing packed beforehand. oneDNN gets its
 // best of three ways (dnnl_sgemm, the matmul primitive, the inner-product primitive), chosen per shape by a first round.
-// A round times each side for a while and keeps its fastest repetition; the ratio (oneDNN's time ÷ ours, so that more
-// than 1 means faster than oneDNN) is the median over the rounds.
+// A round times each side for a while and keeps its fastest repetition; the ratio (oneDNN's time ÷ ours, so that
+// more than 1 means faster than oneDNN) is the median over the rounds.
 //
 //   gemm_bench [--threads N] [--rounds N] [--milliseconds N] [--filter TEXT] [--json FILE]
 #include "CKernels.h"
@@ -152,8 +152,8 @@ static void run_onednn(const product *p, int way) {
     const bool at = a_transposed(p->kind), bt = b_transposed(p->kind);
     check(
         dnnl_sgemm(
-            at ? 'T' : 'N', bt ? 'T' : 'N', p->m, p->n, p->k, 1.0f, p->a, at ? p->m : p->k, p->b, bt ? p->k : p->n, 0.0f,
-            p->c, p->n),
+            at ? 'T' : 'N', bt ? 'T' : 'N', p->m, p->n, p->k, 1.0f, p->a, at ? p->m : p->k, p->b, bt ? p->k : p->n,
+            0.0f, p->c, p->n),
         "sgemm");
     return;
   }
@@ -180,9 +180,10 @@ static void run(const product *p, int way) {
   else run_onednn(p, way);
 }
 
-/// The fastest repetition within `duration` (at least three), after as long a warm-up: the other side's threads have
-/// stopped spinning by then.
+/// The fastest repetition within `duration` (at least three), after a rest in which the other side's threads stop
+/// spinning (OpenMP's do so for some milliseconds, on cores that this side needs) and a warm-up.
 static double fastest(const product *p, int way, double duration) {
+  nanosleep(&(struct timespec){.tv_nsec = 15'000'000}, NULL);
   const double warm = seconds();
   do run(p, way);
   while (seconds() - warm < duration / 2);
@@ -278,7 +279,8 @@ int main(int count, char **words) {
     else if (value != NULL && strcmp(words[i], "--filter") == 0) filter = value;
     else if (value != NULL && strcmp(words[i], "--json") == 0) json_path = value;
     else {
-      fprintf(stderr, "usage: gemm_bench [--threads N] [--rounds N] [--milliseconds N] [--filter TEXT] [--json FILE]\n");
+      fprintf(
+          stderr, "usage: gemm_bench [--threads N] [--rounds N] [--milliseconds N] [--filter TEXT] [--json FILE]\n");
       return 64;
     }
   }
@@ -351,7 +353,9 @@ int main(int count, char **words) {
       "\nGeometric mean %.3f, least %.3f over %d products; largest difference of results %.1e; %.0f s.\n", mean, least,
       products, worst_error, seconds() - start);
   if (json != NULL) {
-    fprintf(json, "],\n\"geometric_mean\":%.4f,\"least\":%.4f,\"largest_difference\":%.3g}\n", mean, least, worst_error);
+    fprintf(
+        json, "],\n\"geometric_mean\":%.4f,\"least\":%.4f,\"largest_difference\":%.3g}\n", mean, least,
+        worst_error);
     if (fclose(json) != 0) {
       fprintf(stderr, "gemm_bench: cannot write %s\n", json_path);
       return 73;

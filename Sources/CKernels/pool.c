@@ -1,7 +1,7 @@
 // The thread pool: workers that spin for a moment, then sleep; tasks are claimed one by one from an atomic counter.
 //
-// A run is "open" while tasks may be claimed. Workers enter an open run by counting themselves into `state`, so that the
-// caller waits only for workers that did enter, never for one that still sleeps: a late worker finds the run closed.
+// A run is "open" while tasks may be claimed. Workers enter an open run by counting themselves into `state`, so that
+// the caller waits only for workers that did enter, never for one that still sleeps: a late one finds the run closed.
 #if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE
 #endif

@@ -56,7 +56,7 @@ MF_INLINE void v_store_n(float *p, vf v, int64_t n) {
 
 MF_INLINE vi vi_load_n(const int32_t *p, int64_t n) { return (vi)v_load_n((const float *)p, n); }
 
-/// Calls `step(offset, load, store-count)` style loops by hand would repeat tails everywhere; this names the lanes left.
+/// Lanes in use at element i of n: W, or fewer in the last vector.
 MF_INLINE int64_t v_left(int64_t i, int64_t n) { return n - i < W ? n - i : W; }
 
 // MARK: Arithmetic

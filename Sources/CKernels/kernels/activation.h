@@ -112,7 +112,8 @@ MF_INLINE void activation_grad_row(const activation_context *args, mf_activation
     const float *gate = args->x + row * 2 * width, *dy = args->dy + row * width;
     float *dgate = args->y + row * 2 * width;
     int64_t i = 0;
-    for (; i + W <= width; i += W) gate_gradient(kind, gate + i, gate + width + i, dy + i, dgate + i, dgate + width + i, W);
+    for (; i + W <= width; i += W)
+      gate_gradient(kind, gate + i, gate + width + i, dy + i, dgate + i, dgate + width + i, W);
     if (i < width)
       gate_gradient(kind, gate + i, gate + width + i, dy + i, dgate + i, dgate + width + i, width - i);
   } else {

@@ -42,8 +42,8 @@ typedef struct {
   float scale;
 } query_rows;
 
-/// Scores of one row for keys first..<last (of the block that begins at `origin`) → e^(score − largest) in place, zeros
-/// outside the row's own range. Updates the row's running maximum and sum; returns what its earlier output is scaled by.
+/// Scores of one row for keys first..<last (of the block that begins at `origin`) → e^(score − largest) in place,
+/// zeros outside the row's own range. Updates the running maximum and sum; returns the factor of the earlier output.
 MF_INLINE float softmax_row(
     float *scores, int64_t origin, int64_t first, int64_t last, int64_t start, int64_t end, float scale, float *largest,
     float *sum) {
@@ -112,7 +112,8 @@ static void attention_strip(
           scores + r * KEY_BLOCK, origin, first, last, queries->starts[row + r], queries->ends[row + r], queries->scale,
           &largest[r], &sum[r]);
       if (written && decay != 1.0f)
-        for (int64_t d = 0; d < size; d += W) v_store(output + r * ld_output + d, v_load(output + r * ld_output + d) * decay);
+        for (float *out = output + r * ld_output; out < output + r * ld_output + size; out += W)
+          v_store(out, v_load(out) * decay);
     }
     tile_args o = {.k = last - first, .a = scores + (first - origin), .lda = KEY_BLOCK, .ldb = NR, .ldc = ld_output,
                    .ld_add = ld_output};

@@ -2,9 +2,9 @@
 //
 // P_ij = e^(scale·q_i·k_j − lse_i), δ_i = do_i·o_i, dS = scale·P ⊙ (do·vᵀ − δ)
 // dv = Pᵀ·do, dk = dSᵀ·q, dq = dS·k; dk and dv of a key/value head sum over its query heads, in order.
-// Tasks: (sequence, key/value head). All is done transposed, strips of MR keys against blocks of QUERY_BLOCK queries, so
-// that dv and dk have their whole depth in one product; dq is added per QUERY_KEYS keys. Where the pairs are few, the
-// keys are cut into pieces for dk and dv, and the queries into pieces for dq in a second pass that recomputes dS.
+// Tasks: (sequence, key/value head). All is done transposed, strips of MR keys against blocks of QUERY_BLOCK queries,
+// so that dv and dk have their whole depth in one product; dq is added per QUERY_KEYS keys. Where the pairs are few,
+// the keys are cut into pieces for dk and dv, and the queries into pieces for dq in a second pass that recomputes dS.
 // Bound: FLOPs (10·D per visible pair of query and key, 14·D in two passes).
 // Dao et al., arXiv:2205.14135, algorithm 4.
 
@@ -149,8 +149,8 @@ static void grad_block(grad_task *t, int64_t head, int64_t block, int64_t block_
     const int64_t at = (t->row + first) * args->ld_dkv + t->kv * size;
     const int64_t depth = mf_min(to, queries) - from;
     grad_add(
-        (tile_args){.k = depth, .a = t->p + (from - block), .lda = QUERY_BLOCK}, rows, true, t->do_rows, t->padded, from,
-        size, args->dv + at, args->ld_dkv);
+        (tile_args){.k = depth, .a = t->p + (from - block), .lda = QUERY_BLOCK}, rows, true, t->do_rows, t->padded,
+        from, size, args->dv + at, args->ld_dkv);
     grad_add(
         (tile_args){.k = depth, .a = ds + (from - block), .lda = QUERY_BLOCK}, rows, true, t->q_rows, t->padded, from,
         size, args->dk + at, args->ld_dkv);
@@ -168,8 +168,8 @@ static void grad_block(grad_task *t, int64_t head, int64_t block, int64_t block_
       }
     if (from >= to) continue;
     grad_add(
-        (tile_args){.k = to - from, .a = t->ds + (from - key) * QUERY_BLOCK + (first - block), .lda = QUERY_BLOCK}, rows,
-        false, t->k_rows, mf_round_up(t->key_end - t->key_begin, NR), from - t->key_begin, size,
+        (tile_args){.k = to - from, .a = t->ds + (from - key) * QUERY_BLOCK + (first - block), .lda = QUERY_BLOCK},
+        rows, false, t->k_rows, mf_round_up(t->key_end - t->key_begin, NR), from - t->key_begin, size,
         args->dq + (t->row + t->query_begin + first) * args->ld_dq + head * size, args->ld_dq);
   }
 }

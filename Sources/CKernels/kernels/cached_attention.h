@@ -3,8 +3,8 @@
 // The new keys and values are appended at their positions; query t of sequence b then sees cache positions
 // 0...positions[b·T + t].
 // Shapes: q, o (B·T, ·), caches (B, capacity, K·D).
-// Tasks: (sequence, key/value head), which share no memory they write. Few queries (decoding) read the cache once, as it
-// lies, by dot products; many (a prompt) pack it and run attention.h's strips.
+// Tasks: (sequence, key/value head), which share no memory they write. Few queries (decoding) read the cache once, as
+// it lies, by dot products; many (a prompt) pack it and run attention.h's strips.
 // Bound: bytes of the cache when decoding; FLOPs for a prompt.
 
 enum { MF_DECODE_QUERIES = 8 };

@@ -1,8 +1,9 @@
-// Operations on flat ranges: y = a + b; x = cap·tanh(x / cap); Σ x²; and the sum over rows y_j = Σ_i x_ij (bias gradient).
+// Operations on flat ranges: y = a + b; x = cap·tanh(x / cap); Σ x²; and the sum over rows y_j = Σ_i x_ij (the
+// gradient of a bias).
 //
 // Shapes: (count) flat; column_sum: (rows, width) → (width).
-// Tasks: flat blocks of MF_FLAT_BLOCK elements; the sums use at most MF_ROW_BLOCKS or MF_SUM_BLOCKS blocks, whose results
-// are added in order.
+// Tasks: flat blocks of MF_FLAT_BLOCK elements; the sums use at most MF_ROW_BLOCKS or MF_SUM_BLOCKS blocks, whose
+// results are added in order.
 // Bound: bytes (add 12 per element, softcap 8, the sums 4).
 
 enum { MF_FLAT_BLOCK = 16384, MF_SUM_BLOCKS = 256, MF_SUM_RUN = 4096 };

@@ -3,8 +3,8 @@
 // loss_i = log Σ_j e^(z_ij) − z_i,target;  dz_ij = (softmax_ij − [j = target])·weight_i/normalizer·(1 − (z_ij/cap)²)
 // dx = dz·W, dW (+)= dzᵀ·x, dbias (+)= Σ_i dz_i
 // Shapes: x, dx (rows, width); W, dW (vocabulary, width); bias (vocabulary).
-// Tasks: chunks of rows one after another, so that only a chunk's logits are held; inside, the matrix products' tasks and
-// blocks of rows (softmax) or of columns (dbias). Bound: FLOPs (6·rows·width·vocabulary).
+// Tasks: chunks of rows one after another, so that only a chunk's logits are held; inside, the matrix products' tasks
+// and blocks of rows (softmax) or of columns (dbias). Bound: FLOPs (6·rows·width·vocabulary).
 
 enum { MF_HEAD_BLOCK = 8192, MF_HEAD_COLUMNS = 512 };
 
