@@ -63,15 +63,10 @@ extension StepMetrics {
   /// The line of `metrics.jsonl`.
   package var json: JSON {
     [
-      "kind": "train", "step": .integer(Int64(step)), "tokens": .integer(Int64(tokens)), "loss": .finite(loss),
-      "accuracy": .finite(accuracy), "learning_rate": .finite(Double(learningRate)),
-      "grad_norm": .finite(gradientNorm), "tokens_per_second": .finite(tokensPerSecond),
-      "data_wait_seconds": .finite(dataWaitSeconds), "elapsed_seconds": .finite(elapsed),
+      "kind": "train", "step": .integer(Int64(step)), "tokens": .integer(Int64(tokens)), "loss": .number(loss),
+      "accuracy": .number(accuracy), "learning_rate": .number(Double(learningRate)),
+      "grad_norm": .number(gradientNorm), "tokens_per_second": .number(tokensPerSecond),
+      "data_wait_seconds": .number(dataWaitSeconds), "elapsed_seconds": .number(elapsed),
     ]
   }
-}
-
-extension JSON {
-  /// JSON has no infinities and no NaN: they become null.
-  static func finite(_ value: Double) -> JSON { value.isFinite ? .number(value) : .null }
 }

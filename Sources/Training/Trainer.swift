@@ -185,9 +185,9 @@ package final class Trainer {
     guard result.tokens > 0 else { return false }
     budget?.noteEvaluation(tokens: result.tokens, seconds: seconds(ContinuousClock.now - start))
     try log.append([
-      "kind": "eval", "step": .integer(Int64(state.step)), "split": "val", "loss": .finite(result.loss),
-      "accuracy": .finite(result.accuracy), "bits_per_byte": result.bitsPerByte.map { .finite($0) } ?? .null,
-      "tokens": .integer(Int64(result.tokens)), "elapsed_seconds": .finite(clock.elapsed),
+      "kind": "eval", "step": .integer(Int64(state.step)), "split": "val", "loss": .number(result.loss),
+      "accuracy": .number(result.accuracy), "bits_per_byte": result.bitsPerByte.map { .number($0) } ?? .null,
+      "tokens": .integer(Int64(result.tokens)), "elapsed_seconds": .number(clock.elapsed),
     ])
     try log.flush()
     observe(.evaluated(step: state.step, split: "val", result, elapsed: clock.elapsed))

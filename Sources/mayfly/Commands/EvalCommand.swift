@@ -33,8 +33,8 @@ struct Eval: ParsableCommand {
     let result = try model.evaluate(shards, tokenizer: dataset.tokenizer)
     if json {
       Output.json([
-        "split": .string(split.rawValue), "loss": .finite(result.loss), "perplexity": .finite(result.perplexity),
-        "bits_per_byte": result.bitsPerByte.map { .finite($0) } ?? .null, "accuracy": .finite(result.accuracy),
+        "split": .string(split.rawValue), "loss": .number(result.loss), "perplexity": .number(result.perplexity),
+        "bits_per_byte": result.bitsPerByte.map { .number($0) } ?? .null, "accuracy": .number(result.accuracy),
         "tokens": .integer(Int64(result.tokens)),
       ])
       return

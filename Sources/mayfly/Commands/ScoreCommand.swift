@@ -75,12 +75,12 @@ struct Score: ParsableCommand {
   private func printJSON(_ ids: [Int32], _ score: Scorer.Score, loss: Double) {
     var members = JSONObject()
     members["ids"] = .array(ids.map { .integer(Int64($0)) })
-    members["logprobs"] = .array(score.logProbabilities.map { $0.map { .finite($0) } ?? .null })
-    members["loss"] = .finite(loss)
+    members["logprobs"] = .array(score.logProbabilities.map { $0.map { .number($0) } ?? .null })
+    members["loss"] = .number(loss)
     if top > 0 {
       members["top"] = .array(
         score.alternatives.map { alternatives in
-          .array(alternatives.map { ["id": .integer(Int64($0.id)), "logprob": .finite($0.logProbability)] })
+          .array(alternatives.map { ["id": .integer(Int64($0.id)), "logprob": .number($0.logProbability)] })
         })
     }
     Output.json(.object(members))

@@ -10,11 +10,6 @@ enum Output {
 
   static func line(_ text: String) { write(text + "\n") }
 
-  /// The one JSON document of `--json`.
+  /// The one JSON document of `--json`; numbers that are none are null there.
   static func json(_ json: JSON) { line(json.serialized(pretty: true)) }
-}
-
-extension JSON {
-  /// JSON has no infinities and no NaN: they become null.
-  static func finite(_ value: Double) -> JSON { value.isFinite ? .number(value) : .null }
 }
