@@ -9,18 +9,21 @@ package struct BudgetPlanner {
     package let parameters: Int
     /// Tokens that the budget lets the model see.
     package let tokens: Double
+    /// The part of them that teaches something: a text read too often teaches nothing new.
+    package let usefulTokens: Double
     /// Whether the speed was measured, or extrapolated from the smallest preset's.
     package var isMeasured: Bool
 
-    /// Tokens seen per parameter.
-    package var tokensPerParameter: Double { tokens / Double(parameters) }
+    /// Useful tokens for each parameter.
+    package var tokensPerParameter: Double { usefulTokens / Double(parameters) }
   }
 
   /// A model is worth its size when it sees this many tokens per parameter: half of what is optimal for a given amount
   /// of compute (Hoffmann et al., arXiv:2203.15556, table 3).
   package static let enoughTokensPerParameter = 10.0
-  /// More passes over the text than this teach little.
-  private static let enoughPasses = 12.0
+  /// More passes over the text than this teach little. Muennighoff et al., arXiv:2305.16264, section 5: returns are
+  /// nearly gone after 16.
+  private static let usefulPasses = 12.0
 
   private let executor: any Executor
   private let vocabularySize: Int
@@ -50,14 +53,12 @@ package struct BudgetPlanner {
       }
       let tokens = budget * (flopsPerSecond ?? 0) / flopsPerToken
       candidates.append(
-        Candidate(preset: preset, parameters: parameters, tokens: tokens, isMeasured: candidates.isEmpty))
+        Candidate(
+          preset: preset, parameters: parameters, tokens: tokens,
+          usefulTokens: min(tokens, Self.usefulPasses * Double(trainTokens)), isMeasured: candidates.isEmpty))
     }
-    let affordable = candidates.filter {
-      $0.tokensPerParameter >= Self.enoughTokensPerParameter
-    }
-    // Where even the smallest repeats the text many times, it is the text that limits: smaller learns as much.
-    let chosen = affordable.last { $0.tokens <= Self.enoughPasses * Double(trainTokens) } ?? affordable.last
-    return ((chosen ?? candidates[0]).preset, candidates)
+    let chosen = candidates.last { $0.tokensPerParameter >= Self.enoughTokensPerParameter } ?? candidates[0]
+    return (chosen.preset, candidates)
   }
 
   /// Tokens per second of a few real updates.

@@ -154,7 +154,7 @@ struct TrainingRun {
       Log.line(
         "  \(candidate.preset.name == chosen.name ? "▸" : " ") \(candidate.preset.name): "
           + "\(compact(Double(candidate.parameters))) parameters would see \(compact(candidate.tokens)) tokens in "
-          + "\(formatDuration(budget)), \(fixed(candidate.tokensPerParameter, 1)) for each parameter"
+          + "\(formatDuration(budget)), \(fixed(candidate.tokensPerParameter, 1)) useful ones for each parameter"
           + (candidate.isMeasured ? "" : " (estimated)"))
     }
     return chosen
