@@ -7,8 +7,9 @@ package struct BudgetKeeper {
   private var evaluationSecondsPerToken = 0.0
   /// The least that an evaluation takes.
   private var batchSeconds = 0.0
-  /// Tokens of a whole evaluation; nil until there was one.
-  private var evaluationTokens: Int?
+  /// Tokens of the whole validation split.
+  private let validationTokens: Int
+  private var sampleSeconds = 0.0
   private var saveSeconds: Double
   private var hasSaved = false
   private var lastEvaluation = 0.0
@@ -20,25 +21,30 @@ package struct BudgetKeeper {
   /// Evaluations on the way, at most.
   private static let evaluations = 10.0
 
-  /// - Parameter checkpointBytes: from which the first save's time is guessed.
-  package init(budget: Double, checkpointBytes: Int = 0) {
+  /// - Parameters:
+  ///   - validationTokens: what an evaluation without a limit looks at.
+  ///   - checkpointBytes: from which the first save's time is guessed.
+  package init(budget: Double, validationTokens: Int = 0, checkpointBytes: Int = 0) {
     self.budget = budget
+    self.validationTokens = validationTokens
     // Hashing, writing and syncing together: slow disks included.
     saveSeconds = 0.5 + Double(checkpointBytes) / 200e6
   }
 
-  /// Tokens that one evaluation may look at; nil: all, as nothing is known yet.
-  package var evaluationLimit: Int? {
+  /// Tokens that an evaluation may look at; nil: all, as nothing is known yet.
+  package func evaluationLimit(isLast: Bool) -> Int? {
     guard evaluationSecondsPerToken > 0 else { return nil }
-    return max(1, Int(min(1e15, budget * Self.evaluationShare / 2 / evaluationSecondsPerToken)))
+    let seconds = lastEvaluationSeconds / (isLast ? 1 : Self.evaluations)
+    return max(1, Int(min(1e15, seconds / evaluationSecondsPerToken)))
   }
+
+  private var lastEvaluationSeconds: Double { budget * Self.evaluationShare / 2 }
 
   /// Seconds that the end takes: an evaluation, a sample, a checkpoint.
   private var endSeconds: Double {
-    guard evaluationSecondsPerToken > 0 else { return saveSeconds }
     // An evaluation stops at the first batch beyond its limit.
-    let most = budget * Self.evaluationShare / 2 + batchSeconds
-    return saveSeconds + min(most, evaluationTokens.map { Double($0) * evaluationSecondsPerToken } ?? most)
+    let most = lastEvaluationSeconds + batchSeconds
+    return min(most, Double(validationTokens) * evaluationSecondsPerToken) + sampleSeconds + saveSeconds
   }
 
   /// What the end may take longer on a noisy machine.
@@ -53,15 +59,17 @@ package struct BudgetKeeper {
 
   /// One batch of an evaluation, to know what a whole one would take.
   package mutating func noteBatch(tokens: Int, seconds: Double) {
-    guard tokens > 0 else { return }
-    evaluationSecondsPerToken = max(evaluationSecondsPerToken, seconds / Double(tokens))
+    noteEvaluation(tokens: tokens, seconds: seconds)
     batchSeconds = max(batchSeconds, seconds)
   }
 
   package mutating func noteEvaluation(tokens: Int, seconds: Double) {
     guard tokens > 0 else { return }
     evaluationSecondsPerToken = max(evaluationSecondsPerToken, seconds / Double(tokens))
-    evaluationTokens = max(evaluationTokens ?? 0, tokens)
+  }
+
+  package mutating func noteSample(seconds: Double) {
+    sampleSeconds = max(sampleSeconds, seconds)
   }
 
   package mutating func noteSave(seconds: Double) {

@@ -33,6 +33,8 @@ package final class Trainer {
   package private(set) var state: TrainerState
   /// The step of the checkpoint that this process has read or written last.
   private var savedStep: Int?
+  /// Tokens that the evaluation before looked at.
+  private var evaluatedTokens: Int?
 
   /// - Parameters:
   ///   - store: weights and optimizer state, first ones or those of a checkpoint that `state` belongs to.
@@ -71,7 +73,10 @@ package final class Trainer {
       (validation, evaluator) = (nil, nil)
     }
     log = try MetricsLog(path: folder.metricsPath, keepingUntil: state.step)
-    budget = settings.train.budget.map { BudgetKeeper(budget: $0, checkpointBytes: 3 * 4 * store.layout.count) }
+    let evaluationTokens = validation?.predictedTokens ?? 0
+    budget = settings.train.budget.map {
+      BudgetKeeper(budget: $0, validationTokens: evaluationTokens, checkpointBytes: 3 * 4 * store.layout.count)
+    }
   }
 
   /// Trains to the end, or until `stop` says so.
@@ -129,7 +134,7 @@ package final class Trainer {
       observe(.step(metrics))
 
       if isDue(settings.train.evalEvery, automatic: budget?.isEvaluationDue(elapsed: clock.elapsed)) {
-        let isBest = try evaluate()
+        let isBest = try evaluate(isLast: false)
         evaluated = (step, isBest)
         try sample()
         if isBest, settings.train.checkpointEvery > 0 || budget != nil { try save(best: true) }
@@ -140,7 +145,7 @@ package final class Trainer {
     }
 
     if evaluated?.step != state.step {
-      evaluated = (state.step, try evaluate())
+      evaluated = (state.step, try evaluate(isLast: true))
       try sample()
     }
     try save(best: evaluated?.isBest ?? false)
@@ -177,11 +182,11 @@ package final class Trainer {
   }
 
   /// Measures the validation split. True: no evaluation before was better.
-  private func evaluate() throws -> Bool {
+  private func evaluate(isLast: Bool) throws -> Bool {
     defer { budget?.evaluated(elapsed: clock.elapsed) }
     guard let evaluator, let validation else { return false }
     let start = ContinuousClock.now
-    let result = try evaluator.evaluate(validation, bytes: bytes, limit: budget?.evaluationLimit)
+    let result = try evaluator.evaluate(validation, bytes: bytes, limit: budget?.evaluationLimit(isLast: isLast))
     guard result.tokens > 0 else { return false }
     budget?.noteEvaluation(tokens: result.tokens, seconds: seconds(ContinuousClock.now - start))
     try log.append([
@@ -191,7 +196,10 @@ package final class Trainer {
     ])
     try log.flush()
     observe(.evaluated(step: state.step, split: "val", result, elapsed: clock.elapsed))
-    guard result.loss < state.bestLoss ?? .infinity else { return false }
+    // On a budget the last evaluation may look at more than the ones before: then it stands by itself.
+    let isComparable = result.tokens <= evaluatedTokens ?? .max
+    evaluatedTokens = result.tokens
+    guard !isComparable || result.loss < state.bestLoss ?? .infinity else { return false }
     state.bestLoss = result.loss
     return true
   }
@@ -200,6 +208,8 @@ package final class Trainer {
   private func sample() throws {
     guard let tokenizer, let start = tokenizer.endOfText, settings.model.vocabularySize >= tokenizer.vocabularySize
     else { return }
+    let begin = ContinuousClock.now
+    defer { budget?.noteSample(seconds: seconds(ContinuousClock.now - begin)) }
     var options = SamplingOptions()
     options.temperature = 0.8
     options.topP = 0.95

@@ -147,7 +147,7 @@ struct ScorerTests {
     let ids = integers(9, below: 37, seed: 13)
     let all = try scorer.score(ids, top: 100)
     let three = try scorer.score(ids, top: 3)
-    #expect(all.alternatives.count == 9)
+    try #require(all.alternatives.count == 9 && three.alternatives.count == 9)
     #expect(all.alternatives[0].isEmpty)
     for t in 1..<9 {
       let list = all.alternatives[t]

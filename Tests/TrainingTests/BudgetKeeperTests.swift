@@ -15,6 +15,7 @@ struct BudgetKeeperTests {
     var validationTokens = 0
     var batchTokens = 1000
     var secondsPerToken = 0.0
+    var sampleSeconds = 0.0
     var saveSeconds = 0.1
     var checkpointBytes = 0
     var evaluatesOnTheWay = true
@@ -25,24 +26,34 @@ struct BudgetKeeperTests {
       var steps = 0
       var progress: [Double] = []
       var evaluations = 0
+      /// Seconds that evaluations on the way took.
+      var evaluating = 0.0
+      var lastEvaluationTokens = 0
     }
 
     func run() -> Outcome {
-      var keeper = BudgetKeeper(budget: budget, checkpointBytes: checkpointBytes)
+      var keeper = BudgetKeeper(
+        budget: budget, validationTokens: validationTokens, checkpointBytes: checkpointBytes)
       let philox = Philox(seed: seed)
       var clock = 0.0
       var outcome = Outcome()
       var evaluatedStep = -1
 
-      func evaluate() {
-        defer { keeper.evaluated(elapsed: clock) }
+      func evaluate(isLast: Bool) {
+        defer {
+          keeper.evaluated(elapsed: clock)
+          clock += sampleSeconds
+          keeper.noteSample(seconds: sampleSeconds)
+        }
         guard validationTokens > 0 else { return }
-        let limit = min(keeper.evaluationLimit ?? .max, validationTokens)
+        let limit = min(keeper.evaluationLimit(isLast: isLast) ?? .max, validationTokens)
         let tokens = min(validationTokens, (limit + batchTokens - 1) / batchTokens * batchTokens)
         clock += Double(tokens) * secondsPerToken
         keeper.noteEvaluation(tokens: tokens, seconds: Double(tokens) * secondsPerToken)
         evaluatedStep = outcome.steps
         outcome.evaluations += 1
+        outcome.lastEvaluationTokens = tokens
+        if !isLast { outcome.evaluating += Double(tokens) * secondsPerToken }
       }
       func save() {
         clock += saveSeconds
@@ -62,11 +73,11 @@ struct BudgetKeeperTests {
         outcome.steps += 1
         keeper.noteStep(seconds: seconds)
         if evaluatesOnTheWay, keeper.isEvaluationDue(elapsed: clock) {
-          evaluate()
+          evaluate(isLast: false)
           save()
         }
       }
-      if evaluatedStep != outcome.steps { evaluate() }
+      if evaluatedStep != outcome.steps { evaluate(isLast: true) }
       save()
       outcome.end = clock
       return outcome
@@ -91,6 +102,9 @@ struct BudgetKeeperTests {
       Machine(
         budget: 3600, stepSeconds: 2, jitter: 0.2, validationTokens: 5_000_000, secondsPerToken: 1e-4, saveSeconds: 8,
         checkpointBytes: 1_500_000_000),
+      // Updates that are long beside the margin.
+      Machine(budget: 120, stepSeconds: 4, jitter: 0.2),
+      Machine(budget: 200, stepSeconds: 0.3, validationTokens: 50_000, secondsPerToken: 1e-5, sampleSeconds: 5),
     ]
   }
 
@@ -121,10 +135,17 @@ struct BudgetKeeperTests {
     }
   }
 
-  @Test("leaves room for evaluations on the way, some ten of them")
+  @Test("has room for some ten short evaluations on the way, and a longer one at the end")
   func evaluations() {
-    let outcome = Self.machines[2].run()
-    #expect((8...12).contains(outcome.evaluations))
+    for index in [2, 3, 7] {
+      let machine = Self.machines[index]
+      let outcome = machine.run()
+      #expect((8...12).contains(outcome.evaluations))
+      let batch = Double(machine.batchTokens) * machine.secondsPerToken
+      #expect(outcome.evaluating <= 0.02 * machine.budget + 10 * batch)
+      let affordable = Int(0.02 * machine.budget / machine.secondsPerToken)
+      #expect(outcome.lastEvaluationTokens >= min(machine.validationTokens, affordable))
+    }
   }
 
   @Test("that is too short for anything trains nothing")
