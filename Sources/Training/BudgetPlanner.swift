@@ -21,8 +21,8 @@ package struct BudgetPlanner {
   /// A model is worth its size when it sees this many tokens per parameter: half of what is optimal for a given amount
   /// of compute (Hoffmann et al., arXiv:2203.15556, table 3).
   package static let enoughTokensPerParameter = 10.0
-  /// More passes over the text than this teach little. Muennighoff et al., arXiv:2305.16264, section 5: returns are
-  /// nearly gone after 16.
+  /// More passes over the text than this teach little. Muennighoff et al., "Scaling Data-Constrained Language Models",
+  /// arXiv:2305.16264.
   private static let usefulPasses = 12.0
 
   private let executor: any Executor

@@ -105,11 +105,13 @@ package final class Trainer {
       }
       let step = state.step + 1
       let progress = progress(atStep: step)
-      if step >= settings.train.warmupSteps, state.warmupEnd == nil {
+      let warmupStep = warmupStep(step, progress: progress)
+      if warmupStep >= settings.train.warmupSteps, state.warmupEnd == nil {
         // The rate peaks where the warmup ends; without a warmup, where the run begins.
         state.warmupEnd = settings.train.warmupSteps > 0 ? progress : 0
       }
-      let rate = schedule.learningRate(step: step, progress: progress, warmupEnd: state.warmupEnd ?? progress)
+      let rate = schedule.learningRate(
+        step: warmupStep, progress: progress, warmupEnd: state.warmupEnd ?? progress)
       let waitedBefore = loader.dataWaitSeconds
       let start = ContinuousClock.now
       let result = try update.run(
@@ -164,6 +166,11 @@ package final class Trainer {
     let bySteps = settings.train.steps.map { Double(step) / Double($0) } ?? 0
     let byTime = budget?.progress(elapsed: clock.elapsed) ?? 0
     return min(1, max(bySteps, byTime))
+  }
+
+  /// The step as the warmup counts it: of a budget too short for its steps, the warmup takes a tenth at most.
+  private func warmupStep(_ step: Int, progress: Double) -> Int {
+    budget == nil ? step : max(step, Int(10 * progress * Double(settings.train.warmupSteps)))
   }
 
   private func isDue(_ every: Int, automatic: Bool?) -> Bool {
