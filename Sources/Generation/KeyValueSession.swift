@@ -13,6 +13,8 @@ package final class KeyValueSession {
   /// The tokens in the cache.
   private var past: [Int32] = []
 
+  private var lastFiller: (count: Int, program: CacheProgram, execution: any Execution)?
+
   /// Tokens that one pass of the prompt takes: bounds the memory of activations.
   private static let chunk = 256
 
@@ -55,13 +57,20 @@ package final class KeyValueSession {
     var start = 0
     while start < ids.count {
       let count = min(Self.chunk, ids.count - start)
-      let fill = try transformer.cacheProgram(batch: 1, time: count, capacity: capacity)
-      let filling = try executor.prepare(fill.program, parameters: weights, states: cache)
+      let (fill, filling) = try filler(count)
       filling.set(fill.ids, Array(ids[start..<start + count]))
       filling.set(fill.positions, (0..<count).map { Int32(past.count + $0) })
       filling.run(RunContext())
       past += ids[start..<start + count]
       start += count
     }
+  }
+  /// What reads `count` tokens; the one of the piece before where that was as long.
+  private func filler(_ count: Int) throws(ComputeError) -> (CacheProgram, any Execution) {
+    if let lastFiller, lastFiller.count == count { return (lastFiller.program, lastFiller.execution) }
+    let program = try transformer.cacheProgram(batch: 1, time: count, capacity: capacity)
+    let execution = try executor.prepare(program.program, parameters: weights, states: cache)
+    lastFiller = (count, program, execution)
+    return (program, execution)
   }
 }
