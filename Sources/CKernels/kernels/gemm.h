@@ -2,7 +2,7 @@
 //
 // C is cut into a grid of one block per thread; a task loops over its block by NC columns and KC of k, packs that block
 // of B into panels in its scratch (resident in the second-level cache, used by every strip of A), and runs the tile of
-// tile.h over strips of at most MR rows. A is read where it lies; only a transposed A is packed, strip by strip.
+// tile.h over strips of at most MR rows. A is read where it lies, but for rows so far apart that they share a cache set.
 // Every element is summed over k in blocks of KC, in order, whatever the grid: the bits don't depend on the threads.
 // A few rows (generation) or columns left over against a transposed B are dot products instead, without packing.
 // Bound: FLOPs (2·m·n·k); with few rows bytes of B.
@@ -90,8 +90,10 @@ static void gemm_strips(
     tile_args t = {.k = block->kc, .lda = args->lda, .ldc = args->ldc, .ldb = block->ldb};
     t.a = args->a_transposed ? args->a + block->p0 * args->lda + row : args->a + row * args->lda + block->p0;
     if (plan->copy_a) {
-      t.lda = mf_round_up(block->kc, W) + W;
-      copy_rows(t.a, args->lda, rows, block->kc, block->strip_copy, t.lda);
+      t.lda = args->a_transposed ? mf_round_up(MR, W) : mf_round_up(block->kc, W) + W;
+      copy_rows(
+          t.a, args->lda, args->a_transposed ? block->kc : rows, args->a_transposed ? rows : block->kc,
+          block->strip_copy, t.lda);
       t.a = block->strip_copy;
     }
     for (int64_t panel = block->from; panel < block->to; panel++) {
@@ -294,7 +296,7 @@ static void gemm(mf_pool *pool, const mf_gemm *args) {
   plan.prefetch_a = args->m * args->k > MF_CACHED_FLOATS;
   plan.prefetch_b = args->n * args->k > MF_CACHED_FLOATS && plan.strips <= MF_PREFETCH_STRIPS;
   plan.block_floats = plan.prefetch_b ? MF_GEMM_PANEL_FLOATS / 2 : MF_GEMM_PANEL_FLOATS;
-  plan.copy_a = !args->a_transposed && args->lda % MF_SET_STRIDE == 0;
+  plan.copy_a = args->lda % MF_SET_STRIDE == 0;
   // Packing pays where many strips reuse what the second-level cache would not hold as it lies.
   plan.b_in_place = !args->b_transposed && args->n % NR == 0 && args->ldb % MF_SET_STRIDE != 0
                     && (plan.strips <= MF_UNPACKED_STRIPS || args->n * args->k <= MF_CACHED_FLOATS);
