@@ -10,7 +10,6 @@ package final class CPUExecution: Execution {
   private let workspace: FloatMemory
   private let parameters: CPUStore
   private let states: CPUStore?
-  private let rotaryTables: [RotaryTable]
   private let instructions: [Instruction]
 
   init(
@@ -27,19 +26,13 @@ package final class CPUExecution: Execution {
     try executor.reserve(graph.operations.map { $0.scratch(in: graph) }.max() ?? 0)
 
     let base = arena.pointer
-    var tables: [RotaryTable] = []
     var instructions: [Instruction] = []
     for operation in graph.operations {
       let lowering = Lowering(
         graph: graph,
         address: { Self.address($0, program, arena: base, parameters, states) },
         rotaryTable: { (frequencies, positions) throws(ComputeError) in
-          if let known = tables.first(where: { $0.frequencies == frequencies && $0.positions >= positions }) {
-            return known
-          }
-          let table = try RotaryTable(frequencies, positions: positions)
-          tables.append(table)
-          return table
+          try executor.rotaryTable(frequencies, positions: positions)
         },
         headWorkspace: workspace.pointer)
       instructions += try lowering.lower(operation)
@@ -47,7 +40,6 @@ package final class CPUExecution: Execution {
     self.arena = arena
     self.workspace = workspace
     self.instructions = instructions
-    rotaryTables = tables
   }
 
   private static func address(
@@ -114,28 +106,4 @@ extension CPUExecution {
     for range in program.memory.occupied { for index in range { free[index] = false } }
     return free.indices.first { free[$0] && arena.pointer[$0].bitPattern != Self.poison }
   }
-}
-
-/// cos and sin of every (position, pair).
-final class RotaryTable {
-  let frequencies: RotaryFrequencies
-  let positions: Int
-  private let memory: FloatMemory
-
-  init(_ frequencies: RotaryFrequencies, positions: Int) throws(ComputeError) {
-    self.frequencies = frequencies
-    self.positions = positions
-    let half = frequencies.headSize / 2
-    memory = try FloatMemory(count: 2 * positions * half, purpose: "rotary tables")
-    for position in 0..<positions {
-      for pair in 0..<half {
-        let angle = Double(frequencies.angle(position: position, pair: pair))
-        memory.pointer[position * half + pair] = Float(cos(angle))
-        memory.pointer[(positions + position) * half + pair] = Float(sin(angle))
-      }
-    }
-  }
-
-  var cosines: UnsafePointer<Float> { UnsafePointer(memory.pointer) }
-  var sines: UnsafePointer<Float> { UnsafePointer(memory.pointer) + positions * (frequencies.headSize / 2) }
 }

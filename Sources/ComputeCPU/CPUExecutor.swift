@@ -17,6 +17,8 @@ package final class CPUExecutor: Executor {
   package let threads: Int
   let pool: OpaquePointer
   let kernels: mf_kernels
+  /// Made so far; as many as there are different models, and kept for all their programs.
+  private var rotaryTables: [RotaryTable] = []
 
   /// - Parameters:
   ///   - threads: nil is one per core that this process may use.
@@ -68,5 +70,17 @@ package final class CPUExecutor: Executor {
     guard mf_pool_reserve(pool, bytes) else {
       throw .outOfMemory(bytes: bytes * threads, purpose: "the workers' scratch")
     }
+  }
+
+  /// The table of these frequencies for at least so many positions.
+  func rotaryTable(
+    _ frequencies: RotaryFrequencies, positions: Int
+  ) throws(ComputeError) -> RotaryTable {
+    if let known = rotaryTables.first(where: { $0.frequencies == frequencies && $0.positions >= positions }) {
+      return known
+    }
+    let table = try RotaryTable(frequencies, positions: positions)
+    rotaryTables.append(table)
+    return table
   }
 }

@@ -7,8 +7,6 @@ package enum TrainingEvent: Sendable {
   case evaluated(step: Int, split: String, EvaluationResult, elapsed: Double)
   case sampled(step: Int, text: String)
   case saved(step: Int, path: String)
-  /// Something that a person should know: what and why.
-  case note(step: Int, name: String, text: String)
 }
 
 package struct RunDescription: Sendable {

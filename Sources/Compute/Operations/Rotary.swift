@@ -13,10 +13,14 @@ package struct RotaryFrequencies: Hashable, Sendable {
     self.headSize = headSize
   }
 
-  /// The angle of pair `pair` (0..<D/2) at `position`, in radians.
+  /// θ of pair `pair` (0..<D/2), in radians per position.
+  package func frequency(pair: Int) -> Float {
+    1 / Float(pow(base, Double(2 * pair) / Double(headSize)))
+  }
+
+  /// The angle of a pair at `position`, in radians.
   package func angle(position: Int, pair: Int) -> Float {
-    let frequency = 1 / Float(pow(base, Double(2 * pair) / Double(headSize)))
-    return Float(position) * frequency
+    Float(position) * frequency(pair: pair)
   }
 }
 

@@ -38,7 +38,6 @@ final class ProgressView {
       line(text + ", accuracy \(fixed(100 * result.accuracy, 1)) %")
     case .sampled(_, let text): line(Self.quoted(text))
     case .saved(_, let path): line("saved \(path)")
-    case .note(_, let name, let text): line("\(name): \(text)")
     }
   }
 
