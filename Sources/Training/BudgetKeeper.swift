@@ -16,8 +16,9 @@ package struct BudgetKeeper {
   /// Whether an update was made at the schedule's end.
   private var hasReachedEnd = false
 
-  /// Evaluations may take this share of the budget: the last one half of it, those on the way the rest.
-  private static let evaluationShare = 0.04
+  /// Shares of the budget that evaluations may take.
+  private static let lastEvaluationShare = 0.02
+  private static let evaluationsOnTheWayShare = 0.04
   /// Evaluations on the way, at most.
   private static let evaluations = 10.0
 
@@ -31,14 +32,16 @@ package struct BudgetKeeper {
     saveSeconds = 0.5 + Double(checkpointBytes) / 200e6
   }
 
-  /// Tokens that an evaluation may look at; nil: all, as nothing is known yet.
-  package func evaluationLimit(isLast: Bool) -> Int? {
-    guard evaluationSecondsPerToken > 0 else { return nil }
-    let seconds = lastEvaluationSeconds / (isLast ? 1 : Self.evaluations)
-    return max(1, Int(min(1e15, seconds / evaluationSecondsPerToken)))
-  }
+  /// Tokens that each evaluation looks at: one number for the whole run, so that results can be compared. Nil: nothing
+  /// is known yet.
+  package private(set) var evaluationLimit: Int?
 
-  private var lastEvaluationSeconds: Double { budget * Self.evaluationShare / 2 }
+  private var lastEvaluationSeconds: Double { budget * Self.lastEvaluationShare }
+
+  /// What an evaluation takes.
+  private var evaluationSeconds: Double {
+    Double(min(evaluationLimit ?? 0, validationTokens)) * evaluationSecondsPerToken
+  }
 
   /// Seconds that the end takes: an evaluation, a sample, a checkpoint.
   private var endSeconds: Double {
@@ -61,6 +64,8 @@ package struct BudgetKeeper {
   package mutating func noteBatch(tokens: Int, seconds: Double) {
     noteEvaluation(tokens: tokens, seconds: seconds)
     batchSeconds = max(batchSeconds, seconds)
+    guard evaluationLimit == nil, evaluationSecondsPerToken > 0 else { return }
+    evaluationLimit = max(1, Int(min(1e15, lastEvaluationSeconds / evaluationSecondsPerToken)))
   }
 
   package mutating func noteEvaluation(tokens: Int, seconds: Double) {
@@ -98,7 +103,8 @@ package struct BudgetKeeper {
   }
 
   package func isEvaluationDue(elapsed: Double) -> Bool {
-    let interval = budget / (Self.evaluations + 1)
+    let interval = max(
+      budget / (Self.evaluations + 1), (evaluationSeconds + sampleSeconds) / Self.evaluationsOnTheWayShare)
     return elapsed - lastEvaluation >= interval && elapsed < trainable - interval / 2
   }
 }

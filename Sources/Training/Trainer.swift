@@ -136,7 +136,7 @@ package final class Trainer {
       observe(.step(metrics))
 
       if isDue(settings.train.evalEvery, automatic: budget?.isEvaluationDue(elapsed: clock.elapsed)) {
-        let isBest = try evaluate(isLast: false)
+        let isBest = try evaluate()
         evaluated = (step, isBest)
         try sample()
         if isBest, settings.train.checkpointEvery > 0 || budget != nil { try save(best: true) }
@@ -147,7 +147,7 @@ package final class Trainer {
     }
 
     if evaluated?.step != state.step {
-      evaluated = (state.step, try evaluate(isLast: true))
+      evaluated = (state.step, try evaluate())
       try sample()
     }
     try save(best: evaluated?.isBest ?? false)
@@ -189,11 +189,11 @@ package final class Trainer {
   }
 
   /// Measures the validation split. True: no evaluation before was better.
-  private func evaluate(isLast: Bool) throws -> Bool {
+  private func evaluate() throws -> Bool {
     defer { budget?.evaluated(elapsed: clock.elapsed) }
     guard let evaluator, let validation else { return false }
     let start = ContinuousClock.now
-    let result = try evaluator.evaluate(validation, bytes: bytes, limit: budget?.evaluationLimit(isLast: isLast))
+    let result = try evaluator.evaluate(validation, bytes: bytes, limit: budget?.evaluationLimit)
     guard result.tokens > 0 else { return false }
     budget?.noteEvaluation(tokens: result.tokens, seconds: seconds(ContinuousClock.now - start))
     try log.append([
