@@ -23,7 +23,7 @@ struct Demo: ParsableCommand {
 
   @OptionGroup var device: DeviceOptions
 
-  private static let prompt = "HAMLET.\nTo be, or not to be"
+  private static let prompt = "HAMLET.\nTo be, or not to be,"
 
   func validate() throws {
     if parseDuration(budget) == nil { throw ValidationError("--budget \(budget): expected a duration as 90s or 3m") }
