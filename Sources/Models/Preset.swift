@@ -32,7 +32,7 @@ package struct Preset: Sendable {
 
   /// Smallest first: the ladder that a time budget climbs, then GPT-2's four sizes as published.
   package static let all: [Preset] = [
-    Preset("mini", .nanochat, layers: 4, heads: 4, width: 128, context: 128, batchSize: 16, learningRate: 4e-3),
+    Preset("mini", .nanochat, layers: 4, heads: 4, width: 128, context: 128, batchSize: 8, learningRate: 4e-3),
     Preset("small", .nanochat, layers: 6, heads: 6, width: 192, context: 256, batchSize: 16, learningRate: 3e-3),
     Preset("medium", .nanochat, layers: 6, heads: 6, width: 384, context: 256, batchSize: 32, learningRate: 1.5e-3),
     Preset("large", .nanochat, layers: 12, heads: 12, width: 768, context: 512, batchSize: 32, learningRate: 6e-4),
