@@ -17,8 +17,8 @@ package struct BudgetKeeper {
   private var hasReachedEnd = false
 
   /// Shares of the budget that evaluations may take.
-  private static let lastEvaluationShare = 0.02
-  private static let evaluationsOnTheWayShare = 0.04
+  private static let lastEvaluationShare = 0.01
+  private static let evaluationsOnTheWayShare = 0.05
   /// Evaluations on the way, at most.
   private static let evaluations = 10.0
 
