@@ -31,7 +31,10 @@ package enum CorpusError: ContractError, Equatable {
     case .file(let error):
       error.description
     case .tokenizer(let path, let error):
-      "\(path): \(error)"
+      switch error {
+      case .file, .inFile: error.description  // These name the file themselves.
+      default: "\(path): \(error)"
+      }
     case .noText(let folder, let skipped):
       "\(folder): no text in this folder: expected .txt, .md or .jsonl files, found "
         + (skipped == 0 ? "none" : "only \(skipped) of other kinds")

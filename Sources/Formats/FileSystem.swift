@@ -21,17 +21,28 @@ package enum FileSystem {
 
   // MARK: Reading
 
+  /// What comes out of a pipe or a device, at most: some have no end.
+  private static let endlessAfter = 4 << 30
+
   /// The whole file; pipes are read to their end.
   package static func read(_ path: String) throws(FormatError) -> [UInt8] {
     do {
       let status = try POSIX.status(path)
       if status.isFolder { throw FormatError.notAFile(path: path) }
+      guard status.size <= POSIX.memory / 2 else {
+        throw FormatError.unreadable(
+          path: path,
+          reason: "its \(status.size >> 20) MiB are more than half of the machine's memory; split the file")
+      }
       let descriptor = try POSIX.openForReading(path)
       defer { POSIX.closeQuietly(descriptor) }
       // One byte more than the size, so that the end is seen without growing.
       var bytes = [UInt8](repeating: 0, count: max(status.size, 1 << 16) + 1)
       var count = 0
       while true {
+        if !status.isFile, count >= endlessAfter {
+          throw FormatError.unreadable(path: path, reason: "it doesn't end within \(endlessAfter >> 20) MiB")
+        }
         if count == bytes.count { bytes.append(contentsOf: repeatElement(0, count: bytes.count)) }
         let read = try bytes.lendMutableBytes { buffer throws(SystemError) in
           try POSIX.readNext(descriptor, into: UnsafeMutableRawBufferPointer(rebasing: buffer[count...]))

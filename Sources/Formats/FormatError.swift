@@ -10,6 +10,8 @@ package enum FormatError: ContractError, Equatable {
   case unwritable(path: String, reason: String)
   /// Output that is there already.
   case exists(path: String)
+  /// Another process is writing there.
+  case inUse(path: String)
   case json(path: String, JSONError)
   /// The JSON is well-formed, but says something else than expected.
   case content(path: String, problem: String)
@@ -19,7 +21,7 @@ package enum FormatError: ContractError, Equatable {
 
   package var exitCode: Int32 {
     switch self {
-    case .unwritable, .exists: ContractExit.output
+    case .unwritable, .exists, .inUse: ContractExit.output
     default: ContractExit.data
     }
   }
@@ -40,6 +42,8 @@ package enum FormatError: ContractError, Equatable {
       "\(path): can't be written: \(reason)"
     case .exists(let path):
       "\(path): is there already and isn't empty; choose another place or remove it first"
+    case .inUse(let path):
+      "\(path): another process is at work there; wait for its end, or choose another folder"
     case .json(let path, let error):
       "\(path): \(error)"
     case .content(let path, let problem):

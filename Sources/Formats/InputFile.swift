@@ -9,6 +9,8 @@ package final class InputFile: Sendable {
   private let descriptor: Int32
 
   package init(path: String) throws(FormatError) {
+    // To open a pipe would be to wait for who writes to it.
+    if FileSystem.kind(of: path) == .other { throw .notAFile(path: path) }
     do {
       descriptor = try POSIX.openForReading(path)
     } catch {

@@ -95,6 +95,13 @@ enum POSIX {
     }
   }
 
+  /// Locks a file or folder until its descriptor is closed. False: another process has it.
+  ///
+  /// Some network folders know no locks: there everybody may come in.
+  static func lock(_ descriptor: Int32) -> Bool {
+    flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK
+  }
+
   static func sync(_ descriptor: Int32) throws(SystemError) {
     guard fsync(descriptor) == 0 else { throw SystemError(code: errno) }
   }
@@ -123,6 +130,18 @@ enum POSIX {
     guard rmdir(path) == 0 else { throw SystemError(code: errno) }
   }
 
+  static func isLink(_ path: String) -> Bool {
+    var buffer = stat()
+    return lstat(path, &buffer) == 0 && buffer.st_mode & S_IFMT == S_IFLNK
+  }
+
+  /// Where links lead in the end; nil where that is nowhere.
+  static func resolved(_ path: String) -> String? {
+    guard let real = realpath(path, nil) else { return nil }
+    defer { free(real) }
+    return String(cString: real)
+  }
+
   /// A folder itself, not a link to one.
   static func isRealFolder(_ path: String) -> Bool {
     var buffer = stat()
@@ -145,6 +164,9 @@ enum POSIX {
       if name != ".", name != ".." { names.append(name) }
     }
   }
+
+  /// Bytes of memory that the machine has.
+  static var memory: Int { max(0, sysconf(Int32(_SC_PHYS_PAGES))) * max(1, sysconf(Int32(_SC_PAGESIZE))) }
 
   static var processID: Int32 { getpid() }
 

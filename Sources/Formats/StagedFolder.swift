@@ -13,6 +13,7 @@ package final class StagedFolder {
   /// - Throws: ``FormatError/exists(path:)`` where something other than an empty folder stands already, unless
   ///   `replacing`; ``FormatError/unwritable(path:reason:)``.
   package init(path: String, replacing: Bool = false) throws(FormatError) {
+    let path = try Self.followingLinks(path)
     if !replacing { try Self.requireVacant(path) }
     try FileSystem.createOutputFolder(Path.parent(path), for: path)
     Self.removeAbandoned(for: path)
@@ -69,6 +70,15 @@ package final class StagedFolder {
       else { continue }
       try? FileSystem.remove(Path.join(parent, name))
     }
+  }
+
+  /// A link to an empty folder stands for that folder: renaming replaces folders only.
+  private static func followingLinks(_ path: String) throws(FormatError) -> String {
+    guard POSIX.isLink(path) else { return path }
+    guard let target = POSIX.resolved(path) else {
+      throw .unwritable(path: path, reason: "it is a link that leads nowhere")
+    }
+    return target
   }
 
   private static func requireVacant(_ path: String) throws(FormatError) {

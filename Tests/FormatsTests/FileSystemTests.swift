@@ -1,4 +1,5 @@
 import Formats
+import Foundation
 import TestSupport
 import Testing
 
@@ -24,6 +25,16 @@ struct FileSystemTests {
       try folder.write(bytes, to: "f")
       #expect(try FileSystem.read(folder.file("f")) == bytes)
     }
+  }
+
+  @Test("a file larger than memory and a device without an end are errors, and no pipe is waited for")
+  func endless() throws {
+    let folder = try TemporaryFolder()
+    try folder.write("", to: "huge")
+    try #require(truncate(folder.file("huge"), 1 << 42) == 0)
+    #expect(throws: FormatError.self) { try FileSystem.read(folder.file("huge")) }
+    try #require(mkfifo(folder.file("pipe"), 0o600) == 0)
+    #expect(throws: FormatError.notAFile(path: folder.file("pipe"))) { try InputFile(path: folder.file("pipe")) }
   }
 
   @Test("writing replaces a file as a whole and leaves no other")
@@ -145,6 +156,33 @@ struct StagedFolderTests {
     try folder.write("mine", to: "late/f")
     #expect(throws: FormatError.exists(path: folder.file("late"))) { try late.commit() }
     #expect(try folder.bytes(of: "late/f") == Array("mine".utf8))
+  }
+
+  @Test("fills the empty folder that a link leads to, and refuses a link that leads nowhere before any work")
+  func links() throws {
+    let folder = try TemporaryFolder()
+    try FileSystem.createFolder(folder.file("real"))
+    try #require(symlink("real", folder.file("link")) == 0)
+    let staged = try StagedFolder(path: folder.file("link"))
+    try FileSystem.write("x", to: staged.file("a"))
+    try staged.commit()
+    #expect(try FileSystem.names(in: folder.file("real")) == ["a"])
+
+    try #require(symlink("gone", folder.file("dangling")) == 0)
+    #expect(throws: FormatError.self) { try StagedFolder(path: folder.file("dangling")) }
+    #expect(try folder.names() == ["dangling", "link", "real"])
+  }
+
+  @Test("is one process's while it is locked")
+  func lock() throws {
+    let folder = try TemporaryFolder()
+    do {
+      let first = try FolderLock(folder.path)
+      #expect(throws: FormatError.inUse(path: folder.path)) { try FolderLock(folder.path) }
+      withExtendedLifetime(first) {}
+    }
+    _ = try FolderLock(folder.path)
+    #expect(FormatError.inUse(path: "a").exitCode == 73)
   }
 
   @Test("removes what an ended process left for the same place, and nothing of a living one or another place")
