@@ -36,10 +36,10 @@ package struct Generator {
   ///   - stops: texts that end the generation; they are not part of the result.
   ///   - listener: gets text as soon as it is certain: whole characters, and nothing that may begin a stop text; returns
   ///     false to cancel.
-  /// - Throws: ``ComputeError``.
+  /// - Throws: ``ComputeError``, and what the listener throws.
   package func generate(
     prompt: [Int32], maxTokens: Int, options: SamplingOptions, stops: [String] = [],
-    listener: (String) -> Bool = { _ in true }
+    listener: (String) throws -> Bool = { _ in true }
   ) throws -> GenerationResult {
     var result = GenerationResult()
     var sampler = Sampler(options)
@@ -60,18 +60,18 @@ package struct Generator {
       let text = gate.pass(decoder?.append(id) ?? "")
       result.text += text
       if gate.isShut {
-        if !text.isEmpty { _ = listener(text) }
+        if !text.isEmpty { _ = try listener(text) }
         result.finishReason = .stop
         return result
       }
-      if !text.isEmpty, !listener(text) {
+      if !text.isEmpty, !(try listener(text)) {
         result.finishReason = .cancelled
         return result
       }
     }
     let rest = gate.pass(decoder?.finish() ?? "") + gate.flush()
     result.text += rest
-    if !rest.isEmpty { _ = listener(rest) }
+    if !rest.isEmpty { _ = try listener(rest) }
     return result
   }
 }

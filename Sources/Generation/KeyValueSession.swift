@@ -18,14 +18,15 @@ package final class KeyValueSession {
   /// Tokens that one pass of the prompt takes: bounds the memory of activations.
   private static let chunk = 256
 
+  /// - Parameter longest: how many tokens there may be in all; nil: no limit. A context that is longer takes no memory.
   /// - Throws: ``ComputeError``.
   package init(
-    _ transformer: Transformer, weights: any ParameterStore, executor: any Executor
+    _ transformer: Transformer, weights: any ParameterStore, executor: any Executor, longest: Int? = nil
   ) throws(ComputeError) {
     self.transformer = transformer
     self.weights = weights
     self.executor = executor
-    capacity = transformer.config.maxPositions
+    capacity = max(1, min(transformer.config.maxPositions, longest ?? .max))
     cache = try executor.makeParameters(
       transformer.cacheLayout(batch: 1, capacity: capacity), training: false)
     decode = try transformer.cachedProgram(batch: 1, time: 1, capacity: capacity)

@@ -64,6 +64,9 @@ package struct ModelFolder: Sendable {
       used.insert(name)
       guard let parameter = store.layout[entry.parameter] else { continue }
       var values = try source.floats(name)
+      if let broken = values.first(where: { !$0.isFinite }) {
+        throw ModelError.tensor(name: entry.name, expected: "finite numbers", found: "\(broken)", file: path)
+      }
       if entry.isTransposed, entry.shape.rank == 2 { values = transposed(values, rows: entry.shape[0]) }
       let offset = parameter.offset + entry.rows.lowerBound * (parameter.shape.rank == 2 ? parameter.shape[1] : 1)
       values.withUnsafeBufferPointer { store.write(.weights, at: offset, from: $0) }

@@ -17,7 +17,7 @@ package final class MetricsLog {
     self.path = path
     var kept = ""
     if step > 0, FileSystem.exists(path) {
-      for line in String(decoding: try FileSystem.read(path), as: UTF8.self).split(separator: "\n") {
+      for line in String(decoding: try FileSystem.read(path), as: UTF8.self).split(whereSeparator: \.isNewline) {
         guard let json = try? JSON.parse(Array(line.utf8)), let at = json["step"]?.int, at <= step else { continue }
         kept += line + "\n"
       }
@@ -33,7 +33,7 @@ package final class MetricsLog {
   /// The seconds that a run had used when its last line was written.
   package static func elapsed(path: String) -> Double? {
     guard let bytes = try? FileSystem.read(path) else { return nil }
-    return String(decoding: bytes, as: UTF8.self).split(separator: "\n").reversed().lazy
+    return String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isNewline).reversed().lazy
       .compactMap { try? JSON.parse(Array($0.utf8))["elapsed_seconds"]?.double }.first
   }
 

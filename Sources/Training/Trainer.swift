@@ -221,11 +221,10 @@ package final class Trainer {
     options.temperature = 0.8
     options.topP = 0.95
     options.seed = settings.train.seed
-    let generator = Generator(
-      try KeyValueSession(transformer, weights: store, executor: executor), tokenizer: tokenizer, endOfText: start)
-    let text = try generator.generate(
-      prompt: [start], maxTokens: min(96, settings.model.maxPositions), options: options
-    ).text
+    let maxTokens = min(96, settings.model.maxPositions)
+    let session = try KeyValueSession(transformer, weights: store, executor: executor, longest: 1 + maxTokens)
+    let generator = Generator(session, tokenizer: tokenizer, endOfText: start)
+    let text = try generator.generate(prompt: [start], maxTokens: maxTokens, options: options).text
     let name = Path.name(folder.checkpointPath(step: state.step)) + ".txt"
     try FileSystem.write(text + "\n", to: Path.join(folder.samplesPath, name))
     observe(.sampled(step: state.step, text: text))

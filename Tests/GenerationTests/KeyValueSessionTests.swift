@@ -68,6 +68,17 @@ struct KeyValueSessionTests {
     #expect(relativeError(try session.append(ids), try expected(ids.suffix(4), transformer, weights)) < 1e-5)
   }
 
+  @Test("says the same with room for no more tokens than are asked for")
+  func room() throws {
+    let (transformer, weights) = try ready(.qwen3, context: 64)
+    let ids = integers(9, below: 37, seed: 5)
+    let session = try KeyValueSession(transformer, weights: weights, executor: executor, longest: ids.count)
+    for end in 1...ids.count {
+      let logits = try session.append([ids[end - 1]])
+      #expect(relativeError(logits, try expected(Array(ids[..<end]), transformer, weights)) < 1e-5)
+    }
+  }
+
   @Test("works with a context of one token")
   func tiny() throws {
     let (transformer, weights) = try ready(.llama, context: 1)
