@@ -22,6 +22,7 @@ struct Mayfly: ParsableCommand {
 @main
 enum Main {
   static func main() {
+    StandardStreams.secure()
     do {
       var command = try Mayfly.parseAsRoot()
       try command.run()

@@ -53,14 +53,16 @@ struct Demo: ParsableCommand {
     options.temperature = 0.8
     options.topP = 0.95
     options.seed = 1
-    Output.write(Self.prompt)
-    _ = try model.generator().generate(
-      prompt: tokenizer.encode(Self.prompt, specialTokens: false), maxTokens: 240, options: options
+    try Output.write(Self.prompt)
+    let ids = tokenizer.encode(Self.prompt, specialTokens: false)
+    let maxTokens = 240
+    _ = try model.generator(longest: ids.count + maxTokens).generate(
+      prompt: ids, maxTokens: maxTokens, options: options
     ) { text in
-      Output.write(text)
+      try Output.write(text)
       return true
     }
-    Output.line("")
+    try Output.line("")
     let program = CommandLine.arguments.first ?? "mayfly"
     Log.line(
       """

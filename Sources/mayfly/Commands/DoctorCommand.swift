@@ -14,9 +14,9 @@ struct Doctor: ParsableCommand {
     let sets = CPUExecutor.availableInstructionSets
     let cores = ProcessInfo.processInfo.activeProcessorCount
     let memory = Int64(clamping: ProcessInfo.processInfo.physicalMemory)
-    let executor = try CPUExecutor(instructionSet: ProcessInfo.processInfo.environment["MAYFLY_CPU_ISA"])
+    let executor = try CPUExecutor(instructionSet: DeviceOptions.forcedInstructionSet)
     if json {
-      Output.json([
+      try Output.json([
         "devices": [
           [
             "kind": "cpu", "name": .string(Self.processorName), "cores": .integer(Int64(cores)),
@@ -28,12 +28,12 @@ struct Doctor: ParsableCommand {
       ])
       return
     }
-    Output.line("processor         \(Self.processorName)")
-    Output.line("cores             \(cores)")
-    Output.line("memory            \(memory >> 30) GiB")
-    Output.line("instruction sets  \(sets.joined(separator: ", ")) (MAYFLY_CPU_ISA forces one)")
-    Output.line("Mayfly uses       \(executor.deviceDescription)")
-    Output.line("GPU               none: this version computes on the CPU only")
+    try Output.line("processor         \(Self.processorName)")
+    try Output.line("cores             \(cores)")
+    try Output.line("memory            \(memory >> 30) GiB")
+    try Output.line("instruction sets  \(sets.joined(separator: ", ")) (MAYFLY_CPU_ISA forces one)")
+    try Output.line("Mayfly uses       \(executor.deviceDescription)")
+    try Output.line("GPU               none: this version computes on the CPU only")
   }
 
   private static var processorName: String {

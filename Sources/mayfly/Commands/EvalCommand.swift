@@ -32,28 +32,25 @@ struct Eval: ParsableCommand {
     try requireSameTokenizer(model.tokenizer, dataset.tokenizer)
     let result = try model.evaluate(shards, tokenizer: dataset.tokenizer)
     if json {
-      Output.json([
+      try Output.json([
         "split": .string(split.rawValue), "loss": .number(result.loss), "perplexity": .number(result.perplexity),
         "bits_per_byte": result.bitsPerByte.map { .number($0) } ?? .null, "accuracy": .number(result.accuracy),
         "tokens": .integer(Int64(result.tokens)),
       ])
       return
     }
-    Output.line("split          \(split.rawValue), \(result.tokens) tokens")
-    Output.line("loss           \(fixed(result.loss, 4)) nats per token")
-    Output.line("perplexity     \(fixed(result.perplexity, 2))")
-    if let bits = result.bitsPerByte { Output.line("bits per byte  \(fixed(bits, 4))") }
-    Output.line("accuracy       \(fixed(100 * result.accuracy, 2)) %")
+    try Output.line("split          \(split.rawValue), \(result.tokens) tokens")
+    try Output.line("loss           \(fixed(result.loss, 4)) nats per token")
+    try Output.line("perplexity     \(fixed(result.perplexity, 2))")
+    if let bits = result.bitsPerByte { try Output.line("bits per byte  \(fixed(bits, 4))") }
+    try Output.line("accuracy       \(fixed(100 * result.accuracy, 2)) %")
   }
 
   /// Ids of another tokenizer would give a number that means nothing.
   private func requireSameTokenizer(_ ours: Tokenizer?, _ theirs: Tokenizer?) throws {
-    guard let ours, let theirs else { return }
-    let probe = "The quick brown fox's 1,234 jumps —\n\tüber naïve 狐狸 и лиса!"
-    guard ours.encode(probe, specialTokens: false) == theirs.encode(probe, specialTokens: false) else {
-      throw CommandError(
-        "\(data) was made with another tokenizer than the model's; prepare it with --tokenizer \(model)")
-    }
+    guard let ours, let theirs, !ours.agrees(with: theirs) else { return }
+    throw CommandError(
+      "\(data) was made with another tokenizer than the model's; prepare it with --tokenizer \(model)")
   }
 }
 

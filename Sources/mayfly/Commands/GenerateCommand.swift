@@ -11,7 +11,7 @@ struct Generate: ParsableCommand {
   @Argument(help: "A run, a checkpoint or a Hugging Face folder.")
   var model: String
 
-  @Option(help: "The text to continue (default: the beginning of a document).")
+  @Option(parsing: .unconditional, help: "The text to continue (default: the beginning of a document).")
   var prompt = ""
 
   @Option(help: "Tokens to generate at most.")
@@ -51,7 +51,8 @@ struct Generate: ParsableCommand {
     try require(topP > 0 && topP <= 1, "--top-p \(topP): expected above 0, at most 1")
     try require(minP >= 0 && minP <= 1, "--min-p \(minP): expected 0 to 1")
     try require(
-      repetitionPenalty > 0 && repetitionPenalty.isFinite, "--repetition-penalty \(repetitionPenalty): expected above 0")
+      repetitionPenalty > 0 && repetitionPenalty.isFinite, "--repetition-penalty \(repetitionPenalty): expected above 0"
+    )
   }
 
   func run() throws {
@@ -72,18 +73,19 @@ struct Generate: ParsableCommand {
     options.repetitionPenalty = repetitionPenalty
     options.seed = seed
 
-    if !json { Output.write(prompt) }
-    let result = try model.generator().generate(
+    if !json { try Output.write(prompt) }
+    let (longest, isEndless) = ids.count.addingReportingOverflow(maxTokens)
+    let result = try model.generator(longest: isEndless ? .max : longest).generate(
       prompt: try model.checked(ids), maxTokens: maxTokens, options: options, stops: stop
     ) { text in
-      if !json { Output.write(text) }
+      if !json { try Output.write(text) }
       return true
     }
     guard json else {
-      Output.line("")
+      try Output.line("")
       return
     }
-    Output.json([
+    try Output.json([
       "text": .string(result.text), "ids": .array(result.ids.map { .integer(Int64($0)) }),
       "finish_reason": .string(result.finishReason.rawValue),
     ])

@@ -38,7 +38,7 @@ struct Prepare: ParsableCommand {
   @Option(help: "How text is cut into words: gpt2 or cl100k (default: \(PrepareOptions.defaultPattern.name)).")
   var pattern: Pattern?
 
-  @Option(help: "Take this tokenizer.json, or a folder's, instead of learning one.")
+  @Option(help: "Take this tokenizer.json, or a model's or folder's, instead of learning one.")
   var tokenizer: String?
 
   @Option(help: "The share of the text to validate with.")
@@ -51,6 +51,7 @@ struct Prepare: ParsableCommand {
   var json = false
 
   func validate() throws {
+    if out.isEmpty { throw ValidationError("--out: expected the name of a folder") }
     if tokenizer != nil, vocabSize != nil || pattern != nil {
       throw ValidationError("--tokenizer takes a tokenizer as it is: leave out --vocab-size and --pattern")
     }
@@ -60,13 +61,13 @@ struct Prepare: ParsableCommand {
     var options = try PrepareOptions(
       inputs: inputs, output: out, valFraction: valFraction, testFraction: testFraction)
     if let tokenizer {
-      options.tokenizer = .take(path: tokenizer)
+      options.tokenizer = .take(path: try Tokenize.tokenizerPath(tokenizer))
     } else {
       let pattern = pattern?.split ?? PrepareOptions.defaultPattern
       options.tokenizer = .learn(vocabularySize: vocabSize, pattern: pattern)
     }
     let summary = try Preparation(options, notify: PreparedData.show).run()
-    if json { Output.json(summary.json) } else { Output.write(Self.text(summary, folder: out)) }
+    if json { try Output.json(summary.json) } else { try Output.write(Self.text(summary, folder: out)) }
   }
 
   private static func text(_ summary: DatasetSummary, folder: String) -> String {

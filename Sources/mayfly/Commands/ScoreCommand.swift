@@ -10,7 +10,7 @@ struct Score: ParsableCommand {
   @Argument(help: "A run, a checkpoint or a Hugging Face folder.")
   var model: String
 
-  @Option(help: "The text.")
+  @Option(parsing: .unconditional, help: "The text.")
   var text: String?
 
   @Option(help: "A file with the text.")
@@ -43,7 +43,7 @@ struct Score: ParsableCommand {
     let known = score.logProbabilities.compactMap(\.self)
     let loss = known.isEmpty ? Double.nan : -known.reduce(0, +) / Double(known.count)
     if json {
-      printJSON(ids, score, loss: loss)
+      try printJSON(ids, score, loss: loss)
       return
     }
     for (position, id) in ids.enumerated() {
@@ -53,15 +53,20 @@ struct Score: ParsableCommand {
         let text = model.tokenizer.map { $0.decode([alternative.id]).debugDescription } ?? "\(alternative.id)"
         return "\(text) \(fixed(alternative.logProbability, 2))"
       }
-      Output.line("\(value)\t\(id)\(token)" + (alternatives.isEmpty ? "" : "\t" + alternatives.joined(separator: "  ")))
+      try Output.line(
+        "\(value)\t\(id)\(token)" + (alternatives.isEmpty ? "" : "\t" + alternatives.joined(separator: "  ")))
     }
-    Output.line("loss \(fixed(loss, 4)) nats per token over \(known.count) tokens")
+    if known.isEmpty {
+      try Output.line("one token alone: there is nothing to predict")
+      return
+    }
+    try Output.line("loss \(fixed(loss, 4)) nats per token over \(known.count) tokens")
   }
 
   private func tokens(_ model: LoadedModel) throws -> [Int32] {
     if let ids {
       return try ids.split(separator: ",", omittingEmptySubsequences: false).map { part in
-        guard let id = Int32(part.filter { $0 != " " }) else {
+        guard let id = Int32(part.drop { $0 == " " }) else {
           throw CommandError("--ids: '\(part)' is no token id; expected integers as 1,2,3")
         }
         return id
@@ -72,7 +77,7 @@ struct Score: ParsableCommand {
     return tokenizer.encode(try FileSystem.read(file ?? ""), specialTokens: true)
   }
 
-  private func printJSON(_ ids: [Int32], _ score: Scorer.Score, loss: Double) {
+  private func printJSON(_ ids: [Int32], _ score: Scorer.Score, loss: Double) throws {
     var members = JSONObject()
     members["ids"] = .array(ids.map { .integer(Int64($0)) })
     members["logprobs"] = .array(score.logProbabilities.map { $0.map { .number($0) } ?? .null })
@@ -83,6 +88,6 @@ struct Score: ParsableCommand {
           .array(alternatives.map { ["id": .integer(Int64($0.id)), "logprob": .number($0.logProbability)] })
         })
     }
-    Output.json(.object(members))
+    try Output.json(.object(members))
   }
 }

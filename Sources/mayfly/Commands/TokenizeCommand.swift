@@ -28,7 +28,7 @@ struct Tokenize: ParsableCommand {
     let bytes = try FileSystem.read(file)
     if decode {
       let text = tokenizer.decode(try Self.ids(in: bytes, of: file, below: tokenizer.vocabularySize))
-      if json { Output.line((["text": JSON(text)] as JSON).serialized()) } else { Output.write(text) }
+      if json { try Output.line((["text": JSON(text)] as JSON).serialized()) } else { try Output.write(text) }
       return
     }
     let text = String(decoding: bytes, as: UTF8.self)
@@ -37,9 +37,9 @@ struct Tokenize: ParsableCommand {
     }
     let ids = tokenizer.encode(text, specialTokens: true)
     if json {
-      Output.line((["ids": JSON(ids.map { JSON($0) })] as JSON).serialized())
+      try Output.line((["ids": JSON(ids.map { JSON($0) })] as JSON).serialized())
     } else {
-      Output.line(ids.map(\.description).joined(separator: " "))
+      try Output.line(ids.map(\.description).joined(separator: " "))
     }
   }
 

@@ -25,7 +25,8 @@ struct Train: ParsableCommand {
   @Option(help: "A file of settings, as run.yaml.")
   var config: String?
 
-  @Option(name: .customLong("set"), parsing: .unconditionalSingleValue, help: "A setting, as key=value; may be given again.")
+  @Option(
+    name: .customLong("set"), parsing: .unconditionalSingleValue, help: "A setting, as key=value; may be given again.")
   var settings: [String] = []
 
   @Option(help: "Begin with the weights of this model instead of random ones.")
@@ -43,6 +44,7 @@ struct Train: ParsableCommand {
   @OptionGroup var device: DeviceOptions
 
   func validate() throws {
+    if out?.isEmpty == true { throw ValidationError("--out: expected the name of a folder") }
     if let budget, parseDuration(budget) == nil {
       throw ValidationError("--budget \(budget): expected a duration as 90s, 10m, 1h30m or 24h")
     }

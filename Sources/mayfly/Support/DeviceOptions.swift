@@ -24,7 +24,11 @@ struct DeviceOptions: ParsableArguments {
     if device == .cuda {
       throw .unavailable("--device cuda: this version computes on the CPU only; leave --device out")
     }
-    return try CPUExecutor(
-      threads: threads, instructionSet: ProcessInfo.processInfo.environment["MAYFLY_CPU_ISA"])
+    return try CPUExecutor(threads: threads, instructionSet: Self.forcedInstructionSet)
+  }
+
+  /// What `MAYFLY_CPU_ISA` asks for; an empty one asks for nothing.
+  static var forcedInstructionSet: String? {
+    ProcessInfo.processInfo.environment["MAYFLY_CPU_ISA"].flatMap { $0.isEmpty ? nil : $0 }
   }
 }

@@ -9,11 +9,12 @@ enum Failure {
   /// Prints what went wrong and gives the exit code.
   static func report(_ error: any Error) -> Int32 {
     if let stop = error as? Stopped { return stop.exitCode }
+    if error is ReaderLeft { return 0 }
     guard let (text, code) = describe(error) else {
       // Help, version and wrong usage are ArgumentParser's.
       let code = Mayfly.exitCode(for: error)
       let message = Mayfly.fullMessage(for: error)
-      if code == .success { print(message) } else { Log.line(message) }
+      if code == .success { try? Output.line(message) } else { Log.line(message) }
       return code.rawValue
     }
     Log.line("mayfly: error: " + text)

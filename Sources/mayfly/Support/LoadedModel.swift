@@ -59,9 +59,11 @@ struct LoadedModel {
   }
 
   /// Continues a prompt with the model's own end of a document.
-  func generator() throws -> Generator {
+  ///
+  /// - Parameter longest: tokens at most, those of the prompt included.
+  func generator(longest: Int) throws -> Generator {
     Generator(
-      try KeyValueSession(transformer, weights: weights, executor: executor), tokenizer: tokenizer,
+      try KeyValueSession(transformer, weights: weights, executor: executor, longest: longest), tokenizer: tokenizer,
       endOfText: config.eosTokenID.map(Int32.init(clamping:)) ?? tokenizer?.endOfText)
   }
 }

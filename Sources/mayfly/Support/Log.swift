@@ -4,14 +4,8 @@ import Foundation
 enum Log {
   static func line(_ text: String) { write(text + "\n") }
 
-  static func write(_ text: String) {
-    var bytes = Array(text.utf8)[...]
-    while !bytes.isEmpty {
-      let count = bytes.withUnsafeBytes { Foundation.write(STDERR_FILENO, $0.baseAddress, $0.count) }
-      guard count > 0 else { return }
-      bytes = bytes.dropFirst(count)
-    }
-  }
+  /// Where nobody can read it, work goes on all the same.
+  static func write(_ text: String) { _ = StandardStreams.write(text, to: STDERR_FILENO) }
 
   static var isTerminal: Bool { isatty(STDERR_FILENO) == 1 }
 
