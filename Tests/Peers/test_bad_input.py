@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -302,3 +305,73 @@ def test_ids_without_a_vocabulary(tmp_path: Path, small: list[str]) -> None:
 def test_a_split_that_is_not_there(tmp_path: Path, run: Path) -> None:
     folder = shard_folder(tmp_path / "data", np.arange(5_000) % 100)
     refused("eval", run, "--data", folder, "--split", "val", code=BAD_INPUT, saying=r"val")
+
+
+# --- Tokenizers that don't belong together ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def other_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data whose tokenizer has fewer tokens than the run's, so that every id is one that the model has."""
+    folder = tmp_path_factory.mktemp("other")
+    (folder / "other.txt").write_text("zyx wvu tsr qpo nml kji hgf edc ba " * 500)
+    mayfly("prepare", folder / "other.txt", "--out", folder / "data", "--vocab-size", 280)
+    return folder / "data"
+
+
+def test_resuming_with_data_of_another_tokenizer(copied: Path, other_data: Path) -> None:
+    refused(
+        "train", "--data", other_data, "--out", copied, "--resume", "--steps", 70, code=BAD_INPUT, saying=r"tokenizer"
+    )
+
+
+def test_beginning_from_a_model_of_another_tokenizer(run: Path, other_data: Path, tmp_path: Path) -> None:
+    refused(
+        "train", "--data", other_data, "--init-from", run, "--out", tmp_path / "run", "--steps", 1, code=BAD_INPUT,
+        saying=r"tokenizer",
+    )
+
+
+def test_text_for_a_model_is_prepared_with_its_tokenizer(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text(prose(20_000, seed=5))
+    out = tmp_path / "run"
+    mayfly("train", "--data", tmp_path / "text.txt", "--init-from", run, "--out", out, "--steps", 1)
+    for folder in (out / "data", latest(out)):
+        assert json.loads((folder / "tokenizer.json").read_bytes()) == json.loads(
+            (latest(run) / "tokenizer.json").read_bytes()
+        )
+
+
+# --- What else went wrong once ----------------------------------------------------------------------------------------
+
+
+def test_ids_that_run_into_each_other(run: Path) -> None:
+    refused("score", run, "--ids", "1 2", code=BAD_INPUT, saying=r"'1 2'")
+
+
+def test_weights_that_are_no_numbers(copied: Path) -> None:
+    folder = latest(copied)
+    (folder / "manifest.json").unlink()
+    content = bytearray((folder / "model.safetensors").read_bytes())
+    content[-4:] = np.float32(np.nan).tobytes()
+    (folder / "model.safetensors").write_bytes(content)
+    refused("generate", copied, "--prompt", "The", code=BAD_INPUT, saying=r"(?s)tensor.*nan")
+
+
+def test_what_does_not_fit_into_memory_leaves_no_run_behind(data: Path, small: list[str], tmp_path: Path) -> None:
+    batch = settings(train__batch_size=10_000_000, train__micro_batch_size=10_000_000)
+    refused(
+        "train", "--data", data, "--steps", 1, "--out", tmp_path / "run", *small, *batch, code=1, saying=r"MiB for"
+    )
+    mayfly("train", "--data", data, "--steps", 1, "--out", tmp_path / "run", *small)
+
+
+def test_a_folder_where_another_process_trains(copied: Path, data: Path) -> None:
+    folder = os.open(copied, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        refused(
+            "train", "--data", data, "--out", copied, "--resume", "--steps", 70, code=CANNOT_WRITE, saying=r"process"
+        )
+    finally:
+        os.close(folder)

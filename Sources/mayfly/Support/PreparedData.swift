@@ -5,12 +5,16 @@ import Formats
 enum PreparedData {
   /// - Parameters:
   ///   - folder: where text is prepared into.
+  ///   - tokenizer: of the model that the text is for; nil learns one.
   ///   - mayBeThere: whether what an earlier process prepared there will do (a resumed run).
-  static func open(_ path: String, preparingInto folder: String, mayBeThere: Bool) throws -> Dataset {
+  static func open(_ path: String, preparingInto folder: String, with tokenizer: String?, mayBeThere: Bool) throws
+    -> Dataset
+  {
     guard case .text = try DataKind.detect(path) else { return try Dataset(path: path) }
     if mayBeThere, FileSystem.isFile(Path.join(folder, "dataset.json")) { return try Dataset(path: folder) }
     Log.line("preparing \(path)")
-    let options = try PrepareOptions(inputs: [path], output: folder)
+    var options = try PrepareOptions(inputs: [path], output: folder)
+    if let tokenizer { options.tokenizer = .take(path: tokenizer) }
     let summary = try Preparation(options, notify: show).run()
     Log.line("prepared \(summary.documentsKept) documents into \(folder)")
     return try Dataset(path: folder)

@@ -31,6 +31,8 @@ struct TrainingRun {
   private let initial: ModelFolder?
   private let checkpoint: ModelFolder?
   private let executor: any Executor
+  /// Two processes in one folder would spoil each other's files.
+  private let lock: FolderLock
 
   /// Resolves everything that can be wrong before any work: the output, the data, the settings, the weights.
   init(_ request: Request, _ device: DeviceOptions) throws {
@@ -50,13 +52,20 @@ struct TrainingRun {
     initial = try request.initFrom.map { try ModelFolder($0) }
     try Self.checkSettings(request, recorded, initial)
     try FileSystem.requireWritableFolder(folder.path)
+    lock = try FolderLock(folder.path)
+    checkpoint = request.resumes ? Self.newestCheckpoint(folder) : nil
+    let model = checkpoint ?? initial
+    let known = try model?.tokenizer()
     dataset = try PreparedData.open(
-      request.data, preparingInto: folder.dataPath, mayBeThere: request.resumes)
-    tokenizer = try dataset.tokenizer ?? initial?.tokenizer()
-    checkpoint =
-      request.resumes
-      ? folder.newestCheckpoint { Log.line("warning: a checkpoint is not whole and is passed over: \($0)") } : nil
-    settings = try Self.resolve(request, recorded, initial, dataset, tokenizer, executor)
+      request.data, preparingInto: folder.dataPath, with: known == nil ? nil : model?.path,
+      mayBeThere: request.resumes)
+    if let known, let given = dataset.tokenizer, !known.agrees(with: given) {
+      throw CommandError(
+        "\(request.data): was made with another tokenizer than the model's; prepare it with --tokenizer "
+          + (model?.path ?? folder.path))
+    }
+    tokenizer = known ?? dataset.tokenizer
+    settings = try Self.resolve(request, recorded, initial, dataset, tokenizer, executor, from: model)
     try dataset.validate(vocabularySize: settings.model.vocabularySize)
   }
 
@@ -64,7 +73,6 @@ struct TrainingRun {
   ///
   /// - Throws: ``Stopped`` after a signal, when the run is saved.
   func start() throws {
-    try folder.create()
     let transformer = try Transformer(settings.model)
     let store = try executor.makeParameters(transformer.parameterLayout, training: true)
     var state = TrainerState()
@@ -76,11 +84,13 @@ struct TrainingRun {
       Initialization(settings.model).fill(store, seed: settings.train.seed)
     }
     let usedBefore = request.resumes ? MetricsLog.elapsed(path: folder.metricsPath) ?? state.elapsed : 0
-    try FileSystem.write(settings.yaml, to: folder.settingsPath)
     let view = ProgressView()
     let trainer = try Trainer(
       settings, store: store, state: state, executor: executor, tokenizer: tokenizer, folder: folder, data: dataset,
       usedBefore: usedBefore, observe: view.show)
+    // Not before: what doesn't fit into memory leaves no run behind.
+    try folder.create()
+    try FileSystem.write(settings.yaml, to: folder.settingsPath)
     Signals.watch()
     let outcome = try trainer.run { Signals.stop != nil }
     view.finish()
@@ -111,7 +121,7 @@ struct TrainingRun {
 
   private static func resolve(
     _ request: Request, _ recorded: SettingOverrides?, _ initial: ModelFolder?, _ dataset: Dataset,
-    _ tokenizer: Tokenizer?, _ executor: any Executor
+    _ tokenizer: Tokenizer?, _ executor: any Executor, from model: ModelFolder?
   ) throws -> Settings {
     let tokens = tokenizer?.vocabularySize
     var overrides = recorded ?? SettingOverrides()
@@ -129,13 +139,13 @@ struct TrainingRun {
         try overrides.add("train.steps", "none")
       }
     }
-    let preset = try choosePreset(request, overrides, hasModel: recorded != nil || initial != nil, tokens, dataset, executor)
+    let preset = try choosePreset(
+      request, overrides, hasModel: recorded != nil || initial != nil, tokens, dataset, executor)
     var settings = try Settings.resolve(
       preset: preset, overrides: overrides, initial: initial?.config, tokens: tokens)
-    if initial == nil {
-      settings.model.bosTokenID = tokenizer?.endOfText.map(Int.init)
-      settings.model.eosTokenID = tokenizer?.endOfText.map(Int.init)
-    }
+    let endOfText = tokenizer?.endOfText.map(Int.init)
+    settings.model.bosTokenID = model.map(\.config.bosTokenID) ?? endOfText
+    settings.model.eosTokenID = model.map(\.config.eosTokenID) ?? endOfText
     return settings
   }
 
@@ -158,6 +168,14 @@ struct TrainingRun {
           + (candidate.isMeasured ? "" : " (estimated)"))
     }
     return chosen
+  }
+
+  private static func newestCheckpoint(_ folder: RunFolder) -> ModelFolder? {
+    let newest = folder.newestCheckpoint { Log.line("warning: a checkpoint is not whole and is passed over: \($0)") }
+    if newest == nil, !folder.checkpointSteps.isEmpty {
+      Log.line("warning: \(folder.path): no checkpoint is whole: the run starts anew")
+    }
+    return newest
   }
 
   /// The settings that a run began with; nil if it never did.
