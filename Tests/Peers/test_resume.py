@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -76,18 +77,23 @@ def test_killed_three_times_and_resumed(
     moments = random.Random(seed)
     killed = 0
     resume: list[str] = []
-    for _ in range(3):
+    while killed < 3:
         process = start(*arguments(data, out, small, variant, *resume))
         try:
-            process.wait(timeout=moments.uniform(0.1, 0.6) * seconds)
+            process.wait(timeout=moments.uniform(0.05, 0.4) * seconds)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
             killed += 1
-        if out.exists():
-            resume = ["--resume"]
+            if out.exists():
+                resume = ["--resume"]
+            continue
+        # It came to its end before: the machine was busy when the undisturbed run was timed. Anew, and sooner.
+        assert process.returncode == 0
+        seconds *= 0.8
+        shutil.rmtree(out)
+        killed, resume = 0, []
     mayfly(*arguments(data, out, small, variant, *resume))
-    assert killed > 0, "the run was never stopped, so nothing was tested"
     assert numbers(out) == numbers(reference)
     assert (latest(out) / "model.safetensors").read_bytes() == (latest(reference) / "model.safetensors").read_bytes()
 
