@@ -366,6 +366,15 @@ def test_what_does_not_fit_into_memory_leaves_no_run_behind(data: Path, small: l
     mayfly("train", "--data", data, "--steps", 1, "--out", tmp_path / "run", *small)
 
 
+def test_prepared_data_of_a_start_that_failed_is_kept(small: list[str], tmp_path: Path) -> None:
+    (tmp_path / "short.txt").write_text("too short a text")
+    out = tmp_path / "run"
+    train = ["train", "--data", tmp_path / "short.txt", "--steps", 1, "--out", out, *small]
+    refused(*train, code=BAD_INPUT, saying=r"too few tokens")
+    refused(*train, code=CANNOT_WRITE, saying=rf"--data {re.escape(str(out / 'data'))}")
+    assert (out / "data/dataset.json").exists()
+
+
 def test_a_folder_where_another_process_trains(copied: Path, data: Path) -> None:
     folder = os.open(copied, os.O_RDONLY)
     try:

@@ -26,6 +26,7 @@ struct Demo: ParsableCommand {
   private static let prompt = "HAMLET.\nTo be, or not to be,"
 
   func validate() throws {
+    if out?.isEmpty == true { throw ValidationError("--out: expected the name of a folder") }
     if parseDuration(budget) == nil { throw ValidationError("--budget \(budget): expected a duration as 90s or 3m") }
   }
 

@@ -11,7 +11,13 @@ enum PreparedData {
     -> Dataset
   {
     guard case .text = try DataKind.detect(path) else { return try Dataset(path: path) }
-    if mayBeThere, FileSystem.isFile(Path.join(folder, "dataset.json")) { return try Dataset(path: folder) }
+    if FileSystem.isFile(Path.join(folder, "dataset.json")) {
+      guard !mayBeThere else { return try Dataset(path: folder) }
+      // Perhaps of another text, and perhaps of hours of work: only the user can say.
+      throw CommandError(
+        "\(folder): holds prepared data already, of an earlier start; train on it with --data \(folder), or remove it",
+        exitCode: ContractExit.output)
+    }
     Log.line("preparing \(path)")
     var options = try PrepareOptions(inputs: [path], output: folder)
     if let tokenizer { options.tokenizer = .take(path: tokenizer) }
