@@ -76,7 +76,8 @@ struct Lowering {
           mf_head_norm_grad(
             rows: rows(op.x), ld: width(op.x), heads: Int64(op.layout.normalizedHeads),
             query_heads: Int64(op.layout.queryHeads), head_size: Int64(op.layout.headSize), epsilon: op.epsilon,
-            x: address(op.x), query_weight: address(op.queryWeight), key_weight: address(op.keyWeight), rstd: address(op.rstd),
+            x: address(op.x), query_weight: address(op.queryWeight), key_weight: address(op.keyWeight),
+            rstd: address(op.rstd),
             dy: address(op.dy), dx: address(op.dx), dquery_weight: address(op.dQueryWeight?.node),
             dkey_weight: address(op.dKeyWeight?.node), accumulate: false),
           addsAlways: op.dQueryWeight?.addsAlways ?? false)

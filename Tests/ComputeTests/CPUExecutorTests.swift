@@ -30,7 +30,8 @@ struct CPUExecutorTests {
     for threads in [2, 3] {
       let many = try Run(opCase, op, on: CPUExecutor(threads: threads))
       for (name, node) in one.compared(op) {
-        #expect(one.values(node).map(\.bitPattern) == many.values(node).map(\.bitPattern), "\(name), \(threads) threads")
+        #expect(
+          one.values(node).map(\.bitPattern) == many.values(node).map(\.bitPattern), "\(name), \(threads) threads")
       }
     }
   }

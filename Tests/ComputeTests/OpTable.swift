@@ -26,7 +26,8 @@ enum OpTable {
     }
   }
 
-  static let norms: [OpCase] = [(1, 1), (3, 2), (5, 3), (1, 7), (7, 8), (8, 65), (65, 1), (33, 130), (130, 48)].flatMap {
+  static let norms: [OpCase] = [(1, 1), (3, 2), (5, 3), (1, 7), (7, 8), (8, 65), (65, 1), (33, 130), (130, 48)].flatMap
+  {
     rows, width in
     let variants: [(NormKind, Bool, Bool)] = [
       (.layer, true, true), (.layer, true, false), (.layer, false, false), (.rms, true, false), (.rms, false, false),

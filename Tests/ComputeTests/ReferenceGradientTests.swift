@@ -28,7 +28,8 @@ struct ReferenceGradientTests {
       }
     }
 
-    let pairs = op.inputGradients.map { ($0.input, $0.gradient) } + op.parameterGradients.map { ($0.parameter, $0.gradient) }
+    let pairs =
+      op.inputGradients.map { ($0.input, $0.gradient) } + op.parameterGradients.map { ($0.parameter, $0.gradient) }
     #expect(!pairs.isEmpty)
     _ = objective()
     let analytic = pairs.map { execution[$0.1] }

@@ -79,7 +79,8 @@ final class ProgressView {
     let width = max(10, min(30, Log.columns - text.count - 10))
     let filled = Int((metrics.progress * Double(width)).rounded())
     let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: width - filled)
-    Log.write("\r\u{1B}[K" + String("\(bar) \(Int(metrics.progress * 100)) %  \(text)".prefix(max(20, Log.columns - 1))))
+    let line = "\(bar) \(Int(metrics.progress * 100)) %  \(text)"
+    Log.write("\r\u{1B}[K" + String(line.prefix(max(20, Log.columns - 1))))
     barIsDrawn = true
   }
 
