@@ -1,10 +1,20 @@
 package import Compute
 
-/// Predicting the next token at every position of B rows of T tokens: a step of training, or of evaluation.
+/// Which keys the queries of a program see.
+package enum MaskKind: Sendable {
+  case causal
+  case bidirectional
+  /// As the input `ranges` says: padding, or documents packed into one row.
+  case ranges
+}
+
+/// Predicting tokens at positions of B rows of T tokens: a step of training, or of evaluation.
 package struct LossProgram: Sendable {
   package let program: Program
   /// (B, T) of int32.
   package let ids, positions, targets: Node
+  /// (B, T, 2) of int32, see ``KeyRanges``; nil for the other masks.
+  package let ranges: Node?
   /// (B, T) and ().
   package let weights, normalizer: Node
   /// (B, T), results.
@@ -27,9 +37,12 @@ package struct CacheProgram: Sendable {
 
 extension Transformer {
   /// - Parameter training: with the backward pass and dropout.
-  package func lossProgram(batch: Int, time: Int, training: Bool) throws(ComputeError) -> LossProgram {
+  package func lossProgram(
+    batch: Int, time: Int, training: Bool, mask kind: MaskKind = .causal
+  ) throws(ComputeError) -> LossProgram {
     var graph = Graph(parameters: parameterLayout)
     let shape: Shape = [batch, time]
+    let mask = mask(kind, &graph, batch: batch, time: time)
     let ids = graph.input("ids", shape, .int32)
     let positions = graph.input("positions", shape, .int32)
     let targets = graph.input("targets", shape, .int32)
@@ -37,12 +50,20 @@ extension Transformer {
     let normalizer = graph.input("normalizer", [])
     let x = try hiddenStates(
       &graph, ids: ids, positions: positions, dropout: training ? config.dropout : 0
-    ) { (graph, qkv, _) throws(ComputeError) in try attention(&graph, qkv, mask: .causal) }
+    ) { (graph, qkv, _) throws(ComputeError) in try attention(&graph, qkv, mask: mask) }
     let result = try loss(&graph, x, targets: targets, weights: weights, normalizer: normalizer)
     if training { try graph.differentiate() }
     return LossProgram(
-      program: Program(graph), ids: ids, positions: positions, targets: targets, weights: weights,
-      normalizer: normalizer, losses: result.losses, correct: result.correct)
+      program: Program(graph), ids: ids, positions: positions, targets: targets, ranges: mask.ranges,
+      weights: weights, normalizer: normalizer, losses: result.losses, correct: result.correct)
+  }
+
+  private func mask(_ kind: MaskKind, _ graph: inout Graph, batch: Int, time: Int) -> AttentionMask {
+    switch kind {
+    case .causal: .causal
+    case .bidirectional: .bidirectional
+    case .ranges: .ranges(graph.input("ranges", [batch, time, 2], .int32))
+    }
   }
 
   /// Logits of whole rows, without a cache.
