@@ -21,6 +21,10 @@ package enum CorpusError: ContractError, Equatable {
   case notPrepared(path: String)
   case noSplit(path: String, split: Split, present: [Split])
   case tooFewTokens(path: String, needed: Int, found: Int)
+  /// A task file that is neither .jsonl nor .csv.
+  case taskFormat(path: String, fileExtension: String)
+  /// A task file in which no example is left.
+  case noExamples(path: String, expected: String, skipped: Int)
 
   package var exitCode: Int32 {
     if case .file(let error) = self { error.exitCode } else { ContractExit.data }
@@ -58,6 +62,12 @@ package enum CorpusError: ContractError, Equatable {
     case .tooFewTokens(let path, let needed, let found):
       "\(path): too few tokens for one row: expected at least \(needed), found \(found); "
         + "use a smaller context or more text"
+    case .taskFormat(let path, let fileExtension):
+      "\(path): expected a .jsonl or .csv file with an example on each line, found "
+        + (fileExtension.isEmpty ? "a file without an extension" : ".\(fileExtension)")
+    case .noExamples(let path, let expected, let skipped):
+      "\(path): has no examples: expected lines with \(expected), found "
+        + (skipped == 0 ? "none" : "only \(skipped) that are blank or have no answer")
     }
   }
 }
