@@ -70,20 +70,34 @@ package struct BudgetPlanner {
     let store = try executor.makeParameters(transformer.parameterLayout, training: true)
     Initialization(transformer.config).fill(store, seed: 0)
     let update = try UpdateStep(transformer, settings: settings, store: store, executor: executor)
-    var generator = PhiloxGenerator(seed: 0)
-    let vocabulary = UInt64(transformer.config.vocabularySize)
+    let source = NoiseSource(vocabularySize: transformer.config.vocabularySize)
     var best = 0.0
     for step in 1...4 {
       let start = ContinuousClock.now
-      _ = try update.run(step: step, firstMicroStep: 0, learningRate: 0) { inputs, targets in
-        for index in inputs.indices { inputs[index] = Int32(generator.next() % vocabulary) }
-        for index in targets.indices { targets[index] = Int32(generator.next() % vocabulary) }
-      }
+      _ = try update.run(step: step, firstMicroStep: 0, learningRate: 0, source: source)
       // The first update touches fresh memory: not typical.
       if step > 1 {
         best = max(best, Double(settings.batchSize * settings.context) / seconds(ContinuousClock.now - start))
       }
     }
     return best
+  }
+}
+
+/// Tokens by chance, to measure a speed with.
+private final class NoiseSource: BatchSource {
+  private var generator = PhiloxGenerator(seed: 0)
+  private let vocabularySize: UInt64
+
+  init(vocabularySize: Int) {
+    self.vocabularySize = UInt64(vocabularySize)
+  }
+
+  var mask: MaskKind { .causal }
+  var dataWaitSeconds: Double { 0 }
+
+  func next(_ batch: TokenBatch) {
+    for index in batch.ids.indices { batch.ids[index] = Int32(generator.next() % vocabularySize) }
+    for index in batch.targets.indices { batch.targets[index] = Int32(generator.next() % vocabularySize) }
   }
 }

@@ -1,5 +1,4 @@
 package import Compute
-package import Corpus
 import Evaluation
 import Formats
 import Generation
@@ -20,15 +19,11 @@ package final class Trainer {
   private let executor: any Executor
   private let tokenizer: Tokenizer?
   private let folder: RunFolder
-  private let data: Dataset
-  private let loader: BatchLoader
+  private let objective: Objective
   private let log: MetricsLog
   private let observe: (TrainingEvent) -> Void
   private let clock: RunClock
   private let update: UpdateStep
-  private let evaluator: Evaluator?
-  private let validation: EvaluationRows?
-  private let bytes: TokenBytes?
   private var budget: BudgetKeeper?
   package private(set) var state: TrainerState
   /// The step of the checkpoint that this process has read or written last.
@@ -38,11 +33,12 @@ package final class Trainer {
 
   /// - Parameters:
   ///   - store: weights and optimizer state, first ones or those of a checkpoint that `state` belongs to.
+  ///   - objective: goes on where `state` stands.
   ///   - usedBefore: seconds that the run has used before this process.
   /// - Throws: ``ComputeError``, ``FormatError``, ``CorpusError``.
   package init(
     _ settings: Settings, store: any ParameterStore, state: TrainerState, executor: any Executor,
-    tokenizer: Tokenizer?, folder: RunFolder, data: Dataset, usedBefore: Double,
+    tokenizer: Tokenizer?, folder: RunFolder, objective: Objective, usedBefore: Double,
     observe: @escaping (TrainingEvent) -> Void
   ) throws {
     self.settings = settings
@@ -52,28 +48,14 @@ package final class Trainer {
     self.executor = executor
     self.tokenizer = tokenizer
     self.folder = folder
-    self.data = data
+    self.objective = objective
     self.observe = observe
     clock = RunClock(before: usedBefore)
     transformer = try Transformer(settings.model)
-    update = try UpdateStep(transformer, settings: settings.train, store: store, executor: executor)
-    let (B, T) = (settings.train.resolvedMicroBatch, settings.train.context)
-    var loading = BatchLoader.Settings(batchSize: B, context: T)
-    loading.order = settings.data.order
-    loading.seed = settings.train.seed
-    loading.startRow = state.rows
-    loading.prefetch = settings.data.prefetch
-    loading.cacheBytes = settings.data.cache
-    loader = try BatchLoader(data.shards(of: .train), loading)
-    bytes = tokenizer.map { TokenBytes($0) }
-    if data.tokenCount(of: .val) >= 2 {
-      validation = try EvaluationRows(data.shards(of: .val), batchSize: B, context: T)
-      evaluator = try Evaluator(transformer, weights: store, executor: executor, batch: B, time: T)
-    } else {
-      (validation, evaluator) = (nil, nil)
-    }
+    update = try UpdateStep(
+      transformer, settings: settings.train, mask: objective.source.mask, store: store, executor: executor)
     log = try MetricsLog(path: folder.metricsPath, keepingUntil: state.step)
-    let evaluationTokens = validation?.predictedTokens ?? 0
+    let evaluationTokens = objective.validation?.predictedTokens ?? 0
     budget = settings.train.budget.map {
       BudgetKeeper(budget: $0, validationTokens: evaluationTokens, checkpointBytes: 3 * 4 * store.layout.count)
     }
@@ -90,12 +72,12 @@ package final class Trainer {
       .started(
         RunDescription(
           device: executor.deviceDescription, parameters: store.layout.parameterCount,
-          flopsPerToken: update.flops / Double(tokensPerStep), trainTokens: data.tokenCount(of: .train),
+          flopsPerToken: update.flops / Double(tokensPerStep), trainTokens: objective.trainTokens,
           firstStep: state.step,
           settings: settings)))
     if budget != nil { try measureEvaluation() }
     let schedule = Schedule(settings.train)
-    let loader = loader
+    let source = objective.source
     var evaluated: (step: Int, isBest: Bool)?
 
     while !isDone {
@@ -112,11 +94,10 @@ package final class Trainer {
       }
       let rate = schedule.learningRate(
         step: warmupStep, progress: progress, warmupEnd: state.warmupEnd ?? progress)
-      let waitedBefore = loader.dataWaitSeconds
+      let waitedBefore = source.dataWaitSeconds
       let start = ContinuousClock.now
       let result = try update.run(
-        step: step, firstMicroStep: state.microSteps, learningRate: rate
-      ) { inputs, targets in try loader.next(inputs: inputs, targets: targets) }
+        step: step, firstMicroStep: state.microSteps, learningRate: rate, source: source)
       let took = seconds(ContinuousClock.now - start)
       guard result.loss.isFinite, result.gradientNorm.isFinite else {
         throw TrainingError.diverged(
@@ -131,7 +112,7 @@ package final class Trainer {
       let metrics = StepMetrics(
         step: step, tokens: state.tokens, loss: result.loss, accuracy: result.accuracy, learningRate: rate,
         gradientNorm: result.gradientNorm, tokensPerSecond: Double(tokensPerStep) / max(took, 1e-9),
-        dataWaitSeconds: loader.dataWaitSeconds - waitedBefore, elapsed: state.elapsed, progress: progress)
+        dataWaitSeconds: source.dataWaitSeconds - waitedBefore, elapsed: state.elapsed, progress: progress)
       try log.append(metrics.json)
       observe(.step(metrics))
 
@@ -182,18 +163,18 @@ package final class Trainer {
 
   /// Finds out what an evaluation costs, so that the last one fits into the budget.
   private func measureEvaluation() throws {
-    guard let evaluator, let validation else { return }
+    guard let validation = objective.validation else { return }
     let start = ContinuousClock.now
-    let result = try evaluator.evaluate(validation, bytes: bytes, limit: evaluator.batch * evaluator.time)
+    let result = try validation.evaluate(limit: validation.batchTokens)
     budget?.noteBatch(tokens: result.tokens, seconds: seconds(ContinuousClock.now - start))
   }
 
   /// Measures the validation split. True: no evaluation before was better.
   private func evaluate() throws -> Bool {
     defer { budget?.evaluated(elapsed: clock.elapsed) }
-    guard let evaluator, let validation else { return false }
+    guard let validation = objective.validation else { return false }
     let start = ContinuousClock.now
-    let result = try evaluator.evaluate(validation, bytes: bytes, limit: budget?.evaluationLimit)
+    let result = try validation.evaluate(limit: budget?.evaluationLimit)
     guard result.tokens > 0 else { return false }
     budget?.noteEvaluation(tokens: result.tokens, seconds: seconds(ContinuousClock.now - start))
     try log.append([
@@ -242,7 +223,9 @@ package final class Trainer {
     }
     try folder.link("latest", to: state.step)
     // Where nothing measures which is best, the newest is.
-    if best || evaluator == nil || folder.linkedStep("best") == nil { try folder.link("best", to: state.step) }
+    if best || objective.validation == nil || folder.linkedStep("best") == nil {
+      try folder.link("best", to: state.step)
+    }
     try folder.prune(keeping: settings.train.keepCheckpoints)
     budget?.noteSave(seconds: seconds(ContinuousClock.now - start))
     observe(.saved(step: state.step, path: path))

@@ -3,13 +3,8 @@ package import Models
 
 /// One update of the weights: forward, backward, accumulate, clip, AdamW. Allocates nothing once made.
 package final class UpdateStep {
-  /// Fills rows of inputs and targets, both (rows, T).
-  package typealias Batches = (
-    _ inputs: UnsafeMutableBufferPointer<Int32>, _ targets: UnsafeMutableBufferPointer<Int32>
-  ) throws -> Void
-
   package struct Result: Sendable {
-    /// Mean over the update's tokens, before the update; nats.
+    /// Mean over the update's targets by their weights, before the update; nats.
     package var loss = 0.0
     package var accuracy = 0.0
     /// Before clipping.
@@ -22,9 +17,9 @@ package final class UpdateStep {
   private let execution: any Execution
   private let microBatch: Int
   private let microSteps: Int
-  private let inputs: UnsafeMutableBufferPointer<Int32>
-  private let targets: UnsafeMutableBufferPointer<Int32>
-  private let losses: UnsafeMutableBufferPointer<Float>
+  private let batch: TokenBatch
+  /// (B, T) of a pass.
+  private let results: UnsafeMutableBufferPointer<Float>
 
   /// Floating-point operations of one update.
   package var flops: Double { program.program.flops * Double(microSteps) }
@@ -33,50 +28,52 @@ package final class UpdateStep {
 
   /// - Throws: ``ComputeError``.
   package init(
-    _ transformer: Transformer, settings: TrainSettings, store: any ParameterStore, executor: any Executor
+    _ transformer: Transformer, settings: TrainSettings, mask: MaskKind = .causal, store: any ParameterStore,
+    executor: any Executor
   ) throws(ComputeError) {
     self.settings = settings
     self.store = store
     microBatch = settings.resolvedMicroBatch
     microSteps = settings.batchSize / microBatch
     let (B, T) = (microBatch, settings.context)
-    program = try transformer.lossProgram(batch: B, time: T, training: true)
+    program = try transformer.lossProgram(batch: B, time: T, training: true, mask: mask)
     execution = try executor.prepare(program.program, parameters: store, states: nil)
-    inputs = .allocate(capacity: B * T)
-    targets = .allocate(capacity: B * T)
-    losses = .allocate(capacity: B * T)
-    inputs.initialize(repeating: 0)
-    targets.initialize(repeating: 0)
-    losses.initialize(repeating: 0)
-    execution.set(program.positions, (0..<B * T).map { Int32($0 % T) })
-    execution.set(program.weights, [Float](repeating: 1, count: B * T))
-    // Of the whole update, so that micro-steps add up to one large batch.
-    execution.set(program.normalizer, [Float(settings.batchSize * T)])
+    batch = TokenBatch(rows: settings.batchSize, time: T, mask: mask)
+    results = .allocate(capacity: B * T)
+    results.initialize(repeating: 0)
   }
 
-  deinit {
-    inputs.deallocate()
-    targets.deallocate()
-    losses.deallocate()
-  }
+  deinit { results.deallocate() }
 
   /// Runs update `step` (from 1).
   ///
   /// - Parameter firstMicroStep: passes done before, the counter of random numbers.
   package func run(
-    step: Int, firstMicroStep: Int, learningRate: Float, batches: Batches
+    step: Int, firstMicroStep: Int, learningRate: Float, source: any BatchSource
   ) throws -> Result {
+    try source.next(batch)
+    // Of the whole update, so that micro-steps add up to one large batch. Where nothing counts, all sums are 0.
+    let total = batch.totalWeight
+    let normalizer = total > 0 ? total : 1
+    withUnsafePointer(to: Float(normalizer)) {
+      execution.set(program.normalizer, UnsafeBufferPointer(start: $0, count: 1))
+    }
     var result = Result()
-    let tokens = Double(settings.batchSize * settings.context)
     for micro in 0..<microSteps {
-      try batches(inputs, targets)
-      execution.set(program.ids, UnsafeBufferPointer(inputs))
-      execution.set(program.targets, UnsafeBufferPointer(targets))
+      let count = microBatch * settings.context
+      let rows = micro * count..<(micro + 1) * count
+      execution.set(program.ids, UnsafeBufferPointer(rebasing: batch.ids[rows]))
+      execution.set(program.positions, UnsafeBufferPointer(rebasing: batch.positions[rows]))
+      execution.set(program.targets, UnsafeBufferPointer(rebasing: batch.targets[rows]))
+      execution.set(program.weights, UnsafeBufferPointer(rebasing: batch.weights[rows]))
+      if let ranges = program.ranges {
+        execution.set(ranges, UnsafeBufferPointer(rebasing: batch.ranges[2 * rows.lowerBound..<2 * rows.upperBound]))
+      }
       execution.run(
         RunContext(
           seed: settings.seed, microStep: UInt32(truncatingIfNeeded: firstMicroStep + micro), accumulates: micro > 0))
-      result.loss += sum(of: program.losses) / tokens
-      result.accuracy += sum(of: program.correct) / tokens
+      result.loss += weightedSum(of: program.losses, rows) / normalizer
+      result.accuracy += weightedSum(of: program.correct, rows) / normalizer
     }
     result.gradientNorm = store.gradientNorm()
     // As torch.nn.utils.clip_grad_norm_ does it.
@@ -91,10 +88,13 @@ package final class UpdateStep {
     return result
   }
 
-  private func sum(of node: Node) -> Double {
-    execution.get(node, into: losses)
+  private func weightedSum(of node: Node, _ rows: Range<Int>) -> Double {
+    execution.get(node, into: results)
     var sum = 0.0
-    for value in losses { sum += Double(value) }
+    // Not multiplied where nothing counts: NaN stays out.
+    for (index, row) in rows.enumerated() where batch.weights[row] != 0 {
+      sum += Double(batch.weights[row]) * Double(results[index])
+    }
     return sum
   }
 }

@@ -41,9 +41,12 @@ struct TrainerTests {
     }
     try run.create()
     var events: [TrainingEvent] = []
+    let objective = try Objective.nextToken(
+      Dataset(path: folder.file("data")), settings, store: store, executor: executor, tokenizer: tokenizer,
+      startRow: state.rows)
     let trainer = try Trainer(
       settings, store: store, state: state, executor: executor, tokenizer: tokenizer, folder: run,
-      data: Dataset(path: folder.file("data")), usedBefore: usedBefore
+      objective: objective, usedBefore: usedBefore
     ) { events.append($0) }
     let outcome = try trainer.run { trainer.state.step >= stopAfter }
     return (outcome, events, store)
@@ -305,9 +308,11 @@ struct TrainerTests {
     let store = try executor.makeParameters(try Transformer(settings.model).parameterLayout, training: true)
     Initialization(settings.model).fill(store, seed: 1)
     try run.create()
+    let objective = try Objective.nextToken(
+      Dataset(path: folder.file("data")), settings, store: store, executor: executor, tokenizer: nil, startRow: 0)
     let trainer = try Trainer(
       settings, store: store, state: TrainerState(), executor: executor, tokenizer: nil, folder: run,
-      data: Dataset(path: folder.file("data")), usedBefore: 0
+      objective: objective, usedBefore: 0
     ) { _ in }
     let error = thrown {
       _ = try trainer.run {

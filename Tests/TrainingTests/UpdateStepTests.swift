@@ -8,6 +8,27 @@ import TestSupport
 import Testing
 import Training
 
+/// Each token follows from the one before: something to learn.
+private final class Counting: BatchSource {
+  private var tokens: [Int32] = [1]
+  private var position = 0
+
+  init() {
+    while tokens.count < 4096 { tokens.append((tokens[tokens.count - 1] * 5 + 7) % 61) }
+  }
+
+  var mask: MaskKind { .causal }
+  var dataWaitSeconds: Double { 0 }
+
+  func next(_ batch: TokenBatch) {
+    for index in batch.ids.indices {
+      batch.ids[index] = tokens[(position + index) % 4095]
+      batch.targets[index] = tokens[(position + index) % 4095 + 1]
+    }
+    position += batch.ids.count
+  }
+}
+
 @Suite("An update")
 struct UpdateStepTests {
   private static func settings(
@@ -30,20 +51,11 @@ struct UpdateStepTests {
     let store = try executor.makeParameters(transformer.parameterLayout, training: true)
     Initialization(settings.model).fill(store, seed: 3)
     let update = try UpdateStep(transformer, settings: settings.train, store: store, executor: executor)
-    // Each token follows from the one before: something to learn.
-    var tokens: [Int32] = [1]
-    while tokens.count < 4096 { tokens.append((tokens[tokens.count - 1] * 5 + 7) % 61) }
-    var position = 0
+    let source = Counting()
     var results: [UpdateStep.Result] = []
     for step in 1...updates {
       results.append(
-        try update.run(step: step, firstMicroStep: step * 4, learningRate: 1e-2) { inputs, targets in
-          for index in inputs.indices {
-            inputs[index] = tokens[(position + index) % 4095]
-            targets[index] = tokens[(position + index) % 4095 + 1]
-          }
-          position += inputs.count
-        })
+        try update.run(step: step, firstMicroStep: step * 4, learningRate: 1e-2, source: source))
     }
     return (results, store)
   }
@@ -55,6 +67,7 @@ struct UpdateStepTests {
     let folder = try TemporaryFolder()
     try writeShard(learnable(4000), to: folder.file("train.bin"))
     let loader = try BatchLoader([TokenShard(path: folder.file("train.bin"))], .init(batchSize: 2, context: 16))
+    let source = ShardSource(loader)
     let transformer = try Transformer(settings.model)
     let executor = try CPUExecutor(threads: 2)
     let store = try executor.makeParameters(transformer.parameterLayout, training: true)
@@ -62,9 +75,7 @@ struct UpdateStepTests {
     let update = try UpdateStep(transformer, settings: settings.train, store: store, executor: executor)
     func run(_ steps: ClosedRange<Int>) throws {
       for step in steps {
-        _ = try update.run(step: step, firstMicroStep: step * 2, learningRate: 1e-3) { inputs, targets in
-          try loader.next(inputs: inputs, targets: targets)
-        }
+        _ = try update.run(step: step, firstMicroStep: step * 2, learningRate: 1e-3, source: source)
       }
     }
     // The first ones fill the loader's ring and whatever is made at first use.

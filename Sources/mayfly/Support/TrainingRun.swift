@@ -85,9 +85,11 @@ struct TrainingRun {
     }
     let usedBefore = request.resumes ? MetricsLog.elapsed(path: folder.metricsPath) ?? state.elapsed : 0
     let view = ProgressView()
+    let objective = try Objective.nextToken(
+      dataset, settings, store: store, executor: executor, tokenizer: tokenizer, startRow: state.rows)
     let trainer = try Trainer(
-      settings, store: store, state: state, executor: executor, tokenizer: tokenizer, folder: folder, data: dataset,
-      usedBefore: usedBefore, observe: view.show)
+      settings, store: store, state: state, executor: executor, tokenizer: tokenizer, folder: folder,
+      objective: objective, usedBefore: usedBefore, observe: view.show)
     // Not before: what doesn't fit into memory leaves no run behind.
     try folder.create()
     try FileSystem.write(settings.yaml, to: folder.settingsPath)

@@ -1,0 +1,68 @@
+package import Compute
+package import Corpus
+package import Evaluation
+import Models
+package import Tokenization
+
+/// Measures a model while it trains, on data that it doesn't train on.
+package protocol Validation: AnyObject {
+  /// Tokens of the largest batch that is computed at once: what to measure the cost of an evaluation by.
+  var batchTokens: Int { get }
+  /// Tokens that a whole evaluation predicts.
+  var predictedTokens: Int { get }
+  /// - Parameter limit: stop after so many tokens; nil: all.
+  func evaluate(limit: Int?) throws -> EvaluationResult
+}
+
+/// What a run learns from, and what it is measured by.
+package struct Objective {
+  package let source: any BatchSource
+  /// Tokens of the data, for reports.
+  package let trainTokens: Int
+  /// Nil: there is nothing to measure by.
+  package let validation: (any Validation)?
+
+  package init(source: any BatchSource, trainTokens: Int, validation: (any Validation)?) {
+    self.source = source
+    self.trainTokens = trainTokens
+    self.validation = validation
+  }
+
+  /// The next token of a text in shards.
+  ///
+  /// - Parameter startRow: rows that the run has taken before.
+  /// - Throws: ``CorpusError``, ``ComputeError``.
+  package static func nextToken(
+    _ data: Dataset, _ settings: Settings, store: any ParameterStore, executor: any Executor, tokenizer: Tokenizer?,
+    startRow: Int
+  ) throws -> Objective {
+    let source = try ShardSource(data, settings, startRow: startRow)
+    guard data.tokenCount(of: .val) >= 2 else {
+      return Objective(source: source, trainTokens: data.tokenCount(of: .train), validation: nil)
+    }
+    let (B, T) = (settings.train.resolvedMicroBatch, settings.train.context)
+    let validation = ShardValidation(
+      rows: try EvaluationRows(data.shards(of: .val), batchSize: B, context: T),
+      evaluator: try Evaluator(Transformer(settings.model), weights: store, executor: executor, batch: B, time: T),
+      bytes: tokenizer.map { TokenBytes($0) })
+    return Objective(source: source, trainTokens: data.tokenCount(of: .train), validation: validation)
+  }
+}
+
+/// The validation split of prepared data.
+private final class ShardValidation: Validation {
+  let rows: EvaluationRows
+  let evaluator: Evaluator
+  let bytes: TokenBytes?
+
+  init(rows: EvaluationRows, evaluator: Evaluator, bytes: TokenBytes?) {
+    (self.rows, self.evaluator, self.bytes) = (rows, evaluator, bytes)
+  }
+
+  var batchTokens: Int { evaluator.batch * evaluator.time }
+  var predictedTokens: Int { rows.predictedTokens }
+
+  func evaluate(limit: Int?) throws -> EvaluationResult {
+    try evaluator.evaluate(rows, bytes: bytes, limit: limit)
+  }
+}
