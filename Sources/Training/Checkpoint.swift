@@ -19,6 +19,8 @@ package struct TrainerState: Sendable, Equatable {
   package var elapsed = 0.0
   /// The lowest validation loss so far.
   package var bestLoss: Double?
+  /// Evaluations since the best one.
+  package var evaluationsSinceBest = 0
 
   package init() {}
 
@@ -27,6 +29,7 @@ package struct TrainerState: Sendable, Equatable {
       "step": .integer(Int64(step)), "rows": .integer(Int64(rows)), "tokens": .integer(Int64(tokens)),
       "micro_steps": .integer(Int64(microSteps)), "elapsed_seconds": .number(elapsed),
       "warmup_end": warmupEnd.map { .number($0) } ?? .null, "best_loss": bestLoss.map { .number($0) } ?? .null,
+      "evaluations_since_best": .integer(Int64(evaluationsSinceBest)),
     ]
   }
 
@@ -41,6 +44,8 @@ package struct TrainerState: Sendable, Equatable {
     (self.step, self.rows, self.tokens, self.microSteps, self.elapsed) = (step, rows, tokens, microSteps, elapsed)
     warmupEnd = json["warmup_end"]?.double
     bestLoss = json["best_loss"]?.double
+    // Checkpoints of earlier versions don't have it.
+    evaluationsSinceBest = max(0, min(json["evaluations_since_best"]?.int ?? 0, 1 << 40))
   }
 }
 

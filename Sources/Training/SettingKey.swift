@@ -99,6 +99,7 @@ package struct SettingKey: Sendable {
     integer("train.eval_every", \.train.evalEvery, 0...),
     integer("train.checkpoint_every", \.train.checkpointEvery, 0...),
     integer("train.keep_checkpoints", \.train.keepCheckpoints, 1...),
+    integer("train.patience", \.train.patience, 0...),
     fixed("train.precision", "fp32", also: ["auto"]),
     SettingKey(
       name: "train.seed",

@@ -50,6 +50,8 @@ package struct TrainSettings: Sendable, Equatable {
   /// Updates between checkpoints; 0: only at the end.
   package var checkpointEvery = 0
   package var keepCheckpoints = 2
+  /// Evaluations in a row that may bring nothing better before the run ends; 0: any number.
+  package var patience = 0
   package var seed: UInt64 = 1337
 
   package init() {}

@@ -139,6 +139,8 @@ package final class Trainer {
 
   private var isDone: Bool {
     if let steps = settings.train.steps, state.step >= steps { return true }
+    let patience = settings.train.patience
+    if patience > 0, state.evaluationsSinceBest >= patience { return true }
     return budget?.isOver(elapsed: clock.elapsed) ?? false
   }
 
@@ -187,8 +189,12 @@ package final class Trainer {
     // On a budget the last evaluation may look at more than the ones before: then it stands by itself.
     let isComparable = result.tokens <= evaluatedTokens ?? .max
     evaluatedTokens = result.tokens
-    guard !isComparable || result.loss < state.bestLoss ?? .infinity else { return false }
+    guard !isComparable || result.loss < state.bestLoss ?? .infinity else {
+      state.evaluationsSinceBest += 1
+      return false
+    }
     state.bestLoss = result.loss
+    state.evaluationsSinceBest = 0
     return true
   }
 

@@ -73,6 +73,23 @@ struct TrainingRun {
   ///
   /// - Throws: ``Stopped`` after a signal, when the run is saved.
   func start() throws {
+    try Self.train(
+      settings, initial: initial, checkpoint: checkpoint, resumes: request.resumes, folder: folder,
+      tokenizer: tokenizer, executor: executor
+    ) { store, state in
+      try Objective.nextToken(
+        dataset, settings, store: store, executor: executor, tokenizer: tokenizer, startRow: state.rows)
+    }
+  }
+
+  /// Trains for any objective to the end, from a checkpoint, a model or anew.
+  ///
+  /// - Throws: ``Stopped`` after a signal, when the run is saved.
+  static func train(
+    _ settings: Settings, initial: ModelFolder?, checkpoint: ModelFolder?, resumes: Bool, folder: RunFolder,
+    tokenizer: Tokenizer?, executor: any Executor,
+    objective: (_ store: any ParameterStore, _ state: TrainerState) throws -> Objective
+  ) throws {
     let transformer = try Transformer(settings.model)
     let store = try executor.makeParameters(transformer.parameterLayout, training: true)
     var state = TrainerState()
@@ -83,13 +100,11 @@ struct TrainingRun {
     } else {
       Initialization(settings.model).fill(store, seed: settings.train.seed)
     }
-    let usedBefore = request.resumes ? MetricsLog.elapsed(path: folder.metricsPath) ?? state.elapsed : 0
+    let usedBefore = resumes ? MetricsLog.elapsed(path: folder.metricsPath) ?? state.elapsed : 0
     let view = ProgressView()
-    let objective = try Objective.nextToken(
-      dataset, settings, store: store, executor: executor, tokenizer: tokenizer, startRow: state.rows)
     let trainer = try Trainer(
       settings, store: store, state: state, executor: executor, tokenizer: tokenizer, folder: folder,
-      objective: objective, usedBefore: usedBefore, observe: view.show)
+      objective: objective(store, state), usedBefore: usedBefore, observe: view.show)
     // Not before: what doesn't fit into memory leaves no run behind.
     try folder.create()
     try FileSystem.write(settings.yaml, to: folder.settingsPath)
@@ -125,9 +140,31 @@ struct TrainingRun {
     _ request: Request, _ recorded: SettingOverrides?, _ initial: ModelFolder?, _ dataset: Dataset,
     _ tokenizer: Tokenizer?, _ executor: any Executor, from model: ModelFolder?
   ) throws -> Settings {
-    let tokens = tokenizer?.vocabularySize
+    let overrides = try merged(request.overrides, recorded)
+    let preset = try choosePreset(
+      request, overrides, hasModel: recorded != nil || initial != nil, tokenizer?.vocabularySize, dataset, executor)
+    return try resolve(
+      request.overrides, recorded: recorded, preset: preset, initial: initial?.config, tokenizer: tokenizer,
+      from: model)
+  }
+
+  /// - Parameter model: whose marks of a text's start and end stay; nil: the tokenizer's.
+  static func resolve(
+    _ asked: SettingOverrides, recorded: SettingOverrides?, preset: Preset, initial: ModelConfig?,
+    tokenizer: Tokenizer?, from model: ModelFolder?
+  ) throws -> Settings {
+    var settings = try Settings.resolve(
+      preset: preset, overrides: merged(asked, recorded), initial: initial, tokens: tokenizer?.vocabularySize)
+    let endOfText = tokenizer?.endOfText.map(Int.init)
+    settings.model.bosTokenID = model.map(\.config.bosTokenID) ?? endOfText
+    settings.model.eosTokenID = model.map(\.config.eosTokenID) ?? endOfText
+    return settings
+  }
+
+  /// What was asked for on top of what a resumed run began with.
+  private static func merged(_ asked: SettingOverrides, _ recorded: SettingOverrides?) throws -> SettingOverrides {
     var overrides = recorded ?? SettingOverrides()
-    for (key, value) in request.overrides.assignments {
+    for (key, value) in asked.assignments {
       if let recorded, let was = recorded[key], was != value, !changeable.contains(key) {
         throw TrainingError.changed(what: key, was: was, now: value)
       }
@@ -135,20 +172,13 @@ struct TrainingRun {
     }
     // The newer of steps and budget decides where only one was given now.
     if recorded != nil {
-      if request.overrides["train.steps"] != nil, request.overrides["train.budget"] == nil {
+      if asked["train.steps"] != nil, asked["train.budget"] == nil {
         try overrides.add("train.budget", "none")
-      } else if request.overrides["train.budget"] != nil, request.overrides["train.steps"] == nil {
+      } else if asked["train.budget"] != nil, asked["train.steps"] == nil {
         try overrides.add("train.steps", "none")
       }
     }
-    let preset = try choosePreset(
-      request, overrides, hasModel: recorded != nil || initial != nil, tokens, dataset, executor)
-    var settings = try Settings.resolve(
-      preset: preset, overrides: overrides, initial: initial?.config, tokens: tokens)
-    let endOfText = tokenizer?.endOfText.map(Int.init)
-    settings.model.bosTokenID = model.map(\.config.bosTokenID) ?? endOfText
-    settings.model.eosTokenID = model.map(\.config.eosTokenID) ?? endOfText
-    return settings
+    return overrides
   }
 
   private static func choosePreset(
@@ -172,7 +202,7 @@ struct TrainingRun {
     return chosen
   }
 
-  private static func newestCheckpoint(_ folder: RunFolder) -> ModelFolder? {
+  static func newestCheckpoint(_ folder: RunFolder) -> ModelFolder? {
     let newest = folder.newestCheckpoint { Log.line("warning: a checkpoint is not whole and is passed over: \($0)") }
     if newest == nil, !folder.checkpointSteps.isEmpty {
       Log.line("warning: \(folder.path): no checkpoint is whole: the run starts anew")
@@ -181,7 +211,7 @@ struct TrainingRun {
   }
 
   /// The settings that a run began with; nil if it never did.
-  private static func recorded(_ folder: RunFolder) throws -> SettingOverrides? {
+  static func recorded(_ folder: RunFolder) throws -> SettingOverrides? {
     guard FileSystem.exists(folder.settingsPath) else { return nil }
     var overrides = SettingOverrides()
     try overrides.add(

@@ -1,0 +1,65 @@
+package import Compute
+package import Evaluation
+package import Models
+
+/// The loss of answers that aren't trained on.
+package final class ExampleValidation: Validation {
+  private let examples: PackedExamples
+  private let batch: TokenBatch
+  private let loss: LossProgram
+  private let execution: any Execution
+  private let losses: UnsafeMutableBufferPointer<Float>
+  private let correct: UnsafeMutableBufferPointer<Float>
+
+  /// - Parameter parameters: the weights as they are whenever ``evaluate(limit:)`` is called.
+  /// - Throws: ``ComputeError``.
+  package init(
+    _ examples: PackedExamples, _ transformer: Transformer, weights parameters: any ParameterStore,
+    executor: any Executor, batch rows: Int
+  ) throws(ComputeError) {
+    self.examples = examples
+    let (B, T) = (max(1, min(rows, examples.rowCount)), examples.context)
+    batch = TokenBatch(rows: B, time: T, mask: .ranges)
+    loss = try transformer.lossProgram(batch: B, time: T, training: false, mask: .ranges)
+    execution = try executor.prepare(loss.program, parameters: parameters, states: nil)
+    (losses, correct) = (.allocate(capacity: B * T), .allocate(capacity: B * T))
+    for buffer in [losses, correct] { buffer.initialize(repeating: 0) }
+    execution.set(loss.normalizer, [Float(1)])
+  }
+
+  deinit {
+    losses.deallocate()
+    correct.deallocate()
+  }
+
+  package var batchTokens: Int { max(1, predictedTokens * batch.rows / max(1, examples.rowCount)) }
+  package var predictedTokens: Int { examples.answerTokens }
+
+  package func evaluate(limit: Int?) -> EvaluationResult {
+    var result = EvaluationResult()
+    for start in stride(from: 0, to: examples.rowCount, by: batch.rows) {
+      if let limit, result.tokens >= limit { break }
+      for place in 0..<batch.rows {
+        examples.write(start + place < examples.rowCount ? start + place : nil, to: place, of: batch)
+      }
+      run()
+      for index in batch.weights.indices where batch.weights[index] != 0 {
+        result.nats += Double(losses[index])
+        result.correct += correct[index] == 1 ? 1 : 0
+        result.tokens += 1
+      }
+    }
+    return result
+  }
+
+  private func run() {
+    execution.set(loss.ids, UnsafeBufferPointer(batch.ids))
+    execution.set(loss.positions, UnsafeBufferPointer(batch.positions))
+    execution.set(loss.targets, UnsafeBufferPointer(batch.targets))
+    execution.set(loss.weights, UnsafeBufferPointer(batch.weights))
+    if let ranges = loss.ranges { execution.set(ranges, UnsafeBufferPointer(batch.ranges)) }
+    execution.run(RunContext())
+    execution.get(loss.losses, into: losses)
+    execution.get(loss.correct, into: correct)
+  }
+}
