@@ -20,6 +20,8 @@ package enum TokenizationError: ContractError, Equatable, Sendable {
   case vocabularyTooLarge(asked: Int, maximum: Int)
   /// More different words than a vocabulary can be learned from at once.
   case tooManyWords(bytes: Int)
+  /// A message of a conversation by nobody that the template knows.
+  case unknownRole(String)
 
   package var exitCode: Int32 { ContractExit.data }
 
@@ -49,6 +51,8 @@ package enum TokenizationError: ContractError, Equatable, Sendable {
       "a vocabulary of \(asked) tokens is too large; at most \(maximum)"
     case .tooManyWords(let bytes):
       "the different words take \(bytes) bytes, more than 4 GiB; learn the vocabulary from a part of the texts"
+    case .unknownRole(let role):
+      "unknown role \"\(role)\" of a message; expected system, user or assistant"
     }
   }
 }
