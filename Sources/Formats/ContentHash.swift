@@ -24,6 +24,9 @@ package struct ContentHash: Hashable, Sendable {
 
   fileprivate init(words: SIMD4<UInt64>) { self.words = words }
 
+  /// A number in [0, 1) that belongs to the content: what decides of a share of contents.
+  package var fraction: Double { Double(words[0] >> 11) * 0x1p-53 }
+
   /// 64 lower-case hexadecimal digits.
   package var hex: String {
     var text = ""

@@ -1,3 +1,4 @@
+import Compute
 package import Models
 
 /// What one update reads: rows of T tokens, in memory that is allocated once.
@@ -13,11 +14,10 @@ package final class TokenBatch {
 
   package init(rows: Int, time: Int, mask: MaskKind = .causal) {
     (self.rows, self.time) = (rows, time)
-    let hasRanges = if case .ranges = mask { true } else { false }
     let count = rows * time
     (ids, positions, targets) = (.allocate(capacity: count), .allocate(capacity: count), .allocate(capacity: count))
     weights = .allocate(capacity: count)
-    ranges = .allocate(capacity: hasRanges ? 2 * count : 0)
+    ranges = .allocate(capacity: mask == .ranges ? 2 * count : 0)
     for buffer in [ids, targets, ranges] { buffer.initialize(repeating: 0) }
     for index in positions.indices { positions.initializeElement(at: index, to: Int32(index % time)) }
     weights.initialize(repeating: 1)
@@ -26,6 +26,18 @@ package final class TokenBatch {
   deinit {
     for buffer in [ids, positions, targets, ranges] { buffer.deallocate() }
     weights.deallocate()
+  }
+
+  /// Sets the inputs of a program to rows `rows` of this batch, as many as its B.
+  func bind(rows: Range<Int>, to program: LossProgram, of execution: any Execution) {
+    let part = rows.lowerBound * time..<rows.upperBound * time
+    execution.set(program.ids, UnsafeBufferPointer(rebasing: ids[part]))
+    execution.set(program.positions, UnsafeBufferPointer(rebasing: positions[part]))
+    execution.set(program.targets, UnsafeBufferPointer(rebasing: targets[part]))
+    execution.set(program.weights, UnsafeBufferPointer(rebasing: weights[part]))
+    if let node = program.ranges {
+      execution.set(node, UnsafeBufferPointer(rebasing: ranges[2 * part.lowerBound..<2 * part.upperBound]))
+    }
   }
 
   /// The sum of all weights: what the update's loss is divided by.

@@ -60,15 +60,8 @@ package final class UpdateStep {
     }
     var result = Result()
     for micro in 0..<microSteps {
-      let count = microBatch * settings.context
-      let rows = micro * count..<(micro + 1) * count
-      execution.set(program.ids, UnsafeBufferPointer(rebasing: batch.ids[rows]))
-      execution.set(program.positions, UnsafeBufferPointer(rebasing: batch.positions[rows]))
-      execution.set(program.targets, UnsafeBufferPointer(rebasing: batch.targets[rows]))
-      execution.set(program.weights, UnsafeBufferPointer(rebasing: batch.weights[rows]))
-      if let ranges = program.ranges {
-        execution.set(ranges, UnsafeBufferPointer(rebasing: batch.ranges[2 * rows.lowerBound..<2 * rows.upperBound]))
-      }
+      let rows = micro * microBatch..<(micro + 1) * microBatch
+      batch.bind(rows: rows, to: program, of: execution)
       execution.run(
         RunContext(
           seed: settings.seed, microStep: UInt32(truncatingIfNeeded: firstMicroStep + micro), accumulates: micro > 0))
@@ -92,8 +85,9 @@ package final class UpdateStep {
     execution.get(node, into: results)
     var sum = 0.0
     // Not multiplied where nothing counts: NaN stays out.
-    for (index, row) in rows.enumerated() where batch.weights[row] != 0 {
-      sum += Double(batch.weights[row]) * Double(results[index])
+    let weights = batch.weights[rows.lowerBound * batch.time..<rows.upperBound * batch.time]
+    for (index, weight) in weights.enumerated() where weight != 0 {
+      sum += Double(weight) * Double(results[index])
     }
     return sum
   }

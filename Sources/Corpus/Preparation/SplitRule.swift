@@ -58,7 +58,7 @@ struct SplitRule {
   ///
   /// It depends on nothing else, so that it never changes when other documents come or go.
   func split(of hash: ContentHash) -> Split {
-    let place = Double(hash.words[0] >> 11) * 0x1p-53
+    let place = hash.fraction
     if place < fractions.val { return .val }
     if place < fractions.val + fractions.test { return .test }
     return .train

@@ -10,8 +10,7 @@ package enum TaskSplit {
     var (train, val): ([TaskPrompt], [TaskPrompt]) = ([], [])
     for prompt in prompts {
       let hash = ContentHash(Array((prompt.prompt + "\u{0}" + prompt.answer).utf8))
-      let place = Double(hash.words[0] >> 11) * 0x1p-53
-      if place < valFraction { val.append(prompt) } else { train.append(prompt) }
+      if hash.fraction < valFraction { val.append(prompt) } else { train.append(prompt) }
     }
     return train.isEmpty ? (val, []) : (train, val)
   }

@@ -53,11 +53,7 @@ package final class ExampleValidation: Validation {
   }
 
   private func run() {
-    execution.set(loss.ids, UnsafeBufferPointer(batch.ids))
-    execution.set(loss.positions, UnsafeBufferPointer(batch.positions))
-    execution.set(loss.targets, UnsafeBufferPointer(batch.targets))
-    execution.set(loss.weights, UnsafeBufferPointer(batch.weights))
-    if let ranges = loss.ranges { execution.set(ranges, UnsafeBufferPointer(batch.ranges)) }
+    batch.bind(rows: 0..<batch.rows, to: loss, of: execution)
     execution.run(RunContext())
     execution.get(loss.losses, into: losses)
     execution.get(loss.correct, into: correct)

@@ -26,21 +26,7 @@ struct Finetune: ParsableCommand {
   @Option(help: "Passes over the data (default: 3, unless --steps or --budget is given).")
   var epochs: Int?
 
-  @Option(help: "Updates in all, resumed ones included.")
-  var steps: Int?
-
-  @Option(help: "How long it may take: 90s, 10m, 24h.")
-  var budget: String?
-
-  @Option(
-    name: .customLong("set"), parsing: .unconditionalSingleValue, help: "A setting, as key=value; may be given again.")
-  var settings: [String] = []
-
-  @Flag(help: "Go on with a run that was stopped.")
-  var resume = false
-
-  @Option(help: "Seed of everything random.")
-  var seed: UInt64?
+  @OptionGroup var options: RunOptions
 
   @OptionGroup var device: DeviceOptions
 
@@ -49,14 +35,10 @@ struct Finetune: ParsableCommand {
     if !["classify", "qa", "summarize", "chat", "similarity"].contains(task) {
       throw ValidationError("--task \(task): expected qa or summarize")
     }
-    if let budget, parseDuration(budget) == nil {
-      throw ValidationError("--budget \(budget): expected a duration as 90s, 10m, 1h30m or 24h")
-    }
-    if let steps, steps < 1 { throw ValidationError("--steps \(steps): expected at least 1") }
     if let epochs, !(1...1_000_000).contains(epochs) {
       throw ValidationError("--epochs \(epochs): expected 1 to 1000000")
     }
-    if [epochs != nil, steps != nil].count(where: \.self) > 1 {
+    if epochs != nil, options.steps != nil {
       throw ValidationError("--epochs and --steps: give one of them")
     }
   }
@@ -68,11 +50,8 @@ struct Finetune: ParsableCommand {
     var request = FinetuneRun.Request(model: model, kind: kind, data: data, out: out)
     request.val = val
     request.epochs = epochs
-    request.resumes = resume
-    for assignment in settings { try request.overrides.add(assignment: assignment) }
-    if let seed { try request.overrides.add("train.seed", "\(seed)") }
-    if let steps { try request.overrides.add("train.steps", "\(steps)") }
-    if let seconds = budget.flatMap(parseDuration) { try request.overrides.add("train.budget", "\(seconds)") }
+    request.resumes = options.resume
+    try options.add(to: &request.overrides)
     try FinetuneRun(request, device).start()
     Log.line("\nThe model is in \(out). Try it:")
     Log.line("  mayfly generate \(out) --prompt \"…\"")

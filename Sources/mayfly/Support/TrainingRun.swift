@@ -129,8 +129,7 @@ struct TrainingRun {
   private static func checkSettings(
     _ request: Request, _ recorded: SettingOverrides?, _ initial: ModelFolder?
   ) throws {
-    var overrides = recorded ?? SettingOverrides()
-    for (key, value) in request.overrides.assignments { try overrides.add(key, value) }
+    let overrides = try merged(request.overrides, recorded)
     _ = try Settings.resolve(
       preset: request.preset.flatMap(Preset.named) ?? Preset.all[0], overrides: overrides, initial: initial?.config,
       tokens: overrides["model.vocab_size"] == nil ? 256 : nil)

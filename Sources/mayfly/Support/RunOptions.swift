@@ -1,0 +1,36 @@
+import ArgumentParser
+import Training
+
+/// How a training goes and when it ends: what `train` and `finetune` share.
+struct RunOptions: ParsableArguments {
+  @Option(help: "How long it may take: 90s, 10m, 24h.")
+  var budget: String?
+
+  @Option(help: "Updates in all, resumed ones included.")
+  var steps: Int?
+
+  @Option(
+    name: .customLong("set"), parsing: .unconditionalSingleValue, help: "A setting, as key=value; may be given again.")
+  var settings: [String] = []
+
+  @Flag(help: "Go on with a run that was stopped.")
+  var resume = false
+
+  @Option(help: "Seed of everything random.")
+  var seed: UInt64?
+
+  func validate() throws {
+    if let budget, parseDuration(budget) == nil {
+      throw ValidationError("--budget \(budget): expected a duration as 90s, 10m, 1h30m or 24h")
+    }
+    if let steps, steps < 1 { throw ValidationError("--steps \(steps): expected at least 1") }
+  }
+
+  /// Adds what was given; the options with names of their own win.
+  func add(to overrides: inout SettingOverrides) throws {
+    for assignment in settings { try overrides.add(assignment: assignment) }
+    if let seed { try overrides.add("train.seed", "\(seed)") }
+    if let steps { try overrides.add("train.steps", "\(steps)") }
+    if let seconds = budget.flatMap(parseDuration) { try overrides.add("train.budget", "\(seconds)") }
+  }
+}
