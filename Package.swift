@@ -12,6 +12,8 @@ let swiftSettings: [SwiftSetting] = [
 
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
 func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
@@ -28,7 +30,10 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    // Without its default traits: we have settings of our own and need only the essentials of Foundation.
+    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
   ],
   targets: [
     .target(
@@ -44,11 +49,17 @@ let package = Package(
     module("Generation", ["Models", "Compute", "Tokenization"]),
     module("Evaluation", ["Generation", "Models", "Compute", "Corpus", "Tokenization", "Formats"]),
     module("Training", ["Evaluation", "Generation", "Models", "Compute", "Corpus", "Tokenization", "Formats", yams]),
+    module(
+      "Serving",
+      [
+        "Training", "Evaluation", "Generation", "Models", "Compute", "Tokenization", "Formats", hummingbird,
+        serviceLifecycle,
+      ]),
     .executableTarget(
       name: "mayfly",
       dependencies: [
-        "Training", "Evaluation", "Generation", "Models", "ComputeCPU", "Compute", "Corpus", "Tokenization", "Formats",
-        argumentParser,
+        "Serving", "Training", "Evaluation", "Generation", "Models", "ComputeCPU", "Compute", "Corpus", "Tokenization",
+        "Formats", argumentParser,
       ],
       swiftSettings: swiftSettings),
 
@@ -62,6 +73,7 @@ let package = Package(
     tests("ModelsTests", ["Models", "Compute", "ComputeCPU", "Formats"]),
     tests("GenerationTests", ["Generation", "Models", "Compute", "ComputeCPU", "Tokenization", "Formats"]),
     tests("EvaluationTests", ["Evaluation", "Models", "Compute", "ComputeCPU", "Corpus", "Tokenization", "Formats"]),
+    tests("ServingTests", ["Serving", "Generation", "Models", "Compute", "ComputeCPU", "Tokenization", "Formats"]),
     tests(
       "TrainingTests",
       [

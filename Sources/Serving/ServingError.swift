@@ -1,0 +1,16 @@
+import Formats
+
+/// What can go wrong before or while serving.
+package enum ServingError: ContractError, Equatable {
+  /// The address can't be listened on.
+  case address(host: String, port: Int, reason: String)
+
+  package var exitCode: Int32 { ContractExit.failed }
+
+  package var description: String {
+    switch self {
+    case .address(let host, let port, let reason):
+      "\(host):\(port): can't listen: \(reason); choose another --port"
+    }
+  }
+}
