@@ -182,6 +182,22 @@ struct Lowering {
     case .add(let op):
       return [.add(count: Int64(shape(op.y).count), a: address(op.a), b: address(op.b), y: address(op.y))]
 
+    case .meanPool(let op):
+      return [
+        .meanPool(
+          mf_mean_pool(
+            batch: Int64(shape(op.x)[0]), time: Int64(shape(op.x)[1]), width: width(op.x),
+            pools: Int64(shape(op.y)[1]), ranges: integers(op.ranges), x: address(op.x), y: address(op.y)))
+      ]
+
+    case .meanPoolGradient(let op):
+      return [
+        .meanPoolGradient(
+          mf_mean_pool_grad(
+            batch: Int64(shape(op.dx)[0]), time: Int64(shape(op.dx)[1]), width: width(op.dx),
+            pools: Int64(shape(op.dy)[1]), ranges: integers(op.ranges), dy: address(op.dy), dx: address(op.dx)))
+      ]
+
     case .logits(let op):
       let product = Instruction.gemm(
         mf_gemm(
@@ -243,7 +259,7 @@ extension Operation {
         Int64(op.layout.queryHeads / op.layout.keyValueHeads), false)
     case .linear, .linearInputGradient, .linearWeightGradient, .logits, .headLoss: return mf_gemm_scratch()
     case .embedding, .embeddingGradient, .norm, .normGradient, .headNorm, .headNormGradient, .rotary, .activation,
-      .activationGradient, .dropout, .add:
+      .activationGradient, .dropout, .add, .meanPool, .meanPoolGradient:
       let width = operands.reads.compactMap(\.self).map { graph.shape($0).width }.max() ?? 1
       return mf_row_scratch(Int64(width))
     }

@@ -67,6 +67,15 @@ extension ModelConfig {
     initializerRange = try keys.optional("initializer_range") ?? initializerRange
     bosTokenID = try keys.optional("bos_token_id")
     eosTokenID = try keys.firstInteger("eos_token_id")
+    if json["architectures"]?.array?.first?.string?.hasSuffix("ForSequenceClassification") == true {
+      labels = try keys.labels()
+      let name: String? = try keys.optional("pooling")
+      guard let kind = name.map(Pooling.init(rawValue:)) ?? .last else {
+        throw .unsupported(
+          what: "\(file): pooling '\(name ?? "")'", supported: Pooling.allCases.map(\.rawValue).joined(separator: ", "))
+      }
+      pooling = kind
+    }
     try validate()
   }
 
@@ -79,7 +88,7 @@ extension ModelConfig {
     func set(_ key: String, _ value: Float) { object[key] = .number(Double("\(value)") ?? Double(value)) }
 
     set("model_type", .string(architecture.rawValue))
-    set("architectures", .array([.string(architecture.className)]))
+    set("architectures", .array([.string(isClassifier ? architecture.classifierName : architecture.className)]))
     set("dtype", .string("float32"))
     set("vocab_size", vocabularySize)
     if architecture == .gpt2 {
@@ -112,6 +121,17 @@ extension ModelConfig {
         set("final_logit_softcapping", softcap.map { .number(Double($0)) } ?? .null)
       }
     }
+    if isClassifier {
+      var (names, ids) = (JSONObject(), JSONObject())
+      for (id, label) in labels.enumerated() {
+        names["\(id)"] = .string(label)
+        ids[label] = .integer(Int64(id))
+      }
+      set("id2label", .object(names))
+      set("label2id", .object(ids))
+      set("problem_type", .string("single_label_classification"))
+      set("pooling", .string(pooling.rawValue))
+    }
     set("tie_word_embeddings", .bool(tiesEmbeddings))
     set("initializer_range", initializerRange)
     set("bos_token_id", bosTokenID.map { .integer(Int64($0)) } ?? .null)
@@ -130,6 +150,13 @@ extension ModelConfig.Architecture {
     case .qwen3: "Qwen3ForCausalLM"
     case .nanochat: "NanoChatForCausalLM"
     }
+  }
+}
+
+extension ModelConfig.Architecture {
+  /// The class in transformers that has labels instead of tokens: GPT2ForSequenceClassification.
+  fileprivate var classifierName: String {
+    className.replacing("LMHeadModel", with: "For").replacing("ForCausalLM", with: "For") + "SequenceClassification"
   }
 }
 
@@ -155,6 +182,18 @@ private struct ConfigReader {
   func firstInteger(_ key: String) throws(ModelError) -> Int? {
     if let list = json[key]?.array { return list.first?.int }
     return try optional(key)
+  }
+
+  /// The names in `id2label`, in the order of their ids.
+  func labels() throws(ModelError) -> [String] {
+    guard let names = json["id2label"]?.object else { throw .missing(key: "id2label", file: file) }
+    let labels = names.keys.indices.compactMap { names["\($0)"]?.string }
+    guard labels.count == names.keys.count, !labels.isEmpty, Set(labels).count == labels.count else {
+      throw .wrongType(
+        key: "\(file): id2label", found: JSON.object(names).serialized(),
+        expected: "different names under \"0\", \"1\", …")
+    }
+    return labels
   }
 
   func activation(_ key: String) throws(ModelError) -> ActivationKind? {

@@ -55,8 +55,31 @@ package struct ModelConfig: Sendable, Equatable {
   package var dropout: Float
   package var bosTokenID: Int?
   package var eosTokenID: Int?
+  /// The names that a classifier chooses from, in the order of its logits; empty: the model predicts tokens.
+  package var labels: [String] = []
+  /// What a classifier's head reads.
+  package var pooling = Pooling.mean
+
+  package enum Pooling: String, Sendable, CaseIterable {
+    /// The mean of all states of the text.
+    case mean
+    /// The last token's state, as transformers' classifiers of decoders have it.
+    case last
+
+    /// Those of a text's tokens that its vector is made from.
+    package func tokens(_ text: Range<Int>) -> Range<Int> {
+      switch self {
+      case .mean: text
+      case .last: max(text.lowerBound, text.upperBound - 1)..<text.upperBound
+      }
+    }
+  }
 
   // MARK: What follows from the architecture
+
+  package var isClassifier: Bool { !labels.isEmpty }
+  /// Every token sees the whole text; else what is before it only.
+  package var isBidirectional: Bool { false }
 
   package var normKind: NormKind { architecture == .gpt2 ? .layer : .rms }
   /// nanochat's norms only divide.

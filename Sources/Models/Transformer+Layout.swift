@@ -37,7 +37,11 @@ extension Transformer {
       addLinear(name + "mlpOutput", config.hiddenSize, config.intermediateSize, bias: config.mlpBias)
     }
     addNorm("finalNorm")
-    if !config.tiesEmbeddings { layout.add("head", [config.vocabularySize, config.hiddenSize]) }
+    if config.isClassifier {
+      layout.add(Self.scoreName, [config.labels.count, config.hiddenSize])
+    } else if !config.tiesEmbeddings {
+      layout.add("head", [config.vocabularySize, config.hiddenSize])
+    }
     return layout
   }
 

@@ -15,6 +15,8 @@ package struct LossProgram: Sendable {
   package let ids, positions, targets: Node
   /// (B, T, 2) of int32, see ``KeyRanges``; nil for the other masks.
   package let ranges: Node?
+  /// (B, S, 2) of int32: the sequences that are classified; targets, weights and results are then (B, S). Else nil.
+  package let pools: Node?
   /// (B, T) and ().
   package let weights, normalizer: Node
   /// (B, T), results.
@@ -54,7 +56,7 @@ extension Transformer {
     let result = try loss(&graph, x, targets: targets, weights: weights, normalizer: normalizer)
     if training { try graph.differentiate() }
     return LossProgram(
-      program: Program(graph), ids: ids, positions: positions, targets: targets, ranges: mask.ranges,
+      program: Program(graph), ids: ids, positions: positions, targets: targets, ranges: mask.ranges, pools: nil,
       weights: weights, normalizer: normalizer, losses: result.losses, correct: result.correct)
   }
 

@@ -58,6 +58,7 @@ package struct WeightMap: Sendable {
     add("transformer.ln_f.weight", "finalNorm.weight")
     add("transformer.ln_f.bias", "finalNorm.bias")
     add("lm_head.weight", "head")
+    add("score.weight", Transformer.scoreName)
   }
 
   private mutating func addLlamaFamily(_ config: ModelConfig) {
@@ -90,6 +91,7 @@ package struct WeightMap: Sendable {
     }
     add("model.norm.weight", "finalNorm.weight")
     add("lm_head.weight", "head")
+    add("score.weight", Transformer.scoreName)
   }
 }
 

@@ -1,8 +1,23 @@
 package import Compute
 package import Corpus
 package import Evaluation
-import Models
+package import Models
 package import Tokenization
+
+/// Where a training's rows come from: text, masked text, examples of a task.
+package protocol BatchSource: AnyObject {
+  var mask: MaskKind { get }
+  /// S: sequences of a row that have one target each; nil: tokens are the targets.
+  var perRow: Int? { get }
+  /// Seconds that ``next(_:)`` has waited for data so far.
+  var dataWaitSeconds: Double { get }
+  /// Fills the rows of the next update. It should allocate nothing.
+  func next(_ batch: TokenBatch) throws
+}
+
+extension BatchSource {
+  package var perRow: Int? { nil }
+}
 
 /// Measures a model while it trains, on data that it doesn't train on.
 package protocol Validation: AnyObject {

@@ -53,7 +53,8 @@ package final class Trainer {
     clock = RunClock(before: usedBefore)
     transformer = try Transformer(settings.model)
     update = try UpdateStep(
-      transformer, settings: settings.train, mask: objective.source.mask, store: store, executor: executor)
+      transformer, settings: settings.train, mask: objective.source.mask, perRow: objective.source.perRow,
+      store: store, executor: executor)
     log = try MetricsLog(path: folder.metricsPath, keepingUntil: state.step)
     let evaluationTokens = objective.validation?.predictedTokens ?? 0
     budget = settings.train.budget.map {

@@ -5,7 +5,7 @@ import TestSupport
 enum OpTable {
   static let all: [OpCase] =
     linears + norms + headNorms + rotaries + attentions + cachedAttentions + activations + elementwise + embeddings
-    + heads
+    + pools + heads
 
   static let linears: [OpCase] = [
     (1, 1, 1), (1, 7, 65), (7, 8, 1), (8, 65, 7), (65, 7, 8), (14, 32, 64), (15, 33, 17), (65, 130, 67), (200, 96, 300),
@@ -161,6 +161,18 @@ enum OpTable {
       integers: ["ids": integers(rows, below: vocabulary, seed: 5)]
     ) { graph in
       [try graph.embedding(graph.input("ids", [rows], .int32), table: graph.parameter("table"))]
+    }
+  }
+
+  static let pools: [OpCase] = [
+    (1, 1, 1, [0, 1]), (1, 7, 8, [0, 7, 2, 3, 7, 7]), (2, 65, 65, [0, 20, 20, 64, 30, 90, -3, 2]),
+    (3, 33, 130, [1, 33, 0, 0, 5, 6]),
+  ].map { (B: Int, T: Int, C: Int, ranges: [Int32]) in
+    OpCase("mean pool \(B)×\(T)×\(C) \(ranges)", integers: ["ranges": ranges]) { graph in
+      [
+        try graph.meanPool(
+          graph.input("x", [B, T, C]), ranges: graph.input("ranges", [B, ranges.count / 2 / B, 2], .int32))
+      ]
     }
   }
 

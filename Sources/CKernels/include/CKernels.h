@@ -171,6 +171,21 @@ typedef struct {
   bool accumulate;
 } mf_embedding_grad;
 
+/// Means over ranges of each row's tokens: y_bs = the mean of x_bt over t in range bs; an empty range gives zeros.
+typedef struct {
+  int64_t batch, time, width, pools;               // pools: S, ranges of a row
+  const int32_t *ranges;                           // (B, S, 2), clipped to [0, T)
+  const float *x;                                  // (B, T, width)
+  float *y;                                        // (B, S, width)
+} mf_mean_pool;
+
+typedef struct {
+  int64_t batch, time, width, pools;
+  const int32_t *ranges;
+  const float *dy;                                 // (B, S, width)
+  float *dx;                                       // (B, T, width)
+} mf_mean_pool_grad;
+
 /// Projection, softcap, cross-entropy and gradients in one pass over chunks of rows, so that the logits held are bounded
 /// by a constant. z = cap·tanh((x·Wᵀ + bias)/cap), cap 0: no softcap.
 /// loss_i = logsumexp(z_i) − z_i[target_i]; total = Σ weight_i·loss_i / normalizer.
@@ -230,6 +245,8 @@ typedef struct {
   void (*dropout)(mf_pool *, const mf_dropout *);
   void (*embedding)(mf_pool *, const mf_embedding *);
   void (*embedding_grad)(mf_pool *, const mf_embedding_grad *);
+  void (*mean_pool)(mf_pool *, const mf_mean_pool *);
+  void (*mean_pool_grad)(mf_pool *, const mf_mean_pool_grad *);
   void (*head_loss)(mf_pool *, const mf_head_loss *);
   void (*add)(mf_pool *, int64_t count, const float *a, const float *b, float *y);        // y may be a or b
   void (*softcap)(mf_pool *, int64_t count, float cap, float *x);                         // in place

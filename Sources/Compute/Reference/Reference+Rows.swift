@@ -22,6 +22,35 @@ extension ReferenceExecution {
     store(dTable, in: op.dTable, context)
   }
 
+  /// The tokens of each range, as rows of x as one list.
+  private func pools(_ ranges: Node, time: Int) -> [Range<Int>] {
+    let ends = integers(ranges)
+    let perRow = shape(ranges)[1]
+    return stride(from: 0, to: ends.count, by: 2).map { index in
+      let first = index / 2 / perRow * time
+      let start = max(0, ends[index])
+      return first + start..<first + max(start, min(time, ends[index + 1]))
+    }
+  }
+
+  func run(_ op: MeanPool) {
+    let x = self[op.x]
+    let C = shape(op.x).width
+    self[op.y] = pools(op.ranges, time: shape(op.x)[1]).flatMap { rows in
+      (0..<C).map { c in rows.isEmpty ? 0 : rows.reduce(0) { $0 + x[$1 * C + c] } / Double(rows.count) }
+    }
+  }
+
+  func run(_ op: MeanPoolGradient) {
+    let dy = self[op.dy]
+    let C = shape(op.dx).width
+    var dx = [Double](repeating: 0, count: shape(op.dx).count)
+    for (s, rows) in pools(op.ranges, time: shape(op.dx)[1]).enumerated() {
+      for row in rows { for c in 0..<C { dx[row * C + c] += dy[s * C + c] / Double(rows.count) } }
+    }
+    self[op.dx] = dx
+  }
+
   func run(_ op: Norm) {
     let x = self[op.x]
     let weight = optional(op.weight)

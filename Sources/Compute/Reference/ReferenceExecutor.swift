@@ -122,6 +122,8 @@ package final class ReferenceExecution: Execution {
       case .activationGradient(let op): run(op)
       case .dropout(let op): run(op, context)
       case .add(let op): self[op.y] = zip(self[op.a], self[op.b]).map(+)
+      case .meanPool(let op): run(op)
+      case .meanPoolGradient(let op): run(op)
       case .logits(let op): run(op)
       case .headLoss(let op): run(op, context)
       }

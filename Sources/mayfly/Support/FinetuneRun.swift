@@ -144,7 +144,7 @@ struct FinetuneRun {
 
   private func report() {
     Log.line(
-      "\(train.exampleCount) examples to learn (\(train.answerTokens) answer tokens, \(train.rowCount) rows of "
+      "\(train.exampleCount) examples to learn (\(train.targetCount) answer tokens, \(train.rowCount) rows of "
         + "\(settings.train.context)), \(val.exampleCount) to measure by")
     if val.rowCount == 0 { Log.line("warning: nothing to measure by: give --val FILE, or more examples") }
     let tooLong = train.tooLong + val.tooLong
