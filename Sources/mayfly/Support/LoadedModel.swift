@@ -36,6 +36,15 @@ struct LoadedModel {
     return tokenizer
   }
 
+  /// Refuses a model that can't continue a text, and says what it can do.
+  func requireDecoder() throws {
+    guard config.isBidirectional else { return }
+    let mask = tokenizer.flatMap { tokenizer in tokenizer.maskToken.map { tokenizer.decode([$0]) } } ?? "[MASK]"
+    throw CommandError(
+      "\(folder.path): the architecture '\(config.architecture.rawValue)' sees both sides of a token and can't continue "
+        + "a text; let it fill in what is masked: mayfly score \(folder.path) --text \"… \(mask) …\"")
+  }
+
   /// The token that hides others from a model that fills them in.
   ///
   /// - Parameter asked: what the user says it is.
@@ -82,12 +91,7 @@ struct LoadedModel {
   ///
   /// - Parameter longest: tokens at most, those of the prompt included.
   func generator(longest: Int) throws -> Generator {
-    guard !config.isBidirectional else {
-      let mask = tokenizer.flatMap { tokenizer in tokenizer.maskToken.map { tokenizer.decode([$0]) } } ?? "[MASK]"
-      throw CommandError(
-        "\(folder.path): a \(config.architecture.rawValue) sees both sides of a token and can't continue a text; let it "
-          + "fill in masked tokens: mayfly score \(folder.path) --text \"… \(mask) …\"")
-    }
+    try requireDecoder()
     return Generator(
       try KeyValueSession(transformer, weights: weights, executor: executor, longest: longest), tokenizer: tokenizer,
       endOfText: config.eosTokenID.map(Int32.init(clamping:)) ?? tokenizer?.endOfText)

@@ -155,7 +155,7 @@ struct TrainingRun {
     let overrides = try merged(request.overrides, recorded)
     _ = try Settings.resolve(
       preset: request.preset.flatMap(Preset.named) ?? Preset.all[0], overrides: overrides, initial: initial?.config,
-      tokens: overrides["model.vocab_size"] == nil ? 256 : nil)
+      tokens: initial == nil && overrides["model.vocab_size"] == nil ? 256 : nil)
   }
 
   /// Whether the model is to fill in masked tokens.
