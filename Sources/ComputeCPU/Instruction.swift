@@ -46,8 +46,14 @@ extension Instruction {
       call.accumulate = addsAlways || context.accumulates
       kernels.head_norm_grad(pool, &call)
     case .rotary(var call): kernels.rotary(pool, &call)
-    case .attention(var call): kernels.attention(pool, &call)
-    case .attentionGradient(var call): kernels.attention_grad(pool, &call)
+    case .attention(var call):
+      call.seed = context.seed
+      call.micro_step = context.microStep
+      kernels.attention(pool, &call)
+    case .attentionGradient(var call):
+      call.forward.seed = context.seed
+      call.forward.micro_step = context.microStep
+      kernels.attention_grad(pool, &call)
     case .cachedAttention(var call): kernels.cached_attention(pool, &call)
     case .activation(var call): kernels.activation(pool, &call)
     case .activationGradient(var call): kernels.activation_grad(pool, &call)

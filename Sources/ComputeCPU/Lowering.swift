@@ -26,8 +26,8 @@ struct Lowering {
       return [
         .embedding(
           mf_embedding(
-            rows: rows(op.y), width: width(op.table), vocabulary: rows(op.table), ids: integers(op.ids),
-            table: address(op.table), y: address(op.y)))
+            rows: rows(op.y), width: width(op.table), vocabulary: rows(op.table), scale: op.scale,
+            ids: integers(op.ids), table: address(op.table), y: address(op.y)))
       ]
 
     case .embeddingGradient(let op):
@@ -35,8 +35,8 @@ struct Lowering {
       return [
         .embeddingGradient(
           mf_embedding_grad(
-            rows: rows(op.dy), width: width(table), vocabulary: rows(table), ids: integers(op.ids),
-            dy: address(op.dy), dtable: address(table), accumulate: false),
+            rows: rows(op.dy), width: width(table), vocabulary: rows(table), scale: op.scale,
+            ids: integers(op.ids), dy: address(op.dy), dtable: address(table), accumulate: false),
           addsAlways: op.dTable.addsAlways)
       ]
 
@@ -235,8 +235,8 @@ struct Lowering {
       }
     return mf_attention(
       batch: Int64(shape(op.qkv)[0]), time: Int64(shape(op.qkv)[1]), heads: Int64(layout.queryHeads),
-      kv_heads: Int64(layout.keyValueHeads), head_size: Int64(layout.headSize), scale: op.scale, mask: mask,
-      ranges: op.mask.ranges.map(integers), q: qkv, k: qkv + layout.queryWidth,
+      kv_heads: Int64(layout.keyValueHeads), head_size: Int64(layout.headSize), scale: op.scale,
+      dropout: op.dropout, seed: 0, site: op.site, micro_step: 0, mask: mask, ranges: op.mask.ranges.map(integers), q: qkv, k: qkv + layout.queryWidth,
       v: qkv + layout.queryWidth + layout.keyValueWidth, ld_q: width(op.qkv), ld_kv: width(op.qkv),
       o: address(op.y), ld_o: width(op.y), lse: address(op.logSumExp))
   }

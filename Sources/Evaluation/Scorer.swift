@@ -47,13 +47,33 @@ package struct Scorer {
         let z = logits[t * V..<(t + 1) * V]
         let normalizer = Self.logSumExp(z)
         score.logProbabilities.append(Double(z[z.startIndex + Int(row[t + 1])]) - normalizer)
-        score.alternatives.append(
-          Self.best(top, of: z).map { id in
-            Alternative(id: id, logProbability: Double(z[z.startIndex + Int(id)]) - normalizer)
-          })
+        score.alternatives.append(Self.alternatives(top, of: z))
       }
     }
     return score
+  }
+
+  /// The `top` most likely tokens at each of some positions, most likely first, given all others: of a model that sees
+  /// both sides.
+  ///
+  /// - Parameter ids: at most as many as the model's context.
+  /// - Throws: ``ComputeError``.
+  package func fill(_ ids: [Int32], at positions: [Int], top: Int) throws -> [[Alternative]] {
+    let program = try transformer.logitsProgram(batch: 1, time: ids.count)
+    let execution = try executor.prepare(program.program, parameters: weights, states: nil)
+    execution.set(program.ids, ids)
+    execution.set(program.positions, ids.indices.map { Int32($0) })
+    execution.run(RunContext())
+    let logits = execution.get(program.logits)
+    let V = transformer.config.vocabularySize
+    return positions.map { Self.alternatives(top, of: logits[$0 * V..<($0 + 1) * V]) }
+  }
+
+  private static func alternatives(_ count: Int, of z: ArraySlice<Float>) -> [Alternative] {
+    let normalizer = logSumExp(z)
+    return best(count, of: z).map { id in
+      Alternative(id: id, logProbability: Double(z[z.startIndex + Int(id)]) - normalizer)
+    }
   }
 
   private static func logSumExp(_ z: ArraySlice<Float>) -> Double {

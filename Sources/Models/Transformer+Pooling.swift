@@ -69,7 +69,8 @@ extension Transformer {
     let ranges = graph.input("ranges", [batch, time, 2], .int32)
     let pools = graph.input("pools", [batch, perRow, 2], .int32)
     let states = try hiddenStates(&graph, ids: ids, positions: positions, dropout: dropout) {
-      (graph, qkv, _) throws(ComputeError) in try attention(&graph, qkv, mask: .ranges(ranges))
+      (graph, qkv, _) throws(ComputeError) in
+      try attention(&graph, qkv, mask: .ranges(ranges), dropout: dropout)
     }  // (B, T, C)
     return (ids, positions, ranges, pools, try graph.meanPool(states, ranges: pools))
   }

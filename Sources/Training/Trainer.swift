@@ -201,7 +201,8 @@ package final class Trainer {
 
   /// Lets the model write a little, to look at.
   private func sample() throws {
-    guard let tokenizer, let start = tokenizer.endOfText, settings.model.vocabularySize >= tokenizer.vocabularySize
+    guard !settings.model.isBidirectional, let tokenizer, let start = tokenizer.endOfText,
+      settings.model.vocabularySize >= tokenizer.vocabularySize
     else { return }
     let begin = ContinuousClock.now
     defer { budget?.noteSample(seconds: seconds(ContinuousClock.now - begin)) }

@@ -98,9 +98,14 @@ typedef enum { MF_MASK_CAUSAL, MF_MASK_FULL, MF_MASK_RANGES } mf_mask_kind;
 /// Dao et al., "FlashAttention", arXiv:2205.14135.
 /// Query i of sequence b sees keys in [0, i], all, or [ranges[2(bT+i)], ranges[2(bT+i)+1]) clipped to [0, T);
 /// a query that sees none gives zeros (lse −INFINITY).
+/// `dropout` > 0: probabilities are dropped after the softmax at that rate and the others divided by 1 − dropout. The one
+/// of (b, h, i, j) is kept where word j mod 4 of Philox4x32-10(counter = (j/4, (bH + h)T + i, site, micro_step),
+/// key = (seed low, seed high)) is at least ⌊dropout · 2³²⌋.
 typedef struct {
   int64_t batch, time, heads, kv_heads, head_size;
-  float scale;
+  float scale, dropout;
+  uint64_t seed;
+  uint32_t site, micro_step;
   mf_mask_kind mask;
   const int32_t *ranges;                           // (B, T, 2), only for MF_MASK_RANGES
   const float *q, *k, *v; int64_t ld_q, ld_kv;     // row b·T+t at q + row·ld_q, head h at + h·D
@@ -156,8 +161,10 @@ typedef struct {
   float *y;
 } mf_dropout;
 
+/// y[r] = scale·table[ids[r]].
 typedef struct {
   int64_t rows, width, vocabulary;
+  float scale;
   const int32_t *ids;                              // (rows), each in 0..<vocabulary (the caller has checked)
   const float *table;                              // (vocabulary, width)
   float *y;                                        // (rows, width)
@@ -165,6 +172,7 @@ typedef struct {
 
 typedef struct {
   int64_t rows, width, vocabulary;
+  float scale;
   const int32_t *ids;
   const float *dy;
   float *dtable;

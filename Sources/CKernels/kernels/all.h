@@ -11,6 +11,7 @@
 #include "norm.h"
 #include "head_norm.h"
 #include "rotary.h"
+#include "philox.h"
 #include "dropout.h"
 #include "embedding.h"
 #include "mean_pool.h"

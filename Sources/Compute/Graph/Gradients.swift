@@ -131,7 +131,8 @@ private struct BackwardPass {
     case .embedding(let op):
       guard let dy = gradients[op.y] else { return }
       if let dTable = slot(op.table) {
-        graph.operations.append(.embeddingGradient(EmbeddingGradient(ids: op.ids, dy: dy, dTable: dTable)))
+        graph.operations.append(
+          .embeddingGradient(EmbeddingGradient(scale: op.scale, ids: op.ids, dy: dy, dTable: dTable)))
       }
 
     case .meanPool(let op):

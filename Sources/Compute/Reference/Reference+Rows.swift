@@ -8,7 +8,7 @@ extension ReferenceExecution {
   func run(_ op: Embedding) {
     let table = self[op.table]
     let C = shape(op.table).width
-    self[op.y] = integers(op.ids).flatMap { table[$0 * C..<($0 + 1) * C] }
+    self[op.y] = integers(op.ids).flatMap { table[$0 * C..<($0 + 1) * C].map { Double(op.scale) * $0 } }
   }
 
   func run(_ op: EmbeddingGradient, _ context: RunContext) {
@@ -17,7 +17,7 @@ extension ReferenceExecution {
     let C = table.width
     var dTable = [Double](repeating: 0, count: table.count)
     for (n, id) in integers(op.ids).enumerated() {
-      for c in 0..<C { dTable[id * C + c] += dy[n * C + c] }
+      for c in 0..<C { dTable[id * C + c] += Double(op.scale) * dy[n * C + c] }
     }
     store(dTable, in: op.dTable, context)
   }
@@ -197,12 +197,8 @@ extension ReferenceExecution {
   }
 
   func run(_ op: Dropout, _ context: RunContext) {
-    let philox = Philox(seed: context.seed)
-    let threshold = UInt32(Double(op.rate) * 0x1p32)
-    let scale = 1 / (1 - Double(op.rate))
-    self[op.y] = self[op.x].enumerated().map { i, x in
-      philox.word(UInt64(i), stream: op.site, step: context.microStep) >= threshold ? x * scale : 0
-    }
+    let mask = DropoutMask(rate: op.rate, site: op.site, context)
+    self[op.y] = self[op.x].enumerated().map { i, x in x * mask.factor(i) }
   }
 }
 

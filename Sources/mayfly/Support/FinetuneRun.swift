@@ -42,6 +42,12 @@ struct FinetuneRun {
     executor = try device.makeExecutor()
     let initial = try ModelFolder(request.model)
     self.initial = initial
+    if initial.config.isBidirectional {
+      throw CommandError(
+        "\(request.model): the architecture '\(initial.config.architecture.rawValue)' can't write answers; "
+          + "--task \(request.kind.rawValue) needs one of "
+          + ModelConfig.Architecture.decoders.map(\.rawValue).joined(separator: ", "))
+    }
     guard let tokenizer = try initial.tokenizer() else {
       throw CommandError("\(request.model): has no tokenizer.json, which fine-tuning needs")
     }
