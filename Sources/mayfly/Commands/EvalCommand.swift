@@ -21,6 +21,8 @@ struct Eval: ParsableCommand {
   @Option(help: "The split: val, test or train.")
   var split = Split.val
 
+  @OptionGroup(title: "Tasks") var task: TaskArguments
+
   @Option(help: "Predictions: a .jsonl or .csv file with prediction and reference.")
   var predictions: String?
 
@@ -32,7 +34,7 @@ struct Eval: ParsableCommand {
   @OptionGroup var device: DeviceOptions
 
   func validate() throws {
-    guard [data, predictions].compactMap(\.self).count == 1 else {
+    guard [data, task.task, predictions].compactMap(\.self).count == 1 else {
       throw ValidationError("give one of --data, --task and --predictions")
     }
     if predictions != nil {
@@ -40,6 +42,9 @@ struct Eval: ParsableCommand {
       guard !metrics.metrics.isEmpty else { throw ValidationError("--metric: expected \(Metric.names)") }
     } else if model == nil {
       throw ValidationError("give a model")
+    }
+    if task.task == nil, metrics.report != nil || task.save != nil {
+      throw ValidationError("--report and --save: are for --task")
     }
     if data != nil, !metrics.metrics.isEmpty {
       throw ValidationError("--metric: is for --task and --predictions; --data always measures the same")
@@ -49,6 +54,8 @@ struct Eval: ParsableCommand {
   func run() throws {
     if let predictions {
       try PredictionsEvaluation(path: predictions, metrics: metrics).run(json: json)
+    } else if let model, let path = task.task {
+      try TaskEvaluation(model: model, path: path, arguments: task, metrics: metrics).run(device, json: json)
     } else if let model, let data {
       try TextEvaluation(model: model, data: data, split: split).run(device, json: json)
     }
