@@ -81,7 +81,7 @@ package enum HTML {
     .scroll { overflow-x: auto; }
     table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
     th, td { padding: .35rem .6rem; text-align: right; border-bottom: 1px solid var(--line); }
-    th:first-child, td:first-child, td:last-child:nth-child(3) { text-align: left; }
+    th:first-child, td:first-child, th:last-child:nth-child(3), td:last-child:nth-child(3) { text-align: left; }
     .bar { display: inline-block; height: .7em; border-radius: .2em; background: var(--accent); }
     svg { width: 100%; max-height: 16rem; } rect { fill: var(--accent); rx: 3px; }
     svg text { font-size: 11px; text-anchor: middle; fill: currentColor; }
@@ -90,7 +90,7 @@ package enum HTML {
     .tokens code { padding: .05rem .35rem; border-radius: .3rem; background: var(--soft); }
     figure { margin: 1rem 0; } pre { margin: 0; padding: .8rem 1rem; border-radius: .6rem; background: var(--soft);
       white-space: pre-wrap; overflow-wrap: anywhere; }
-    .chart { margin: 1rem 0; } .chart path { fill: none; stroke-width: 2; stroke-linejoin: round; }
+    .chart { margin: 1rem 0; } .chart svg { max-height: none; } .chart path { fill: none; stroke-width: 2; stroke-linejoin: round; }
     .chart line { stroke: var(--line); } .chart .first { stroke: var(--accent); } .chart .second { stroke: #e07b39; }
     .chart circle.first { fill: var(--accent); } .chart circle.second { fill: #e07b39; }
     .chart .end { text-anchor: end; }
