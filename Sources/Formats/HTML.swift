@@ -90,7 +90,8 @@ package enum HTML {
     .tokens code { padding: .05rem .35rem; border-radius: .3rem; background: var(--soft); }
     figure { margin: 1rem 0; } pre { margin: 0; padding: .8rem 1rem; border-radius: .6rem; background: var(--soft);
       white-space: pre-wrap; overflow-wrap: anywhere; }
-    .chart { margin: 1rem 0; } .chart svg { max-height: none; } .chart path { fill: none; stroke-width: 2; stroke-linejoin: round; }
+    .chart { margin: 1rem 0; } .chart svg { max-height: none; }
+    .chart path { fill: none; stroke-width: 2; stroke-linejoin: round; }
     .chart line { stroke: var(--line); } .chart .first { stroke: var(--accent); } .chart .second { stroke: #e07b39; }
     .chart circle.first { fill: var(--accent); } .chart circle.second { fill: #e07b39; }
     .chart .end { text-anchor: end; }
