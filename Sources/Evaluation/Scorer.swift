@@ -76,6 +76,10 @@ package struct Scorer {
     }
   }
 
+  static func logProbability(of id: Int32, in logits: [Float]) -> Double {
+    Double(logits[Int(id)]) - logSumExp(logits[...])
+  }
+
   private static func logSumExp(_ z: ArraySlice<Float>) -> Double {
     let highest = Double(z.max() ?? 0)
     return highest + log(z.reduce(0) { $0 + exp(Double($1) - highest) })

@@ -53,6 +53,9 @@ package final class KeyValueSession {
     return decoding.get(decode.logits)
   }
 
+  /// Forgets all tokens but the first `count`, which need not be read again.
+  package func rewind(to count: Int) { past.removeLast(max(0, past.count - count)) }
+
   /// Fills the cache without asking for logits.
   private func read(_ ids: [Int32]) throws(ComputeError) {
     var start = 0
