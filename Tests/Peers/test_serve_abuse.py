@@ -367,6 +367,20 @@ def test_sigint_without_requests_and_sigterm_twice(folder: Path, tmp_path: Path)
         assert server.stop(signal.SIGTERM, timeout=10) == 143
 
 
+def test_what_takes_too_long_to_end_is_cut_off_and_told_so(folder: Path, tmp_path: Path) -> None:
+    with serving(folder, tmp_path / "log", "--drain", 1) as server:
+        body = json.dumps({"prompt": [[1, 2]] * 128, "max_tokens": CONTEXT - 8, "stream": True}).encode()
+        with server.connect() as connection:
+            connection.sendall(head(len(body)) + body)
+            data = connection.recv(1 << 16)
+            server.process.send_signal(signal.SIGTERM)
+            while part := connection.recv(1 << 16):
+                data += part
+        assert data.endswith(b"0\r\n\r\n") and b"data: [DONE]" in data and b"server_stopping" in data
+        assert server.process.wait(30) == 1
+        assert "1 seconds" in server.log.read_text()
+
+
 def test_what_waits_when_it_stops_is_served_too(folder: Path, tmp_path: Path) -> None:
     with serving(folder, tmp_path / "log") as server:
         first = stream(server, 1500)

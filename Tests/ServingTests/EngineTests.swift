@@ -92,11 +92,12 @@ struct EngineTests {
     let endless = try engine.submit(.embed([[99]]))
     engine.drain()
     #expect(throws: APIError.stopping) { try engine.submit(.embed([[4]])) }
-    for _ in 0..<3 { shop.permission.signal() }
+    for _ in 0..<2 { shop.permission.signal() }
     #expect(try await vectors(first) == [[1]])
     #expect(try await vectors(second) == [[2]])
     #expect(!engine.cutJobsOff)
     engine.abort()
+    shop.permission.signal()
     await #expect(throws: APIError.stopping) { try await vectors(endless) }
     #expect(engine.cutJobsOff)
     engine.join()

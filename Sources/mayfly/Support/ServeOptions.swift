@@ -24,6 +24,9 @@ struct ServeOptions: ParsableArguments {
   @Option(help: "Seconds in which a request must have arrived and a client must take a part of its answer.")
   var timeout = ServingOptions().timeout
 
+  @Option(help: "Seconds that running answers have to come to their end after a signal to stop.")
+  var drain = ServingOptions().drainLimit
+
   @Option(help: "What clients call the model (default: the folder's name).")
   var modelName: String?
 
@@ -41,6 +44,7 @@ struct ServeOptions: ParsableArguments {
     try require(maxBody.map { (1...1 << 40).contains($0) } ?? true, "--max-body \(maxBody ?? 0): expected at least 1")
     try require((1...1_000_000).contains(maxConnections), "--max-connections \(maxConnections): expected 1 to 1000000")
     try require((1...86_400).contains(timeout), "--timeout \(timeout): expected 1 to 86400 seconds")
+    try require((0...86_400).contains(drain), "--drain \(drain): expected 0 to 86400 seconds")
     try require(modelName?.isEmpty != true, "--model-name: expected a name")
     try require(apiKey?.isEmpty != true, "--api-key: expected a key")
     for value in [modelName, apiKey, cors].compactMap(\.self) {
@@ -55,7 +59,8 @@ struct ServeOptions: ParsableArguments {
   func serve(_ model: LoadedModel, path: String) throws {
     var options = ServingOptions()
     (options.host, options.port, options.queue, options.maxBody) = (host, port, queue, maxBody)
-    (options.maxConnections, options.timeout, options.corsOrigin) = (maxConnections, timeout, cors)
+    (options.maxConnections, options.timeout, options.drainLimit) = (maxConnections, timeout, drain)
+    options.corsOrigin = cors
     let key = ProcessInfo.processInfo.environment["MAYFLY_API_KEY"].flatMap { $0.isEmpty ? nil : $0 }
     options.apiKey = apiKey ?? key
     let name = modelName ?? URL(fileURLWithPath: path).standardizedFileURL.lastPathComponent
