@@ -81,6 +81,7 @@ package struct ModelService: Sendable {
             try await Task.sleep(for: .seconds(options.drainLimit))
             engine.abort()
             try await Task.sleep(for: .seconds(Self.lastWords))
+            log("error: \(ServingError.cutOff(seconds: options.drainLimit))")
             _exit(ContractExit.failed)
           }
           defer { limit.cancel() }
@@ -89,11 +90,9 @@ package struct ModelService: Sendable {
         try await tasks.next()
         tasks.cancelAll()
       }
-    } catch let error as IOError {
-      throw ServingError.address(
-        host: options.host, port: options.port, reason: String(cString: strerror(error.errnoCode)))
-    } catch let error as SocketAddressError {
-      throw ServingError.address(host: options.host, port: options.port, reason: "\(error)")
+    } catch {
+      let reason = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
+      throw ServingError.address(host: options.host, port: options.port, reason: reason)
     }
     if engine.cutJobsOff { throw ServingError.cutOff(seconds: options.drainLimit) }
     engine.abort()

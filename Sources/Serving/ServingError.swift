@@ -12,7 +12,7 @@ package enum ServingError: ContractError, Equatable {
   package var description: String {
     switch self {
     case .address(let host, let port, let reason):
-      "\(host):\(port): can't listen: \(reason); choose another --port"
+      "\(host):\(port): can't listen: \(reason); choose another --host or --port"
     case .cutOff(let seconds):
       "stopped with requests that had not come to their end in \(seconds) seconds"
     }
