@@ -66,6 +66,10 @@ let package = Package(
     .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
     .target(
       name: "TestSupport", dependencies: ["Models", "Compute"], path: "Tests/TestSupport", swiftSettings: swiftSettings),
+    // What Tests/Peers/test_encoder.py runs beside PyTorch's encoder.
+    .executableTarget(
+      name: "EncoderPeer", dependencies: ["Models", "ComputeCPU", "Compute", "Formats"], path: "Tests/EncoderPeer",
+      swiftSettings: swiftSettings),
     tests("FormatsTests", ["Formats"]),
     tests("TokenizationTests", ["Tokenization", "Formats"]),
     tests("CorpusTests", ["Corpus", "Tokenization", "Formats"]),

@@ -67,9 +67,9 @@ package protocol ParameterStore: AnyObject {
 /// A program made ready on a device: memory planned and bound, tables made. Running it allocates nothing.
 package protocol Execution: AnyObject {
   var program: Program { get }
-  /// Sets an int32 input.
+  /// Sets an int32 input; until then it is 0.
   func set(_ input: Node, _ values: UnsafeBufferPointer<Int32>)
-  /// Sets an fp32 input.
+  /// Sets an fp32 input; until then it is 0.
   func set(_ input: Node, _ values: UnsafeBufferPointer<Float>)
   func run(_ context: RunContext)
   /// Copies a result of the last run, or an input, to the host.

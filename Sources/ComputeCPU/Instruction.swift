@@ -19,6 +19,8 @@ enum Instruction {
   case dropout(mf_dropout)
   case embedding(mf_embedding)
   case embeddingGradient(mf_embedding_grad, addsAlways: Bool)
+  case meanPool(mf_mean_pool)
+  case meanPoolGradient(mf_mean_pool_grad)
   case headLoss(mf_head_loss, weightAddsAlways: Bool, biasAddsAlways: Bool)
   case add(count: Int64, a: UnsafePointer<Float>, b: UnsafePointer<Float>, y: UnsafeMutablePointer<Float>)
   case softcap(count: Int64, cap: Float, x: UnsafeMutablePointer<Float>)
@@ -44,8 +46,14 @@ extension Instruction {
       call.accumulate = addsAlways || context.accumulates
       kernels.head_norm_grad(pool, &call)
     case .rotary(var call): kernels.rotary(pool, &call)
-    case .attention(var call): kernels.attention(pool, &call)
-    case .attentionGradient(var call): kernels.attention_grad(pool, &call)
+    case .attention(var call):
+      call.seed = context.seed
+      call.micro_step = context.microStep
+      kernels.attention(pool, &call)
+    case .attentionGradient(var call):
+      call.forward.seed = context.seed
+      call.forward.micro_step = context.microStep
+      kernels.attention_grad(pool, &call)
     case .cachedAttention(var call): kernels.cached_attention(pool, &call)
     case .activation(var call): kernels.activation(pool, &call)
     case .activationGradient(var call): kernels.activation_grad(pool, &call)
@@ -57,6 +65,8 @@ extension Instruction {
     case .embeddingGradient(var call, let addsAlways):
       call.accumulate = addsAlways || context.accumulates
       kernels.embedding_grad(pool, &call)
+    case .meanPool(var call): kernels.mean_pool(pool, &call)
+    case .meanPoolGradient(var call): kernels.mean_pool_grad(pool, &call)
     case .headLoss(var call, let weightAddsAlways, let biasAddsAlways):
       call.accumulate_weight = weightAddsAlways || context.accumulates
       call.accumulate_bias = biasAddsAlways || context.accumulates

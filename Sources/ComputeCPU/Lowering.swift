@@ -26,8 +26,8 @@ struct Lowering {
       return [
         .embedding(
           mf_embedding(
-            rows: rows(op.y), width: width(op.table), vocabulary: rows(op.table), ids: integers(op.ids),
-            table: address(op.table), y: address(op.y)))
+            rows: rows(op.y), width: width(op.table), vocabulary: rows(op.table), scale: op.scale,
+            ids: integers(op.ids), table: address(op.table), y: address(op.y)))
       ]
 
     case .embeddingGradient(let op):
@@ -35,8 +35,8 @@ struct Lowering {
       return [
         .embeddingGradient(
           mf_embedding_grad(
-            rows: rows(op.dy), width: width(table), vocabulary: rows(table), ids: integers(op.ids),
-            dy: address(op.dy), dtable: address(table), accumulate: false),
+            rows: rows(op.dy), width: width(table), vocabulary: rows(table), scale: op.scale,
+            ids: integers(op.ids), dy: address(op.dy), dtable: address(table), accumulate: false),
           addsAlways: op.dTable.addsAlways)
       ]
 
@@ -182,6 +182,22 @@ struct Lowering {
     case .add(let op):
       return [.add(count: Int64(shape(op.y).count), a: address(op.a), b: address(op.b), y: address(op.y))]
 
+    case .meanPool(let op):
+      return [
+        .meanPool(
+          mf_mean_pool(
+            batch: Int64(shape(op.x)[0]), time: Int64(shape(op.x)[1]), width: width(op.x),
+            pools: Int64(shape(op.y)[1]), ranges: integers(op.ranges), x: address(op.x), y: address(op.y)))
+      ]
+
+    case .meanPoolGradient(let op):
+      return [
+        .meanPoolGradient(
+          mf_mean_pool_grad(
+            batch: Int64(shape(op.dx)[0]), time: Int64(shape(op.dx)[1]), width: width(op.dx),
+            pools: Int64(shape(op.dy)[1]), ranges: integers(op.ranges), dy: address(op.dy), dx: address(op.dx)))
+      ]
+
     case .logits(let op):
       let product = Instruction.gemm(
         mf_gemm(
@@ -219,8 +235,8 @@ struct Lowering {
       }
     return mf_attention(
       batch: Int64(shape(op.qkv)[0]), time: Int64(shape(op.qkv)[1]), heads: Int64(layout.queryHeads),
-      kv_heads: Int64(layout.keyValueHeads), head_size: Int64(layout.headSize), scale: op.scale, mask: mask,
-      ranges: op.mask.ranges.map(integers), q: qkv, k: qkv + layout.queryWidth,
+      kv_heads: Int64(layout.keyValueHeads), head_size: Int64(layout.headSize), scale: op.scale,
+      dropout: op.dropout, seed: 0, site: op.site, micro_step: 0, mask: mask, ranges: op.mask.ranges.map(integers), q: qkv, k: qkv + layout.queryWidth,
       v: qkv + layout.queryWidth + layout.keyValueWidth, ld_q: width(op.qkv), ld_kv: width(op.qkv),
       o: address(op.y), ld_o: width(op.y), lse: address(op.logSumExp))
   }
@@ -243,7 +259,7 @@ extension Operation {
         Int64(op.layout.queryHeads / op.layout.keyValueHeads), false)
     case .linear, .linearInputGradient, .linearWeightGradient, .logits, .headLoss: return mf_gemm_scratch()
     case .embedding, .embeddingGradient, .norm, .normGradient, .headNorm, .headNormGradient, .rotary, .activation,
-      .activationGradient, .dropout, .add:
+      .activationGradient, .dropout, .add, .meanPool, .meanPoolGradient:
       let width = operands.reads.compactMap(\.self).map { graph.shape($0).width }.max() ?? 1
       return mf_row_scratch(Int64(width))
     }

@@ -2,10 +2,11 @@ package import Compute
 package import Corpus
 package import Models
 
-/// Measures how well a model predicts the rows of a split.
+/// Measures how well a model predicts the rows of a split: each next token, or the tokens that were hidden.
 package final class Evaluator {
   package let batch: Int
   package let time: Int
+  private let masking: Masking?
   private let loss: LossProgram
   private let execution: any Execution
   /// All (B, T).
@@ -15,14 +16,19 @@ package final class Evaluator {
   private let losses: UnsafeMutableBufferPointer<Float>
   private let correct: UnsafeMutableBufferPointer<Float>
 
-  /// - Parameter parameters: the weights as they are whenever ``evaluate(_:bytes:limit:)`` is called.
+  /// - Parameters:
+  ///   - parameters: the weights as they are whenever ``evaluate(_:bytes:limit:)`` is called.
+  ///   - masking: of a model that fills in hidden tokens; nil: each next token is predicted.
   /// - Throws: ``ComputeError``.
   package init(
-    _ transformer: Transformer, weights parameters: any ParameterStore, executor: any Executor, batch: Int, time: Int
+    _ transformer: Transformer, weights parameters: any ParameterStore, executor: any Executor, batch: Int, time: Int,
+    masking: Masking? = nil
   ) throws(ComputeError) {
     self.batch = batch
     self.time = time
-    loss = try transformer.lossProgram(batch: batch, time: time, training: false)
+    self.masking = masking
+    loss = try transformer.lossProgram(
+      batch: batch, time: time, training: false, mask: masking == nil ? .causal : .ranges)
     execution = try executor.prepare(loss.program, parameters: parameters, states: nil)
     (inputs, targets) = (.allocate(capacity: batch * time), .allocate(capacity: batch * time))
     weights = .allocate(capacity: batch * time)
@@ -49,19 +55,34 @@ package final class Evaluator {
     _ rows: EvaluationRows, bytes: TokenBytes?, limit: Int? = nil
   ) throws(CorpusError) -> EvaluationResult {
     precondition(rows.batchSize == batch && rows.context == time)
-    var result = EvaluationResult(bytes: bytes == nil ? nil : 0)
+    var result = EvaluationResult(bytes: bytes == nil || masking != nil ? nil : 0)
+    var frequencies: [Int32: Int] = [:]
     for index in 0..<rows.batchCount {
       if let limit, result.tokens >= limit { break }
-      try rows.read(batch: index, inputs: inputs, targets: targets, weights: weights)
+      let count = try rows.read(batch: index, inputs: inputs, targets: targets, weights: weights)
+      if let masking { hide(masking, firstRow: index * batch, count: count) }
       run()
       for index in 0..<batch * time where weights[index] != 0 {
         result.nats += Double(losses[index])
         result.correct += correct[index] == 1 ? 1 : 0
         result.tokens += 1
+        if masking != nil { frequencies[targets[index], default: 0] += 1 }
         if let bytes { result.bytes? += bytes[targets[index]] }
       }
     }
+    if masking != nil { result.mostFrequent = frequencies.values.max() ?? 0 }
     return result
+  }
+
+  /// Hides tokens of a batch of which the first `count` are text; no token sees the padding behind them.
+  private func hide(_ masking: Masking, firstRow: Int, count: Int) {
+    let lengths = (0..<batch).map { max(0, min(time, count - $0 * time)) }
+    for row in 0..<batch {
+      let part = row * time..<(row + 1) * time
+      masking.hide(
+        row: firstRow + row, count: lengths[row], ids: inputs[part], targets: targets[part], weights: weights[part])
+    }
+    if let ranges = loss.ranges { execution.set(ranges, KeyRanges.padding(lengths: lengths, time: time)) }
   }
 
   private func run() {

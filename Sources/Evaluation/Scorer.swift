@@ -46,4 +46,20 @@ package struct Scorer {
     }
     return score
   }
+
+  /// The `top` most likely tokens at each of some positions, most likely first, given all others: of a model that sees
+  /// both sides.
+  ///
+  /// - Parameter ids: at most as many as the model's context.
+  /// - Throws: ``ComputeError``.
+  package func fill(_ ids: [Int32], at positions: [Int], top: Int) throws -> [[TokenAlternative]] {
+    let program = try transformer.logitsProgram(batch: 1, time: ids.count)
+    let execution = try executor.prepare(program.program, parameters: weights, states: nil)
+    execution.set(program.ids, ids)
+    execution.set(program.positions, ids.indices.map { Int32($0) })
+    execution.run(RunContext())
+    let logits = execution.get(program.logits)
+    let V = transformer.config.vocabularySize
+    return positions.map { LogProbabilities(logits[$0 * V..<($0 + 1) * V]).top(top) }
+  }
 }

@@ -24,7 +24,7 @@ package struct Initialization {
     }
   }
 
-  private func distribution(_ name: String) -> Distribution {
+  private func distribution(_ name: String, _ shape: Shape) -> Distribution {
     if name.hasSuffix("orm.weight") { return .constant(1) }
     if name.hasSuffix(".bias") { return .constant(0) }
     if name == "positions", config.positions == .sinusoidal { return .sinusoids }
@@ -34,7 +34,7 @@ package struct Initialization {
       // Radford et al. (2019), section 2.3: projections onto the residual stream are scaled by 1/√(number of them).
       return .normal(
         deviation: config.initializerRange / (endsBranch ? Float(2 * config.layers).squareRoot() : 1))
-    case .llama, .qwen3:
+    case .llama, .qwen3, .bert:
       return .normal(deviation: config.initializerRange)
     case .nanochat:
       // nanochat's init_weights: branches begin silent, the head nearly so.
@@ -42,13 +42,20 @@ package struct Initialization {
       if name == "embedding" { return .normal(deviation: 1) }
       if name == "head" { return .normal(deviation: 0.001) }
       return .uniform(bound: (3 / Float(config.hiddenSize)).squareRoot())
+    case .encoder:
+      // Embeddings of length 1 on average, so that they are as large as positions when multiplied by √C; matrices as
+      // Glorot & Bengio (2010), with which torch.nn.Transformer begins.
+      if ["embedding", "positions", "head"].contains(name) {
+        return .normal(deviation: 1 / Float(config.hiddenSize).squareRoot())
+      }
+      return .uniform(bound: (6 / Float(shape[0] + shape[1])).squareRoot())
     }
   }
 
   private func values(_ entry: TensorLayout.Entry, seed: UInt64, stream: UInt32) -> [Float] {
     let philox = Philox(seed: seed)
     let count = entry.shape.count
-    switch distribution(entry.name) {
+    switch distribution(entry.name, entry.shape) {
     case .constant(let value):
       return [Float](repeating: value, count: count)
     case .uniform(let bound):

@@ -42,6 +42,25 @@ extension ModelConfig {
         positions = .sinusoidal
       }
       tiesEmbeddings = try keys.optional("tie_word_embeddings") ?? true
+    } else if architecture.isBidirectional {
+      self.init(
+        architecture, vocabularySize: try keys.required("vocab_size"), hiddenSize: try keys.required("hidden_size"),
+        layers: try keys.required("num_hidden_layers"), heads: try keys.required("num_attention_heads"),
+        maxPositions: try keys.required("max_position_embeddings"))
+      intermediateSize = try keys.required("intermediate_size")
+      normEpsilon = try keys.optional("layer_norm_eps") ?? normEpsilon
+      activation = try keys.activation("hidden_act") ?? activation
+      tokenTypes = architecture == .bert ? try keys.optional("type_vocab_size") ?? tokenTypes : 0
+      if architecture == .encoder, let name: String = try keys.optional("position_embedding_type") {
+        guard let kind = PositionKind(rawValue: name) else {
+          throw .unsupported(
+            what: "\(file): position_embedding_type '\(name)'",
+            supported: PositionKind.allCases.map(\.rawValue).joined(separator: ", "))
+        }
+        positions = kind
+      }
+      tiesEmbeddings = try keys.optional("tie_word_embeddings") ?? true
+      maskTokenID = try keys.optional("mask_token_id")
     } else {
       self.init(
         architecture, vocabularySize: try keys.required("vocab_size"), hiddenSize: try keys.required("hidden_size"),
@@ -67,6 +86,15 @@ extension ModelConfig {
     initializerRange = try keys.optional("initializer_range") ?? initializerRange
     bosTokenID = try keys.optional("bos_token_id")
     eosTokenID = try keys.firstInteger("eos_token_id")
+    if json["architectures"]?.array?.first?.string?.hasSuffix("ForSequenceClassification") == true {
+      labels = try keys.labels()
+      let name: String? = try keys.optional("pooling")
+      guard let kind = name.map(Pooling.init(rawValue:)) ?? .last else {
+        throw .unsupported(
+          what: "\(file): pooling '\(name ?? "")'", supported: Pooling.allCases.map(\.rawValue).joined(separator: ", "))
+      }
+      pooling = kind
+    }
     try validate()
   }
 
@@ -79,7 +107,7 @@ extension ModelConfig {
     func set(_ key: String, _ value: Float) { object[key] = .number(Double("\(value)") ?? Double(value)) }
 
     set("model_type", .string(architecture.rawValue))
-    set("architectures", .array([.string(architecture.className)]))
+    set("architectures", .array([.string(isClassifier ? architecture.classifierName : architecture.className)]))
     set("dtype", .string("float32"))
     set("vocab_size", vocabularySize)
     if architecture == .gpt2 {
@@ -93,6 +121,21 @@ extension ModelConfig {
       set("layer_norm_epsilon", normEpsilon)
       if positions == .sinusoidal { set("position_embedding_type", .string(positions.rawValue)) }
       for key in ["resid_pdrop", "embd_pdrop", "attn_pdrop"] { set(key, Float(0)) }
+    } else if isBidirectional {
+      set("hidden_size", hiddenSize)
+      set("num_hidden_layers", layers)
+      set("num_attention_heads", heads)
+      set("intermediate_size", intermediateSize)
+      set("max_position_embeddings", maxPositions)
+      set("hidden_act", .string(activationName))
+      set("layer_norm_eps", normEpsilon)
+      if architecture == .bert {
+        set("type_vocab_size", tokenTypes)
+        for key in ["hidden_dropout_prob", "attention_probs_dropout_prob"] { set(key, Float(0)) }
+      } else {
+        set("position_embedding_type", .string(positions.rawValue))
+      }
+      set("mask_token_id", maskTokenID.map { .integer(Int64($0)) } ?? .null)
     } else {
       set("hidden_size", hiddenSize)
       set("num_hidden_layers", layers)
@@ -112,6 +155,17 @@ extension ModelConfig {
         set("final_logit_softcapping", softcap.map { .number(Double($0)) } ?? .null)
       }
     }
+    if isClassifier {
+      var (names, ids) = (JSONObject(), JSONObject())
+      for (id, label) in labels.enumerated() {
+        names["\(id)"] = .string(label)
+        ids[label] = .integer(Int64(id))
+      }
+      set("id2label", .object(names))
+      set("label2id", .object(ids))
+      set("problem_type", .string("single_label_classification"))
+      set("pooling", .string(pooling.rawValue))
+    }
     set("tie_word_embeddings", .bool(tiesEmbeddings))
     set("initializer_range", initializerRange)
     set("bos_token_id", bosTokenID.map { .integer(Int64($0)) } ?? .null)
@@ -129,7 +183,17 @@ extension ModelConfig.Architecture {
     case .llama: "LlamaForCausalLM"
     case .qwen3: "Qwen3ForCausalLM"
     case .nanochat: "NanoChatForCausalLM"
+    case .encoder: "TransformerEncoder"
+    case .bert: "BertForMaskedLM"
     }
+  }
+}
+
+extension ModelConfig.Architecture {
+  /// The class in transformers that has labels instead of tokens: GPT2ForSequenceClassification.
+  fileprivate var classifierName: String {
+    ["LMHeadModel", "ForCausalLM", "ForMaskedLM"].reduce(className) { $0.replacing($1, with: "") }
+      + "ForSequenceClassification"
   }
 }
 
@@ -157,6 +221,18 @@ private struct ConfigReader {
     return try optional(key)
   }
 
+  /// The names in `id2label`, in the order of their ids.
+  func labels() throws(ModelError) -> [String] {
+    guard let names = json["id2label"]?.object else { throw .missing(key: "id2label", file: file) }
+    let labels = names.keys.indices.compactMap { names["\($0)"]?.string }
+    guard labels.count == names.keys.count, !labels.isEmpty, Set(labels).count == labels.count else {
+      throw .wrongType(
+        key: "\(file): id2label", found: JSON.object(names).serialized(),
+        expected: "different names under \"0\", \"1\", …")
+    }
+    return labels
+  }
+
   func activation(_ key: String) throws(ModelError) -> ActivationKind? {
     guard let name: String = try optional(key) else { return nil }
     guard let kind = ModelConfig.activationKind(named: name) else {
@@ -178,6 +254,11 @@ private struct ConfigReader {
       try reject(
         "scale_attn_by_inverse_layer_idx", json["scale_attn_by_inverse_layer_idx"], unless: .bool(false), "false")
       try reject("add_cross_attention", json["add_cross_attention"], unless: .bool(false), "false")
+    } else if architecture.isBidirectional {
+      for key in ["is_decoder", "add_cross_attention"] { try reject(key, json[key], unless: .bool(false), "false") }
+      if architecture == .bert {
+        try reject("position_embedding_type", json["position_embedding_type"], unless: .string("absolute"), "absolute")
+      }
     } else {
       try reject("use_sliding_window", json["use_sliding_window"], unless: .bool(false), "false")
       for layer in json["layer_types"]?.array ?? [] {

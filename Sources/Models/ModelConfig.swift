@@ -12,6 +12,17 @@ package struct ModelConfig: Sendable, Equatable {
     /// Norms without weights, rotary positions before normalized queries and keys, ReLU², soft-capped untied head.
     /// Karpathy, nanochat (2025).
     case nanochat
+    /// The classic encoder: post-norm, ReLU, sinusoidal positions, a tied head that fills in masked tokens.
+    /// Vaswani et al., arXiv:1706.03762.
+    case encoder
+    /// The same with learned positions, GELU, normalized embeddings and a head of two layers, as transformers computes
+    /// BertForMaskedLM. Devlin et al., arXiv:1810.04805.
+    case bert
+
+    /// Whether tokens see both sides: such a model fills in masked tokens and can't continue a text.
+    package var isBidirectional: Bool { self == .encoder || self == .bert }
+
+    package static var decoders: [Architecture] { allCases.filter { !$0.isBidirectional } }
   }
 
   package enum PositionKind: String, Sendable, CaseIterable {
@@ -53,23 +64,58 @@ package struct ModelConfig: Sendable, Equatable {
   package var initializerRange: Float
   /// Of embeddings and of each branch before it joins the residual stream; only while training.
   package var dropout: Float
+  /// Kinds of segments that have an embedding of their own; every token is of kind 0.
+  package var tokenTypes: Int
   package var bosTokenID: Int?
   package var eosTokenID: Int?
+  /// Stands where a token is to be filled in.
+  package var maskTokenID: Int?
+  /// The names that a classifier chooses from, in the order of its logits; empty: the model predicts tokens.
+  package var labels: [String] = []
+  /// What a classifier's head reads.
+  package var pooling = Pooling.mean
+
+  package enum Pooling: String, Sendable, CaseIterable {
+    /// The mean of all states of the text.
+    case mean
+    /// The last token's state, as transformers' classifiers of decoders have it.
+    case last
+
+    /// Those of a text's tokens that its vector is made from.
+    package func tokens(_ text: Range<Int>) -> Range<Int> {
+      switch self {
+      case .mean: text
+      case .last: max(text.lowerBound, text.upperBound - 1)..<text.upperBound
+      }
+    }
+  }
 
   // MARK: What follows from the architecture
 
-  package var normKind: NormKind { architecture == .gpt2 ? .layer : .rms }
+  package var isClassifier: Bool { !labels.isEmpty }
+  package var isBidirectional: Bool { architecture.isBidirectional }
+  package var normKind: NormKind { architecture == .gpt2 || isPostNorm ? .layer : .rms }
   /// nanochat's norms only divide.
   package var normsHaveWeights: Bool { architecture != .nanochat }
-  package var normsHaveBiases: Bool { architecture == .gpt2 }
-  package var normalizesEmbeddings: Bool { architecture == .nanochat }
+  package var normsHaveBiases: Bool { normKind == .layer }
+  /// norm(x + branch(x)) instead of x + branch(norm(x)), and no norm after the last layer.
+  package var isPostNorm: Bool { isBidirectional }
+  package var normalizesEmbeddings: Bool { architecture == .nanochat || architecture == .bert }
+  /// What embeddings are multiplied by before positions are added. Vaswani et al., section 3.4.
+  package var embeddingScale: Float { architecture == .encoder ? Float(hiddenSize).squareRoot() : 1 }
+  /// Dropout also strikes attention's probabilities, and what follows the activation.
+  package var dropsProbabilities: Bool { isBidirectional }
+  package var dropsActivations: Bool { architecture == .encoder }
+  /// The head is a linear layer, an activation and a norm before the projection to the vocabulary.
+  package var transformsHead: Bool { architecture == .bert }
+  package var headHasBias: Bool { isBidirectional }
   package var isGated: Bool { architecture == .llama || architecture == .qwen3 }
 
   package enum QueryKeyNorm: Sendable { case none, beforeRotary, afterRotary }
 
   package var queryKeyNorm: QueryKeyNorm {
     switch architecture {
-    case .gpt2, .llama: .none
+    case .gpt2, .llama, .encoder, .bert: .none
     case .qwen3: .beforeRotary
     case .nanochat: .afterRotary
     }
@@ -104,6 +150,7 @@ package struct ModelConfig: Sendable, Equatable {
     dropout = 0
     initializerRange = 0.02
     softcap = nil
+    tokenTypes = 0
     switch architecture {
     case .gpt2:
       (activation, positions, normEpsilon) = (.geluTanh, .learned, 1e-5)
@@ -115,6 +162,13 @@ package struct ModelConfig: Sendable, Equatable {
       (activation, positions, normEpsilon) = (.reluSquared, .rotary, 1e-6)
       (tiesEmbeddings, attentionBias, mlpBias) = (false, false, false)
       softcap = 15
+    case .encoder:
+      (activation, positions, normEpsilon) = (.relu, .sinusoidal, 1e-5)
+      (tiesEmbeddings, attentionBias, mlpBias) = (true, true, true)
+    case .bert:
+      (activation, positions, normEpsilon) = (.gelu, .learned, 1e-12)
+      (tiesEmbeddings, attentionBias, mlpBias) = (true, true, true)
+      tokenTypes = 2
     }
   }
 
@@ -123,7 +177,7 @@ package struct ModelConfig: Sendable, Equatable {
   /// - Throws: ``ModelError/impossible(key:value:reason:)``.
   package func validate() throws(ModelError) {
     func require(
-      _ holds: Bool, _ key: String, _ value: some CustomStringConvertible, _ reason: String
+      _ holds: Bool, _ key: String, _ value: any CustomStringConvertible, _ reason: String
     ) throws(ModelError) {
       if !holds { throw .impossible(key: "model." + key, value: value.description, reason: reason) }
     }
@@ -154,13 +208,38 @@ package struct ModelConfig: Sendable, Equatable {
     if let softcap {
       try require(softcap > 0 && softcap.isFinite, "final_logit_softcapping", softcap, "must be above 0")
     }
-    if architecture == .gpt2 {
-      try require(keyValueHeads == heads, "num_key_value_heads", keyValueHeads, "gpt2 has as many as attention heads")
+    try requireArchitecture(require)
+  }
+
+  /// What an architecture leaves no choice about.
+  private func requireArchitecture(
+    _ require: (Bool, String, any CustomStringConvertible, String) throws(ModelError) -> Void
+  ) throws(ModelError) {
+    let positionKinds: [PositionKind] =
+      switch architecture {
+      case .gpt2, .encoder: [.learned, .sinusoidal]
+      case .bert: [.learned]
+      case .llama, .qwen3, .nanochat: [.rotary]
+      }
+    try require(
+      positionKinds.contains(positions), "position_embedding_type", positions.rawValue,
+      "\(architecture) has \(positionKinds.map(\.rawValue).joined(separator: " or "))")
+    if architecture == .gpt2 || isBidirectional {
       try require(
-        headSize * heads == hiddenSize, "head_dim", headSize, "gpt2 has hidden_size / num_attention_heads")
-      try require(positions != .rotary, "position_embedding_type", positions.rawValue, "gpt2 has learned or sinusoidal")
-    } else {
-      try require(positions == .rotary, "position_embedding_type", positions.rawValue, "\(architecture) has rotary")
+        keyValueHeads == heads, "num_key_value_heads", keyValueHeads, "\(architecture) has as many as attention heads")
+      try require(
+        headSize * heads == hiddenSize, "head_dim", headSize, "\(architecture) has hidden_size / num_attention_heads")
     }
+    if isBidirectional {
+      try require(attentionBias, "attention_bias", attentionBias, "\(architecture) has biases")
+      try require(mlpBias, "mlp_bias", mlpBias, "\(architecture) has biases")
+      try require(softcap == nil, "final_logit_softcapping", softcap ?? 0, "\(architecture) has none")
+    }
+    if let maskTokenID {
+      try require(
+        (0..<vocabularySize).contains(maskTokenID), "mask_token_id", maskTokenID, "must be below vocab_size")
+    }
+    let types = architecture == .bert ? 1...1024 : 0...0
+    try require(types.contains(tokenTypes), "type_vocab_size", tokenTypes, "\(architecture) has \(types)")
   }
 }

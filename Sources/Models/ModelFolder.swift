@@ -51,10 +51,8 @@ package struct ModelFolder: Sendable {
     let map = WeightMap(config, layout: store.layout)
     var used: Set<String> = []
     for entry in map.entries {
-      // The first GPT-2 folders have no "transformer." in front.
-      let bare = entry.name.hasPrefix("transformer.") ? String(entry.name.dropFirst("transformer.".count)) : entry.name
-      let name = source.info(entry.name) == nil ? bare : entry.name
-      guard let info = source.info(name) else {
+      let name = ([entry.name] + entry.otherNames).first { source.info($0) != nil }
+      guard let name, let info = source.info(name) else {
         throw ModelError.tensor(name: entry.name, expected: "\(entry.shape)", found: "none", file: path)
       }
       guard info.shape == entry.shape.dimensions else {
@@ -76,9 +74,14 @@ package struct ModelFolder: Sendable {
 
   /// A tensor that the forward pass would leave out means another model than the config says.
   private func rejectUnknown(_ names: [String]) throws(ModelError) {
-    let harmless = [".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq"]
+    // Of BERT, what predicts no words, and the other name of the head's bias.
+    let harmless = [
+      ".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq", "embeddings.position_ids", "pooler.dense.weight",
+      "pooler.dense.bias", "cls.seq_relationship.weight", "cls.seq_relationship.bias", "cls.predictions.bias",
+      "cls.predictions.decoder.bias",
+    ]
     for name in names where !harmless.contains(where: name.hasSuffix) {
-      if config.tiesEmbeddings, name == "lm_head.weight" { continue }
+      if config.tiesEmbeddings, ["lm_head.weight", "cls.predictions.decoder.weight"].contains(name) { continue }
       throw .tensor(
         name: name, expected: "only what \(config.architecture.rawValue) has", found: "a tensor more", file: path)
     }
@@ -106,10 +109,13 @@ extension ModelFolder {
     }
 
     let map = WeightMap(config, layout: store.layout)
+    let tensors =
+      map.entries.map { (name: $0.name, entry: $0) }
+      + map.copies.flatMap { copy in map.entries.filter { $0.name == copy.of }.map { (name: copy.name, entry: $0) } }
     let writer = try SafetensorsWriter(
       path: folder.file(weightsName),
-      tensors: map.entries.map { SafetensorsWriter.Tensor($0.name, .float32, $0.shape.dimensions) })
-    for entry in map.entries {
+      tensors: tensors.map { SafetensorsWriter.Tensor($0.name, .float32, $0.entry.shape.dimensions) })
+    for (name, entry) in tensors {
       guard let parameter = store.layout[entry.parameter] else { continue }
       let width = parameter.shape.rank == 2 ? parameter.shape[1] : 1
       var values = [Float](repeating: 0, count: entry.shape.count)
@@ -117,7 +123,7 @@ extension ModelFolder {
         store.read(.weights, at: parameter.offset + entry.rows.lowerBound * width, into: $0)
       }
       if entry.isTransposed, entry.shape.rank == 2 { values = transposed(values, rows: entry.shape[1]) }
-      try writer.append(entry.name, values)
+      try writer.append(name, values)
     }
     try writer.commit()
   }

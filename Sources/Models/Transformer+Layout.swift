@@ -19,6 +19,8 @@ extension Transformer {
       layout.add(
         "positions", [config.maxPositions, config.hiddenSize], isTrainable: config.positions == .learned)
     }
+    if config.tokenTypes > 0 { layout.add("tokenTypes", [config.tokenTypes, config.hiddenSize]) }
+    if config.normalizesEmbeddings { addNorm("embeddingNorm") }
     for layer in 0..<config.layers {
       let name = "layers.\(layer)."
       addNorm(name + "attentionNorm")
@@ -36,8 +38,17 @@ extension Transformer {
         bias: config.mlpBias)
       addLinear(name + "mlpOutput", config.hiddenSize, config.intermediateSize, bias: config.mlpBias)
     }
-    addNorm("finalNorm")
+    if !config.isPostNorm { addNorm("finalNorm") }
+    if config.isClassifier {
+      layout.add(Self.scoreName, [config.labels.count, config.hiddenSize])
+      return layout
+    }
+    if config.transformsHead {
+      addLinear("headDense", config.hiddenSize, config.hiddenSize, bias: true)
+      addNorm("headNorm")
+    }
     if !config.tiesEmbeddings { layout.add("head", [config.vocabularySize, config.hiddenSize]) }
+    if config.headHasBias { layout.add("head.bias", [config.vocabularySize]) }
     return layout
   }
 

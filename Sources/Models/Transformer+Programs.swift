@@ -15,6 +15,8 @@ package struct LossProgram: Sendable {
   package let ids, positions, targets: Node
   /// (B, T, 2) of int32, see ``KeyRanges``; nil for the other masks.
   package let ranges: Node?
+  /// (B, S, 2) of int32: the sequences that are classified; targets, weights and results are then (B, S). Else nil.
+  package let pools: Node?
   /// (B, T) and ().
   package let weights, normalizer: Node
   /// (B, T), results.
@@ -25,6 +27,8 @@ package struct LossProgram: Sendable {
 package struct LogitsProgram: Sendable {
   package let program: Program
   package let ids, positions: Node
+  /// (B, T, 2) of int32, see ``KeyRanges``; nil for the other masks.
+  package let ranges: Node?
   /// (B, T, V), a result.
   package let logits: Node
 }
@@ -35,10 +39,17 @@ package struct CacheProgram: Sendable {
   package let ids, positions: Node
 }
 
+extension ModelConfig {
+  /// What the architecture was made for.
+  package var maskKind: MaskKind { isBidirectional ? .bidirectional : .causal }
+}
+
 extension Transformer {
-  /// - Parameter training: with the backward pass and dropout.
+  /// - Parameters:
+  ///   - training: with the backward pass and dropout.
+  ///   - kind: nil: what the architecture was made for.
   package func lossProgram(
-    batch: Int, time: Int, training: Bool, mask kind: MaskKind = .causal
+    batch: Int, time: Int, training: Bool, mask kind: MaskKind? = nil
   ) throws(ComputeError) -> LossProgram {
     var graph = Graph(parameters: parameterLayout)
     let shape: Shape = [batch, time]
@@ -48,18 +59,19 @@ extension Transformer {
     let targets = graph.input("targets", shape, .int32)
     let weights = graph.input("weights", shape)
     let normalizer = graph.input("normalizer", [])
-    let x = try hiddenStates(
-      &graph, ids: ids, positions: positions, dropout: training ? config.dropout : 0
-    ) { (graph, qkv, _) throws(ComputeError) in try attention(&graph, qkv, mask: mask) }
+    let dropout = training ? config.dropout : 0
+    let x = try hiddenStates(&graph, ids: ids, positions: positions, dropout: dropout) {
+      (graph, qkv, _) throws(ComputeError) in try attention(&graph, qkv, mask: mask, dropout: dropout)
+    }
     let result = try loss(&graph, x, targets: targets, weights: weights, normalizer: normalizer)
     if training { try graph.differentiate() }
     return LossProgram(
-      program: Program(graph), ids: ids, positions: positions, targets: targets, ranges: mask.ranges,
+      program: Program(graph), ids: ids, positions: positions, targets: targets, ranges: mask.ranges, pools: nil,
       weights: weights, normalizer: normalizer, losses: result.losses, correct: result.correct)
   }
 
-  private func mask(_ kind: MaskKind, _ graph: inout Graph, batch: Int, time: Int) -> AttentionMask {
-    switch kind {
+  private func mask(_ kind: MaskKind?, _ graph: inout Graph, batch: Int, time: Int) -> AttentionMask {
+    switch kind ?? config.maskKind {
     case .causal: .causal
     case .bidirectional: .bidirectional
     case .ranges: .ranges(graph.input("ranges", [batch, time, 2], .int32))
@@ -67,16 +79,22 @@ extension Transformer {
   }
 
   /// Logits of whole rows, without a cache.
-  package func logitsProgram(batch: Int, time: Int) throws(ComputeError) -> LogitsProgram {
+  ///
+  /// - Parameter kind: nil: what the architecture was made for.
+  package func logitsProgram(
+    batch: Int, time: Int, mask kind: MaskKind? = nil
+  ) throws(ComputeError) -> LogitsProgram {
     var graph = Graph(parameters: parameterLayout)
+    let mask = mask(kind, &graph, batch: batch, time: time)
     let ids = graph.input("ids", [batch, time], .int32)
     let positions = graph.input("positions", [batch, time], .int32)
     let x = try hiddenStates(&graph, ids: ids, positions: positions, dropout: 0) {
-      (graph, qkv, _) throws(ComputeError) in try attention(&graph, qkv, mask: .causal)
+      (graph, qkv, _) throws(ComputeError) in try attention(&graph, qkv, mask: mask)
     }
     let logits = try logits(&graph, x)
     graph.keep(logits)
-    return LogitsProgram(program: Program(graph), ids: ids, positions: positions, logits: logits)
+    return LogitsProgram(
+      program: Program(graph), ids: ids, positions: positions, ranges: mask.ranges, logits: logits)
   }
 
   /// Logits of `time` new tokens of each of `batch` sequences, whose past is in the caches of
@@ -85,7 +103,7 @@ extension Transformer {
     var (graph, ids, positions, x) = try cached(batch: batch, time: time, capacity: capacity)
     let logits = try logits(&graph, x)
     graph.keep(logits)
-    return LogitsProgram(program: Program(graph), ids: ids, positions: positions, logits: logits)
+    return LogitsProgram(program: Program(graph), ids: ids, positions: positions, ranges: nil, logits: logits)
   }
 
   /// Fills the caches with `time` tokens of a prompt, for which nobody asks the logits.
@@ -97,6 +115,10 @@ extension Transformer {
   private func cached(
     batch: Int, time: Int, capacity: Int
   ) throws(ComputeError) -> (graph: Graph, ids: Node, positions: Node, x: Node) {
+    guard !config.isBidirectional else {
+      throw .setting(
+        op: "cachedAttention", problem: "\(config.architecture) sees both sides of a token and can't continue a text")
+    }
     var graph = Graph(parameters: parameterLayout, states: cacheLayout(batch: batch, capacity: capacity))
     let ids = graph.input("ids", [batch, time], .int32)
     let positions = graph.input("positions", [batch, time], .int32)

@@ -2,7 +2,7 @@ package import Compute
 
 /// The whole model, forward only; the gradient rules make the rest.
 ///
-/// Vaswani et al., "Attention Is All You Need", arXiv:1706.03762, in the pre-norm form of Radford et al. (2019).
+/// Vaswani et al., "Attention Is All You Need", arXiv:1706.03762; decoders in the pre-norm form of Radford et al. (2019).
 package struct Transformer: Sendable {
   package let config: ModelConfig
   private let heads: HeadLayout
@@ -28,28 +28,53 @@ package struct Transformer: Sendable {
   package func hiddenStates(
     _ graph: inout Graph, ids: Node, positions: Node, dropout: Float, attend: Attend
   ) throws(ComputeError) -> Node {
-    var x = try graph.embedding(ids, table: graph.parameter("embedding"))  // (B, T, C)
+    let x = try embeddings(&graph, ids: ids, positions: positions, dropout: dropout)  // (B, T, C)
+    return try layers(&graph, x, positions: positions, dropout: dropout, attend: attend)
+  }
+
+  /// Tokens as vectors that know, unless positions are rotary, where they stand.
+  private func embeddings(
+    _ graph: inout Graph, ids: Node, positions: Node, dropout: Float
+  ) throws(ComputeError) -> Node {
+    var x = try graph.embedding(ids, table: graph.parameter("embedding"), scale: config.embeddingScale)  // (B, T, C)
     if config.positions != .rotary {
       x = try graph.add(x, graph.embedding(positions, table: graph.parameter("positions")))
     }
-    if config.normalizesEmbeddings { x = try graph.norm(config.normKind, x, epsilon: config.normEpsilon) }
-    x = try graph.dropout(x, rate: dropout)
+    if config.tokenTypes > 0 {
+      // Never set, and so all of kind 0.
+      let types = graph.input("tokenTypes", graph.shape(ids), .int32)
+      x = try graph.add(x, graph.embedding(types, table: graph.parameter("tokenTypes")))
+    }
+    if config.normalizesEmbeddings { x = try norm(&graph, x, "embeddingNorm") }
+    return try graph.dropout(x, rate: dropout)
+  }
+
+  /// All layers, and the norm after the last where the architecture has one.
+  ///
+  /// - Parameter x: (B, T, C).
+  /// - Returns: (B, T, C).
+  package func layers(
+    _ graph: inout Graph, _ x: Node, positions: Node, dropout: Float, attend: Attend
+  ) throws(ComputeError) -> Node {
+    var x = x
     for layer in 0..<config.layers {
       let name = "layers.\(layer)."
-      x = try residual(&graph, x, name + "attentionOutput", dropout) { (graph, x) throws(ComputeError) in
-        let h = try norm(&graph, x, name + "attentionNorm")
+      x = try sublayer(&graph, x, norm: name + "attentionNorm", projection: name + "attentionOutput", dropout) {
+        (graph, h) throws(ComputeError) in
         var qkv = try linear(&graph, h, name + "qkv", bias: config.attentionBias)  // (B, T, (H + 2K)·D)
         qkv = try placed(&graph, qkv, positions: positions, name: name)
         return try attend(&graph, qkv, layer)  // (B, T, H·D)
       }
-      x = try residual(&graph, x, name + "mlpOutput", dropout) { (graph, x) throws(ComputeError) in
-        var h = try norm(&graph, x, name + "mlpNorm")
-        h = try linear(&graph, h, name + "mlpInput", bias: config.mlpBias)  // (B, T, F), gated: (B, T, 2F)
-        return config.isGated
+      x = try sublayer(&graph, x, norm: name + "mlpNorm", projection: name + "mlpOutput", dropout) {
+        (graph, h) throws(ComputeError) in
+        let h = try linear(&graph, h, name + "mlpInput", bias: config.mlpBias)  // (B, T, F), gated: (B, T, 2F)
+        let y =
+          config.isGated
           ? try graph.gatedActivation(config.activation, h) : graph.activation(config.activation, h)  // (B, T, F)
+        return try graph.dropout(y, rate: config.dropsActivations ? dropout : 0)
       }
     }
-    return try norm(&graph, x, "finalNorm")
+    return config.isPostNorm ? x : try norm(&graph, x, "finalNorm")
   }
 
   /// Loss and accuracy of predicting the targets; kept for the host.
@@ -59,19 +84,28 @@ package struct Transformer: Sendable {
     _ graph: inout Graph, _ x: Node, targets: Node, weights: Node, normalizer: Node
   ) throws(ComputeError) -> (losses: Node, correct: Node) {
     try graph.headLoss(
-      x, weight: graph.parameter(headName), softcap: config.softcap, targets: targets, weights: weights,
-      normalizer: normalizer)
+      headInput(&graph, x), weight: graph.parameter(headName), bias: headBias(&graph), softcap: config.softcap,
+      targets: targets, weights: weights, normalizer: normalizer)
   }
 
   /// - Returns: (B, T, V).
   package func logits(_ graph: inout Graph, _ x: Node) throws(ComputeError) -> Node {
-    try graph.logits(x, weight: graph.parameter(headName), softcap: config.softcap)
+    try graph.logits(
+      headInput(&graph, x), weight: graph.parameter(headName), bias: headBias(&graph), softcap: config.softcap)
   }
 
+  /// What is projected to the vocabulary: hidden states, in BERT after a layer more.
+  private func headInput(_ graph: inout Graph, _ x: Node) throws(ComputeError) -> Node {
+    guard config.transformsHead else { return x }
+    let h = try linear(&graph, x, "headDense", bias: true)
+    return try norm(&graph, graph.activation(config.activation, h), "headNorm")
+  }
+
+  /// - Parameter dropout: 0 when not training.
   package func attention(
-    _ graph: inout Graph, _ qkv: Node, mask: AttentionMask
+    _ graph: inout Graph, _ qkv: Node, mask: AttentionMask, dropout: Float = 0
   ) throws(ComputeError) -> Node {
-    try graph.attention(qkv, layout: heads, mask: mask)
+    try graph.attention(qkv, layout: heads, mask: mask, dropout: config.dropsProbabilities ? dropout : 0)
   }
 
   package func cachedAttention(
@@ -86,15 +120,22 @@ package struct Transformer: Sendable {
 
   private var headName: String { config.tiesEmbeddings ? "embedding" : "head" }
 
-  /// x + W·branch(x), W the projection that ends the branch.
-  private func residual(
-    _ graph: inout Graph, _ x: Node, _ projection: String, _ dropout: Float,
+  private func headBias(_ graph: inout Graph) throws(ComputeError) -> Node? {
+    config.headHasBias ? try graph.parameter("head.bias") : nil
+  }
+
+  /// x + W·branch(norm(x)), W the projection that ends the branch; post-norm: norm(x + W·branch(x)).
+  private func sublayer(
+    _ graph: inout Graph, _ x: Node, norm name: String, projection: String, _ dropout: Float,
     branch: (inout Graph, Node) throws(ComputeError) -> Node
   ) throws(ComputeError) -> Node {
-    let h = try branch(&graph, x)
+    let h = try branch(&graph, config.isPostNorm ? x : norm(&graph, x, name))
     let bias = projection.hasSuffix("mlpOutput") ? config.mlpBias : config.attentionBias
-    guard dropout > 0 else { return try linear(&graph, h, projection, bias: bias, residual: x) }
-    return try graph.add(x, graph.dropout(linear(&graph, h, projection, bias: bias), rate: dropout))
+    let y =
+      dropout > 0
+      ? try graph.add(x, graph.dropout(linear(&graph, h, projection, bias: bias), rate: dropout))
+      : try linear(&graph, h, projection, bias: bias, residual: x)
+    return config.isPostNorm ? try norm(&graph, y, name) : y
   }
 
   /// Queries and keys that know their position, normalized where the architecture does so.

@@ -8,6 +8,8 @@ package struct ModelInfo: Sendable {
   /// Tokens that it can read.
   package var context: Int
   package var vocabularySize: Int
+  /// Whether it can continue a text; one that sees both sides of a token gives vectors only.
+  package var generates: Bool
   /// Nil for a model of ids without text.
   package var tokenizer: Tokenizer?
   package var template: ChatTemplate
@@ -24,6 +26,7 @@ package struct ModelInfo: Sendable {
     self.name = name
     context = config.maxPositions
     vocabularySize = config.vocabularySize
+    generates = !config.isBidirectional
     self.tokenizer = tokenizer
     self.template = template
     endOfText = config.eosTokenID.flatMap { Int32(exactly: $0) } ?? tokenizer?.endOfText

@@ -1,8 +1,23 @@
 package import Compute
 package import Corpus
 package import Evaluation
-import Models
+package import Models
 package import Tokenization
+
+/// Where a training's rows come from: text, masked text, examples of a task.
+package protocol BatchSource: AnyObject {
+  var mask: MaskKind { get }
+  /// S: sequences of a row that have one target each; nil: tokens are the targets.
+  var perRow: Int? { get }
+  /// Seconds that ``next(_:)`` has waited for data so far.
+  var dataWaitSeconds: Double { get }
+  /// Fills the rows of the next update. It should allocate nothing.
+  func next(_ batch: TokenBatch) throws
+}
+
+extension BatchSource {
+  package var perRow: Int? { nil }
+}
 
 /// Measures a model while it trains, on data that it doesn't train on.
 package protocol Validation: AnyObject {
@@ -36,31 +51,60 @@ package struct Objective {
     _ data: Dataset, _ settings: Settings, store: any ParameterStore, executor: any Executor, tokenizer: Tokenizer?,
     startRow: Int
   ) throws -> Objective {
-    let source = try ShardSource(data, settings, startRow: startRow)
-    guard data.tokenCount(of: .val) >= 2 else {
-      return Objective(source: source, trainTokens: data.tokenCount(of: .train), validation: nil)
+    Objective(
+      source: try ShardSource(data, settings, startRow: startRow), trainTokens: data.tokenCount(of: .train),
+      validation: try ShardValidation(
+        data, settings, store: store, executor: executor, masking: nil, bytes: tokenizer.map { TokenBytes($0) }))
+  }
+
+  /// The hidden tokens of a text in shards.
+  ///
+  /// - Parameters:
+  ///   - mask: the token that hides others.
+  ///   - startRow: rows that the run has taken before.
+  /// - Throws: ``CorpusError``, ``ComputeError``.
+  package static func maskedToken(
+    _ data: Dataset, _ settings: Settings, store: any ParameterStore, executor: any Executor, tokenizer: Tokenizer?,
+    mask: Int32, startRow: Int
+  ) throws -> Objective {
+    func masking(seed: UInt64?) -> Masking {
+      Masking(maskToken: mask, vocabularySize: settings.model.vocabularySize, tokenizer: tokenizer, seed: seed)
     }
-    let (B, T) = (settings.train.resolvedMicroBatch, settings.train.context)
-    let validation = ShardValidation(
-      rows: try EvaluationRows(data.shards(of: .val), batchSize: B, context: T),
-      evaluator: try Evaluator(Transformer(settings.model), weights: store, executor: executor, batch: B, time: T),
-      bytes: tokenizer.map { TokenBytes($0) })
-    return Objective(source: source, trainTokens: data.tokenCount(of: .train), validation: validation)
+    return Objective(
+      source: MaskedSource(
+        try ShardSource(data, settings, startRow: startRow), masking: masking(seed: settings.train.seed),
+        startRow: startRow),
+      trainTokens: data.tokenCount(of: .train),
+      validation: try ShardValidation(
+        data, settings, store: store, executor: executor, masking: masking(seed: nil), bytes: nil))
   }
 }
 
 /// The validation split of prepared data.
 private final class ShardValidation: Validation {
-  let rows: EvaluationRows
-  let evaluator: Evaluator
-  let bytes: TokenBytes?
+  private let rows: EvaluationRows
+  private let evaluator: Evaluator
+  private let bytes: TokenBytes?
+  private let isMasked: Bool
 
-  init(rows: EvaluationRows, evaluator: Evaluator, bytes: TokenBytes?) {
-    (self.rows, self.evaluator, self.bytes) = (rows, evaluator, bytes)
+  /// Nil where there is no text to measure by.
+  init?(
+    _ data: Dataset, _ settings: Settings, store: any ParameterStore, executor: any Executor, masking: Masking?,
+    bytes: TokenBytes?
+  ) throws {
+    guard data.tokenCount(of: .val) >= 2 else { return nil }
+    let (B, T) = (settings.train.resolvedMicroBatch, settings.train.context)
+    rows = try EvaluationRows(data.shards(of: .val), batchSize: B, context: T)
+    evaluator = try Evaluator(
+      Transformer(settings.model), weights: store, executor: executor, batch: B, time: T, masking: masking)
+    self.bytes = bytes
+    isMasked = masking != nil
   }
 
-  var batchTokens: Int { evaluator.batch * evaluator.time }
-  var predictedTokens: Int { rows.predictedTokens }
+  var batchTokens: Int { predicted(of: evaluator.batch * evaluator.time) }
+  var predictedTokens: Int { predicted(of: rows.predictedTokens) }
+
+  private func predicted(of tokens: Int) -> Int { isMasked ? Masking.chosen(of: tokens) : tokens }
 
   func evaluate(limit: Int?) throws -> EvaluationResult {
     try evaluator.evaluate(rows, bytes: bytes, limit: limit)

@@ -20,7 +20,7 @@ package struct SettingKey: Sendable {
   // MARK: The table
 
   private static let model: [SettingKey] = [
-    choice("model.architecture", \.model.architecture, notBuilt: ["bert", "encoder"]),
+    choice("model.architecture", \.model.architecture),
     integer("model.vocab_size", \.model.vocabularySize, 1...),
     integer("model.hidden_size", \.model.hiddenSize, 1...),
     integer("model.num_hidden_layers", \.model.layers, 1...),
@@ -40,6 +40,7 @@ package struct SettingKey: Sendable {
         settings.model.activation = kind
       }),
     choice("model.position_embedding_type", \.model.positions),
+    integer("model.type_vocab_size", \.model.tokenTypes, 0...),
     double("model.rope_theta", \.model.rotaryBase),
     float("model.norm_eps", \.model.normEpsilon),
     boolean("model.tie_word_embeddings", \.model.tiesEmbeddings),

@@ -39,11 +39,18 @@ extension Settings {
         layers: try number("model.num_hidden_layers") ?? preset.layers,
         heads: try number("model.num_attention_heads") ?? preset.heads,
         maxPositions: try number("model.max_position_embeddings") ?? contextAsked ?? preset.context)
+      model.dropout = preset.dropout
     }
 
     var settings = Settings(model: model)
     settings.train.batchSize = preset.batchSize
     settings.train.learningRate = preset.learningRate
+    settings.train.warmupSteps = preset.warmupSteps
+    if model.isPostNorm, !preset.architecture.isBidirectional {
+      // Gradients near the output are large at first. Xiong et al., arXiv:2002.04745.
+      settings.train.learningRate = min(preset.learningRate, 1e-3)
+      settings.train.warmupSteps = max(preset.warmupSteps, 200)
+    }
     settings.train.context = min(contextAsked ?? preset.context, model.maxPositions)
     try overrides.apply(to: &settings)
     if let initial { try settings.requireShape(of: initial) }
@@ -87,6 +94,7 @@ extension Settings {
     unshaped.initializerRange = initial.initializerRange
     unshaped.bosTokenID = initial.bosTokenID
     unshaped.eosTokenID = initial.eosTokenID
+    unshaped.maskTokenID = initial.maskTokenID
     guard unshaped == initial else {
       let here = self
       var there = self

@@ -53,7 +53,8 @@ package final class Trainer {
     clock = RunClock(before: usedBefore)
     transformer = try Transformer(settings.model)
     update = try UpdateStep(
-      transformer, settings: settings.train, mask: objective.source.mask, store: store, executor: executor)
+      transformer, settings: settings.train, mask: objective.source.mask, perRow: objective.source.perRow,
+      store: store, executor: executor)
     log = try MetricsLog(path: folder.metricsPath, keepingUntil: state.step)
     let evaluationTokens = objective.validation?.predictedTokens ?? 0
     budget = settings.train.budget.map {
@@ -200,7 +201,8 @@ package final class Trainer {
 
   /// Lets the model write a little, to look at.
   private func sample() throws {
-    guard let tokenizer, let start = tokenizer.endOfText, settings.model.vocabularySize >= tokenizer.vocabularySize
+    guard !settings.model.isBidirectional, let tokenizer, let start = tokenizer.endOfText,
+      settings.model.vocabularySize >= tokenizer.vocabularySize
     else { return }
     let begin = ContinuousClock.now
     defer { budget?.noteSample(seconds: seconds(ContinuousClock.now - begin)) }

@@ -18,7 +18,7 @@ package final class UpdateStep {
   private let microBatch: Int
   private let microSteps: Int
   private let batch: TokenBatch
-  /// (B, T) of a pass.
+  /// (B, T) of a pass, or (B, S).
   private let results: UnsafeMutableBufferPointer<Float>
 
   /// Floating-point operations of one update.
@@ -28,18 +28,23 @@ package final class UpdateStep {
 
   /// - Throws: ``ComputeError``.
   package init(
-    _ transformer: Transformer, settings: TrainSettings, mask: MaskKind = .causal, store: any ParameterStore,
-    executor: any Executor
+    _ transformer: Transformer, settings: TrainSettings, mask: MaskKind = .causal, perRow: Int? = nil,
+    store: any ParameterStore, executor: any Executor
   ) throws(ComputeError) {
     self.settings = settings
     self.store = store
     microBatch = settings.resolvedMicroBatch
     microSteps = settings.batchSize / microBatch
     let (B, T) = (microBatch, settings.context)
-    program = try transformer.lossProgram(batch: B, time: T, training: true, mask: mask)
+    program =
+      if let perRow {
+        try transformer.labelLossProgram(batch: B, time: T, perRow: perRow, training: true)
+      } else {
+        try transformer.lossProgram(batch: B, time: T, training: true, mask: mask)
+      }
     execution = try executor.prepare(program.program, parameters: store, states: nil)
-    batch = TokenBatch(rows: settings.batchSize, time: T, mask: mask)
-    results = .allocate(capacity: B * T)
+    batch = TokenBatch(rows: settings.batchSize, time: T, mask: mask, perRow: perRow)
+    results = .allocate(capacity: B * (perRow ?? T))
     results.initialize(repeating: 0)
   }
 
@@ -85,7 +90,7 @@ package final class UpdateStep {
     execution.get(node, into: results)
     var sum = 0.0
     // Not multiplied where nothing counts: NaN stays out.
-    let weights = batch.weights[rows.lowerBound * batch.time..<rows.upperBound * batch.time]
+    let weights = batch.weights[batch.targetRange(rows)]
     for (index, weight) in weights.enumerated() where weight != 0 {
       sum += Double(weight) * Double(results[index])
     }

@@ -5,7 +5,7 @@ import TestSupport
 enum OpTable {
   static let all: [OpCase] =
     linears + norms + headNorms + rotaries + attentions + cachedAttentions + activations + elementwise + embeddings
-    + heads
+    + pools + heads
 
   static let linears: [OpCase] = [
     (1, 1, 1), (1, 7, 65), (7, 8, 1), (8, 65, 7), (65, 7, 8), (14, 32, 64), (15, 33, 17), (65, 130, 67), (200, 96, 300),
@@ -99,9 +99,10 @@ enum OpTable {
       ("window", KeyRanges.slidingWindow(3, batch: B, time: T)),
       ("documents", KeyRanges.documents(starts: (0..<B).map { [0, T / 3 + $0, 2 * T / 3] }, time: T)),
     ]
-    return masks.map { name, ranges in
+    let dropped = [("causal", nil, Float(0.3)), ("bidirectional", nil, 0.1), (masks[2].0, masks[2].1, 0.5)]
+    return (masks.map { ($0.0, $0.1, 0) } + dropped).map { name, ranges, dropout in
       OpCase(
-        "attention \(B)×\(T) H\(H) K\(K) D\(D) \(name)", integers: ranges.map { ["ranges": $0] } ?? [:],
+        "attention \(B)×\(T) H\(H) K\(K) D\(D) \(name)\(dropout > 0 ? " dropout \(dropout)" : "")", integers: ranges.map { ["ranges": $0] } ?? [:],
         tolerance: 1e-5
       ) { graph in
         let layout = try HeadLayout(queryHeads: H, keyValueHeads: K, headSize: D)
@@ -111,7 +112,10 @@ enum OpTable {
           case "bidirectional": .bidirectional
           default: .ranges(graph.input("ranges", [B, T, 2], .int32))
           }
-        return [try graph.attention(graph.input("qkv", [B, T, layout.packedWidth]), layout: layout, mask: mask)]
+        return [
+          try graph.attention(
+            graph.input("qkv", [B, T, layout.packedWidth]), layout: layout, mask: mask, dropout: dropout)
+        ]
       }
     }
   }
@@ -155,12 +159,26 @@ enum OpTable {
     ]
   }
 
-  static let embeddings: [OpCase] = [(1, 1, 1), (7, 5, 8), (65, 3, 7), (8, 65, 65)].map { rows, vocabulary, width in
-    OpCase(
-      "embedding \(rows) of \(vocabulary)×\(width)", parameters: [("table", [vocabulary, width])],
-      integers: ["ids": integers(rows, below: vocabulary, seed: 5)]
-    ) { graph in
-      [try graph.embedding(graph.input("ids", [rows], .int32), table: graph.parameter("table"))]
+  static let embeddings: [OpCase] = [(1, 1, 1), (7, 5, 8), (65, 3, 7), (8, 65, 65)].flatMap { rows, vocabulary, width in
+    [Float(1), 22.6].map { scale in
+      OpCase(
+        "embedding \(rows) of \(vocabulary)×\(width)\(scale == 1 ? "" : " scaled")",
+        parameters: [("table", [vocabulary, width])], integers: ["ids": integers(rows, below: vocabulary, seed: 5)]
+      ) { graph in
+        [try graph.embedding(graph.input("ids", [rows], .int32), table: graph.parameter("table"), scale: scale)]
+      }
+    }
+  }
+
+  static let pools: [OpCase] = [
+    (1, 1, 1, [0, 1]), (1, 7, 8, [0, 7, 2, 3, 7, 7]), (2, 65, 65, [0, 20, 20, 64, 30, 90, -3, 2]),
+    (3, 33, 130, [1, 33, 0, 0, 5, 6]),
+  ].map { (B: Int, T: Int, C: Int, ranges: [Int32]) in
+    OpCase("mean pool \(B)×\(T)×\(C) \(ranges)", integers: ["ranges": ranges]) { graph in
+      [
+        try graph.meanPool(
+          graph.input("x", [B, T, C]), ranges: graph.input("ranges", [B, ranges.count / 2 / B, 2], .int32))
+      ]
     }
   }
 

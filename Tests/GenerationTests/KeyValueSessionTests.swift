@@ -25,7 +25,7 @@ struct KeyValueSessionTests {
     return program.logits(ids, on: execution).suffix(transformer.config.vocabularySize).map(Double.init)
   }
 
-  @Test("says what a pass over the whole text says", arguments: ModelConfig.Architecture.allCases)
+  @Test("says what a pass over the whole text says", arguments: ModelConfig.Architecture.decoders)
   func pieces(architecture: ModelConfig.Architecture) throws {
     let (transformer, weights) = try ready(architecture, context: 16)
     let ids = integers(14, below: 37, seed: 1)
@@ -48,7 +48,7 @@ struct KeyValueSessionTests {
     #expect(relativeError(try session.append(ids), try expected(ids, transformer, weights)) < 1e-4)
   }
 
-  @Test("goes on from the newer half when the context is full", arguments: ModelConfig.Architecture.allCases)
+  @Test("goes on from the newer half when the context is full", arguments: ModelConfig.Architecture.decoders)
   func overflow(architecture: ModelConfig.Architecture) throws {
     let (transformer, weights) = try ready(architecture, context: 8)
     let ids = integers(30, below: 37, seed: 3)

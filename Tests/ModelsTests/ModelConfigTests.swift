@@ -11,7 +11,8 @@ struct ModelConfigTests {
       architecture, vocabularySize: 300, hiddenSize: 48, layers: 2, heads: 4, maxPositions: 32)
     config.tiesEmbeddings.toggle()
     config.eosTokenID = 7
-    if architecture != .gpt2 { config.keyValueHeads = 2 }
+    if architecture != .gpt2 && !architecture.isBidirectional { config.keyValueHeads = 2 }
+    if architecture.isBidirectional { config.maskTokenID = 5 }
     #expect(try ModelConfig(huggingFace: config.huggingFace, file: "config.json") == config)
   }
 

@@ -16,6 +16,8 @@ struct ModelFolderTests {
         if varied {
           config.tiesEmbeddings.toggle()
           if architecture == .gpt2 { config.positions = .sinusoidal } else { config.attentionBias = true }
+          if architecture == .encoder { config.positions = .learned }
+          if architecture == .bert { config.tokenTypes = 3 }
           if architecture == .llama { config.mlpBias = true }
         }
         return config
@@ -166,7 +168,13 @@ struct ModelFolderTests {
       let error = #expect(throws: ModelError.self) { try load(path) }
       for fragment in fragments + [path] { #expect(error?.description.contains(fragment) == true, "\(fragment)") }
     }
-    let middle = architecture == .gpt2 ? "transformer.h.1.attn.c_proj.weight" : "model.layers.1.self_attn.o_proj.weight"
+    let middle =
+      switch architecture {
+      case .gpt2: "transformer.h.1.attn.c_proj.weight"
+      case .llama, .qwen3, .nanochat: "model.layers.1.self_attn.o_proj.weight"
+      case .encoder: "encoder.layers.1.self_attn.out_proj.weight"
+      case .bert: "bert.encoder.layer.1.attention.output.dense.weight"
+      }
     try expect([middle, "none"]) { $0.removeAll { $0.name == middle } }
     try expect(["extra.weight", "a tensor more"]) { $0.append(Tensor(name: "extra.weight", shape: [1], values: [0])) }
     try expect([middle, "expected", "found"]) { tensors in

@@ -29,7 +29,7 @@ struct TransformerTests {
     }
   }
 
-  @Test("never looks at later tokens", arguments: ModelConfig.Architecture.allCases)
+  @Test("never looks at later tokens", arguments: ModelConfig.Architecture.decoders)
   func causal(architecture: ModelConfig.Architecture) throws {
     let model = try Ready(.tiny(architecture))
     let V = model.config.vocabularySize
@@ -92,7 +92,7 @@ struct TransformerTests {
 
   @Test(
     "gives the same logits through its caches, in pieces of any length",
-    arguments: ModelConfig.Architecture.allCases, [[12], [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1], [5, 1, 2, 4]])
+    arguments: ModelConfig.Architecture.decoders, [[12], [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1], [5, 1, 2, 4]])
   func cached(architecture: ModelConfig.Architecture, pieces: [Int]) throws {
     let model = try Ready(.tiny(architecture))
     let ids = integers(Self.time, below: model.config.vocabularySize, seed: 8)
@@ -107,6 +107,41 @@ struct TransformerTests {
       start += count
     }
     #expect(relativeError(found, try model.logits(ids).map(Double.init)) < 1e-5)
+  }
+
+  @Test("looks at both sides where it fills in tokens", arguments: [ModelConfig.Architecture.encoder, .bert])
+  func bothSides(architecture: ModelConfig.Architecture) throws {
+    let model = try Ready(.tiny(architecture))
+    let V = model.config.vocabularySize
+    let ids = integers(Self.time, below: V, seed: 4)
+    let before = try model.logits(ids)
+    var changed = ids
+    changed[Self.time - 1] = (changed[Self.time - 1] + 1) % Int32(V)
+    #expect(relativeError(Array(try model.logits(changed)[..<V]), before[..<V].map(Double.init)) > 1e-4)
+    #expect(throws: ComputeError.self) { try model.transformer.cachedProgram(batch: 1, time: 1, capacity: 4) }
+  }
+
+  @Test("gives padded rows the logits that they have alone", arguments: ModelConfig.Architecture.allCases)
+  func padding(architecture: ModelConfig.Architecture) throws {
+    let model = try Ready(.tiny(architecture))
+    let V = model.config.vocabularySize
+    let lengths = [Self.time, 5, 1]
+    let ids = integers(lengths.count * Self.time, below: V, seed: 9)
+    let program = try model.transformer.logitsProgram(batch: lengths.count, time: Self.time, mask: .ranges)
+    let execution = try model.executor.prepare(program.program, parameters: model.weights, states: nil)
+    let isBidirectional = architecture.isBidirectional
+    let ranges =
+      isBidirectional
+      ? KeyRanges.padding(lengths: lengths, time: Self.time)
+      : KeyRanges.documents(starts: lengths.map { _ in [0] }, time: Self.time)
+    execution.set(try #require(program.ranges), ranges)
+    let padded = program.logits(ids, on: execution)
+    for (row, length) in lengths.enumerated() {
+      let start = row * Self.time
+      let alone = try model.logits(Array(ids[start..<start + length]))
+      #expect(
+        relativeError(Array(padded[start * V..<(start + length) * V]), alone.map(Double.init)) < 1e-5, "row \(row)")
+    }
   }
 
   @Test("softcaps what it says", arguments: [nil, 2] as [Float?])

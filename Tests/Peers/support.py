@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from safetensors.torch import load_file
 
 ROOT = Path(__file__).resolve().parents[2]
 MAYFLY = Path(os.environ.get("MAYFLY", ROOT / ".build/release/mayfly")).absolute()
@@ -169,3 +172,27 @@ def assert_same_logprobs(model: torch.nn.Module, ids: list[int], found: list[flo
     assert found[0] is None
     expected = logprobs(model, ids)[torch.arange(len(ids)), ids][1:]
     torch.testing.assert_close(torch.tensor(found[1:], dtype=torch.float64), expected, rtol=0, atol=1e-4)
+
+
+# --- PyTorch as the reference of the classic encoder ------------------------------------------------------------------
+
+
+def load_torch_encoder(folder: Path) -> tuple[Callable[[list[int]], torch.Tensor], int]:
+    """An `encoder` folder as a PyTorch user loads it: a function from ids to logits (T, V), and the mask's id."""
+    config = json.loads((folder / "config.json").read_text())
+    tensors = load_file(folder / "model.safetensors")
+    layer = torch.nn.TransformerEncoderLayer(
+        config["hidden_size"], config["num_attention_heads"], config["intermediate_size"], dropout=0,
+        activation=config["hidden_act"], layer_norm_eps=config["layer_norm_eps"], batch_first=True,
+    )
+    encoder = torch.nn.TransformerEncoder(layer, config["num_hidden_layers"], enable_nested_tensor=False).eval()
+    own = "encoder."
+    encoder.load_state_dict({name.removeprefix(own): t for name, t in tensors.items() if name.startswith(own)})
+
+    @torch.no_grad()
+    def logits(ids: list[int]) -> torch.Tensor:
+        x = tensors["embedding.weight"][ids] * math.sqrt(config["hidden_size"])
+        y = encoder((x + tensors["positions.weight"][: len(ids)])[None])[0]
+        return y @ tensors["embedding.weight"].T + tensors["head.bias"]
+
+    return logits, config["mask_token_id"]

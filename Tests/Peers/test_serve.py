@@ -14,6 +14,7 @@ from typing import Any
 import openai
 import pytest
 import torch
+import transformers
 from tokenizers import Tokenizer
 
 from serving import Server, events, serving
@@ -363,6 +364,27 @@ def test_a_model_without_a_tokenizer_serves_ids(tmp_path: Path) -> None:
             status, error = s.post(path, body)
             assert status == 400 and error["error"]["code"] == "no_tokenizer"
         assert s.post("/v1/embeddings", {"input": [1, 2]})[0] == 200
+
+
+def test_a_model_that_sees_both_sides_gives_embeddings_only(tmp_path: Path) -> None:
+    config = transformers.BertConfig(
+        vocab_size=VOCABULARY, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=40,
+        max_position_embeddings=32,
+    )
+    torch.manual_seed(1)
+    model = transformers.BertForMaskedLM(config).eval()
+    model.save_pretrained(tmp_path / "bert")
+    rows = [[3, 4, 5, 6], [7, 8]]
+    with serving(tmp_path / "bert", tmp_path / "log") as s:
+        status, answer = s.post("/v1/embeddings", {"input": rows})
+        assert status == 200, answer
+        for row, found in zip(rows, answer["data"], strict=True):
+            with torch.no_grad():
+                mean = model.bert(torch.tensor([row])).last_hidden_state[0].mean(0)
+            expected = torch.nn.functional.normalize(mean, dim=0)
+            torch.testing.assert_close(torch.tensor(found["embedding"]), expected, rtol=0, atol=1e-4)
+        status, answer = s.post("/v1/completions", {"prompt": [1]})
+        assert status == 400 and answer["error"]["code"] == "unsupported_model"
 
 
 def test_a_run_is_served_as_it_stands(run: Path, tmp_path: Path) -> None:

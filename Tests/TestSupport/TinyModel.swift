@@ -8,7 +8,7 @@ extension ModelConfig {
   ) -> ModelConfig {
     var config = ModelConfig(
       architecture, vocabularySize: vocabularySize, hiddenSize: 24, layers: 2, heads: 4, maxPositions: context)
-    if architecture != .gpt2 { (config.keyValueHeads, config.headSize) = (2, 8) }
+    if architecture != .gpt2, !architecture.isBidirectional { (config.keyValueHeads, config.headSize) = (2, 8) }
     return config
   }
 }

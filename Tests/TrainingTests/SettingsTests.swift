@@ -23,7 +23,7 @@ struct SettingsTests {
     "model.architecture": "qwen3", "model.vocab_size": "777", "model.hidden_size": "96", "model.num_hidden_layers": "3",
     "model.num_attention_heads": "6", "model.num_key_value_heads": "3", "model.head_dim": "20",
     "model.intermediate_size": "100", "model.max_position_embeddings": "77", "model.hidden_act": "gelu",
-    "model.position_embedding_type": "sinusoidal", "model.rope_theta": "12345.5", "model.norm_eps": "1e-07",
+    "model.position_embedding_type": "sinusoidal", "model.type_vocab_size": "2", "model.rope_theta": "12345.5", "model.norm_eps": "1e-07",
     "model.tie_word_embeddings": "true", "model.attention_bias": "true", "model.mlp_bias": "true",
     "model.final_logit_softcapping": "30.5", "model.initializer_range": "0.03", "model.dropout": "0.15",
     "data.order": "sequential", "data.document_mask": "false", "data.bpe_dropout": "0", "data.prefetch": "9",
@@ -131,7 +131,7 @@ struct SettingsTests {
       ("train.budget", "inf"), ("train.budget", "nan"), ("train.budget", "-5"), ("train.micro_batch_size", "5"),
       ("train.micro_batch_size", "32"), ("train.context", "0"), ("train.keep_checkpoints", "0"),
       ("data.order", "random"), ("data.document_mask", "true"), ("data.bpe_dropout", "0.1"), ("data.prefetch", "0"),
-      ("data.prefetch", "99999999999999999999"), ("model.architecture", "bert"), ("model.architecture", "mamba"),
+      ("data.prefetch", "99999999999999999999"), ("model.type_vocab_size", "2"), ("model.architecture", "mamba"),
       ("model.hidden_size", "0"), ("model.hidden_size", "9223372036854775807"), ("model.num_hidden_layers", "99999999"),
       ("model.num_attention_heads", "3"), ("model.num_attention_heads", "9223372036854775807"),
       ("model.num_key_value_heads", "3"), ("model.head_dim", "7"), ("model.head_dim", "100000"),
@@ -155,6 +155,11 @@ struct SettingsTests {
     #expect(thrown { _ = try Self.resolve(["train.context=200", "model.max_position_embeddings=100"]) } != nil)
     #expect(thrown { _ = try Self.resolve(["model.architecture=gpt2", "model.num_key_value_heads=2"]) } != nil)
     #expect(thrown { _ = try Self.resolve(["model.architecture=gpt2", "model.head_dim=64"]) } != nil)
+    for bad in ["model.position_embedding_type=rotary", "model.attention_bias=false", "model.num_key_value_heads=2"] {
+      for architecture in ["bert", "encoder"] {
+        #expect(thrown { _ = try Self.resolve(["model.architecture=\(architecture)", bad]) } is ModelError, "\(bad)")
+      }
+    }
     #expect(thrown { _ = try Self.resolve(["train.batch_size=65536", "train.context=65536"]) } != nil)
     let bare = thrown { _ = try Self.resolve([], tokens: nil) }
     #expect(bare?.description.contains("model.vocab_size") == true)

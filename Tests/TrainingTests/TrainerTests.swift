@@ -69,7 +69,7 @@ struct TrainerTests {
     events.compactMap { if case .step(let metrics) = $0 { metrics } else { nil } }
   }
 
-  @Test("learns what can be learned", arguments: ModelConfig.Architecture.allCases)
+  @Test("learns what can be learned", arguments: ModelConfig.Architecture.decoders)
   func learns(architecture: ModelConfig.Architecture) throws {
     var settings = tinySettings(architecture)
     settings.train.steps = 60

@@ -98,9 +98,14 @@ typedef enum { MF_MASK_CAUSAL, MF_MASK_FULL, MF_MASK_RANGES } mf_mask_kind;
 /// Dao et al., "FlashAttention", arXiv:2205.14135.
 /// Query i of sequence b sees keys in [0, i], all, or [ranges[2(bT+i)], ranges[2(bT+i)+1]) clipped to [0, T);
 /// a query that sees none gives zeros (lse −INFINITY).
+/// `dropout` > 0: probabilities are dropped after the softmax at that rate and the others divided by 1 − dropout. The one
+/// of (b, h, i, j) is kept where word j mod 4 of Philox4x32-10(counter = (j/4, (bH + h)T + i, site, micro_step),
+/// key = (seed low, seed high)) is at least ⌊dropout · 2³²⌋.
 typedef struct {
   int64_t batch, time, heads, kv_heads, head_size;
-  float scale;
+  float scale, dropout;
+  uint64_t seed;
+  uint32_t site, micro_step;
   mf_mask_kind mask;
   const int32_t *ranges;                           // (B, T, 2), only for MF_MASK_RANGES
   const float *q, *k, *v; int64_t ld_q, ld_kv;     // row b·T+t at q + row·ld_q, head h at + h·D
@@ -156,8 +161,10 @@ typedef struct {
   float *y;
 } mf_dropout;
 
+/// y[r] = scale·table[ids[r]].
 typedef struct {
   int64_t rows, width, vocabulary;
+  float scale;
   const int32_t *ids;                              // (rows), each in 0..<vocabulary (the caller has checked)
   const float *table;                              // (vocabulary, width)
   float *y;                                        // (rows, width)
@@ -165,11 +172,27 @@ typedef struct {
 
 typedef struct {
   int64_t rows, width, vocabulary;
+  float scale;
   const int32_t *ids;
   const float *dy;
   float *dtable;
   bool accumulate;
 } mf_embedding_grad;
+
+/// Means over ranges of each row's tokens: y_bs = the mean of x_bt over t in range bs; an empty range gives zeros.
+typedef struct {
+  int64_t batch, time, width, pools;               // pools: S, ranges of a row
+  const int32_t *ranges;                           // (B, S, 2), clipped to [0, T)
+  const float *x;                                  // (B, T, width)
+  float *y;                                        // (B, S, width)
+} mf_mean_pool;
+
+typedef struct {
+  int64_t batch, time, width, pools;
+  const int32_t *ranges;
+  const float *dy;                                 // (B, S, width)
+  float *dx;                                       // (B, T, width)
+} mf_mean_pool_grad;
 
 /// Projection, softcap, cross-entropy and gradients in one pass over chunks of rows, so that the logits held are bounded
 /// by a constant. z = cap·tanh((x·Wᵀ + bias)/cap), cap 0: no softcap.
@@ -230,6 +253,8 @@ typedef struct {
   void (*dropout)(mf_pool *, const mf_dropout *);
   void (*embedding)(mf_pool *, const mf_embedding *);
   void (*embedding_grad)(mf_pool *, const mf_embedding_grad *);
+  void (*mean_pool)(mf_pool *, const mf_mean_pool *);
+  void (*mean_pool_grad)(mf_pool *, const mf_mean_pool_grad *);
   void (*head_loss)(mf_pool *, const mf_head_loss *);
   void (*add)(mf_pool *, int64_t count, const float *a, const float *b, float *y);        // y may be a or b
   void (*softcap)(mf_pool *, int64_t count, float cap, float *x);                         // in place

@@ -11,8 +11,10 @@
 #include "norm.h"
 #include "head_norm.h"
 #include "rotary.h"
+#include "philox.h"
 #include "dropout.h"
 #include "embedding.h"
+#include "mean_pool.h"
 #include "attention.h"
 #include "attention_grad.h"
 #include "cached_attention.h"
@@ -26,6 +28,7 @@
     .head_norm = head_norm, .head_norm_grad = head_norm_grad, .rotary = rotary, .attention = attention,            \
     .attention_grad = attention_grad, .cached_attention = cached_attention, .activation = activation,              \
     .activation_grad = activation_grad, .dropout = dropout, .embedding = embedding,                                \
-    .embedding_grad = embedding_grad, .head_loss = head_loss, .add = add, .softcap = softcap,                      \
-    .column_sum = column_sum, .sum_of_squares = sum_of_squares, .adamw = adamw,                                    \
+    .embedding_grad = embedding_grad, .mean_pool = mean_pool, .mean_pool_grad = mean_pool_grad,                    \
+    .head_loss = head_loss, .add = add, .softcap = softcap, .column_sum = column_sum,                              \
+    .sum_of_squares = sum_of_squares, .adamw = adamw,                                                              \
   }

@@ -5,6 +5,7 @@
 // Tasks: (sequence, key/value head), further cut into blocks of queries where those are few; a task packs its keys
 // transposed and its values as panels once, for all query heads that share them. Then, for strips of MR queries and
 // blocks of KEY_BLOCK keys: scores by tiles, softmax in place, P·V by tiles. Keys outside a strip's ranges are skipped.
+// Dropout strikes after the softmax: o_i = Σ_j softmax_j(s_ij)·m_ij/(1 − rate)·v_j, lse undropped; m_ij by Philox.
 // Bound: FLOPs (4·D per pair of query and visible key).
 // Dao et al., "FlashAttention", arXiv:2205.14135; Milakov & Gimelshein, arXiv:1805.02867, for the online softmax.
 
@@ -40,6 +41,8 @@ typedef struct {
   float *o, *lse;                   // lse may be NULL
   const int32_t *starts, *ends;
   float scale;
+  const mf_attention *drops;        // whose dropout strikes; NULL: none
+  uint32_t first_row;               // (b·H + h)·T, for the random numbers
 } query_rows;
 
 /// Scores of one row for keys first..<last (of the block that begins at `origin`) → e^(score − largest) in place,
@@ -82,6 +85,23 @@ MF_INLINE float softmax_row(
   return before == now ? 1.0f : decay;
 }
 
+/// Zeroes what dropout drops of one query's probabilities of the keys first..<last, in the block from `origin`.
+static void drop_row(
+    float *probabilities, int64_t origin, int64_t first, int64_t last, const mf_attention *args, uint32_t row) {
+  const uint32_t threshold = dropout_threshold(args->dropout);
+  // Blocks begin at multiples of W, and so of 4: no counter is cut.
+  for (int64_t i = (first - origin) / W * W; i < last - origin; i += 4 * W) {
+    vu words[4] = {(vu)v_lanes() + (uint32_t)((origin + i) / 4), (vu)row, (vu)args->site, (vu)args->micro_step};
+    philox(words, args->seed);
+    vu in_order[4];
+    philox_in_order(words, in_order);
+    for (int part = 0; part < 4 && i + part * W < last - origin; part++) {
+      float *p = probabilities + i + part * W;
+      v_store(p, in_order[part] >= threshold ? v_load(p) : (vf)0.0f);
+    }
+  }
+}
+
 /// One strip of queries row..<row + rows.
 static void attention_strip(
     const query_rows *queries, const packed_keys *keys, int64_t row, int64_t rows, float *scores, float *output) {
@@ -114,6 +134,9 @@ static void attention_strip(
       if (written && decay != 1.0f)
         for (float *out = output + r * ld_output; out < output + r * ld_output + size; out += W)
           v_store(out, v_load(out) * decay);
+      if (queries->drops != NULL)
+        drop_row(
+            scores + r * KEY_BLOCK, origin, first, last, queries->drops, queries->first_row + (uint32_t)(row + r));
     }
     tile_args o = {.k = last - first, .a = scores + (first - origin), .lda = KEY_BLOCK, .ldb = NR, .ldc = ld_output,
                    .ld_add = ld_output};
@@ -126,8 +149,9 @@ static void attention_strip(
     }
     written = true;
   }
+  const float kept = queries->drops != NULL ? 1.0f / (1.0f - queries->drops->dropout) : 1.0f;
   for (int64_t r = 0; r < rows; r++) {
-    const float inverse = sum[r] > 0 || sum[r] != sum[r] ? 1.0f / sum[r] : 0.0f;
+    const float inverse = sum[r] > 0 || sum[r] != sum[r] ? kept / sum[r] : 0.0f;
     float *o = queries->o + (row + r) * queries->ld_o;
     for (int64_t d = 0; d < size; d += W) {
       const int64_t n = v_left(d, size);
@@ -188,7 +212,8 @@ static void attention_task(void *opaque, int64_t task, int worker) {
                                 .q = args->q + row * args->ld_q + head * size,
                                 .o = args->o + row * args->ld_o + head * size,
                                 .lse = args->lse + (b * args->heads + head) * time, .starts = starts, .ends = ends,
-                                .scale = args->scale};
+                                .scale = args->scale, .drops = args->dropout > 0 ? args : NULL,
+                                .first_row = (uint32_t)((b * args->heads + head) * time)};
     for (int64_t s = 0; s < strips; s++) {
       const int64_t first = strip_start(end - begin, strips, s), next = strip_start(end - begin, strips, s + 1);
       attention_strip(&queries, &keys, begin + first, next - first, scores, output);

@@ -2,6 +2,7 @@
 //
 // P_ij = e^(scale·q_i·k_j − lse_i), δ_i = do_i·o_i, dS = scale·P ⊙ (do·vᵀ − δ)
 // dv = Pᵀ·do, dk = dSᵀ·q, dq = dS·k; dk and dv of a key/value head sum over its query heads, in order.
+// With dropout M = m/(1 − rate), drawn again: dS = scale·P ⊙ (M ⊙ (do·vᵀ) − δ), dv = (M ⊙ P)ᵀ·do; δ stays.
 // Tasks: (sequence, key/value head). All is done transposed, strips of MR keys against blocks of QUERY_BLOCK queries,
 // so that dv and dk have their whole depth in one product; dq is added per QUERY_KEYS keys. Where the pairs are few,
 // the keys are cut into pieces for dk and dv, and the queries into pieces for dq in a second pass that recomputes dS.
@@ -26,6 +27,7 @@ typedef struct {
   int32_t *panel_ranges;            // per NR queries: least and largest start, least and largest end
   float *q_transposed, *do_transposed, *q_rows, *do_rows, *k_rows, *lse, *delta;
   float *p, *dp, *ds;               // (MR, QUERY_BLOCK) twice, (QUERY_KEYS, QUERY_BLOCK)
+  uint32_t first_row;               // (b·H + h)·T + query_begin, for dropout's random numbers
   bool write_keys, write_queries;
 } grad_task;
 
@@ -69,11 +71,25 @@ static void grad_pack_head(grad_task *t, int64_t head, int64_t b) {
     t->lse[i] = lse[i];
   }
   for (int64_t i = queries; i < t->padded; i++) t->delta[i] = t->lse[i] = 0;
+  t->first_row = (uint32_t)((b * forward->heads + head) * forward->time + t->query_begin);
+}
+
+/// M of `key` for the W queries from `query` on. `words` holds the random words of four keys from one call to the next.
+MF_INLINE vf grad_kept(const grad_task *t, int64_t query, int64_t key, bool fresh, vu words[4]) {
+  const mf_attention *forward = &t->args->forward;
+  if (fresh || key % 4 == 0) {
+    words[0] = (vu)(uint32_t)(key / 4);
+    words[1] = (vu)v_lanes() + (t->first_row + (uint32_t)query);
+    words[2] = (vu)forward->site;
+    words[3] = (vu)forward->micro_step;
+    philox(words, forward->seed);
+  }
+  return words[key % 4] >= dropout_threshold(forward->dropout) ? (vf)(1.0f / (1.0f - forward->dropout)) : (vf)0.0f;
 }
 
 /// Scores of `rows` keys from `key` against queries from..<to (whole panels) → P in t->p and dS in `ds`.
-static void grad_scores(
-    grad_task *t, int64_t key, int64_t rows, int64_t block, int64_t from, int64_t to, float *ds) {
+MF_INLINE void grad_scores(
+    grad_task *t, int64_t key, int64_t rows, int64_t block, int64_t from, int64_t to, float *ds, const bool drops) {
   const mf_attention *forward = &t->args->forward;
   const int64_t size = forward->head_size;
   const float *k = forward->k + (t->row + key) * forward->ld_kv + t->kv * size;
@@ -93,12 +109,19 @@ static void grad_scores(
     for (int64_t half = i; half < i + NR; half += W) {
       const vf lse = v_load(t->lse + half), delta = v_load(t->delta + half);
       const vi start = vi_load(t->starts + half), end = vi_load(t->ends + half);
+      vu words[4];
       for (int64_t r = 0; r < rows; r++) {
         const int64_t at = r * QUERY_BLOCK + half - block;
         vf p = v_exp(v_fma(v_load(t->p + at), scale, -lse));
         if (!all) p = ((start <= (int32_t)(key + r)) & ((int32_t)(key + r) < end)) ? p : (vf)0.0f;
-        v_store(t->p + at, p);
-        v_store(ds + at, p * (v_load(t->dp + at) - delta) * scale);
+        vf dp = v_load(t->dp + at), seen = p;
+        if (drops) {
+          const vf kept = grad_kept(t, half, key + r, r == 0, words);
+          dp *= kept;
+          seen *= kept;
+        }
+        v_store(t->p + at, seen);
+        v_store(ds + at, p * (dp - delta) * scale);
       }
     }
   }
@@ -144,7 +167,10 @@ static void grad_block(grad_task *t, int64_t head, int64_t block, int64_t block_
     }
     if (from >= to) continue;
     any = true;
-    grad_scores(t, first, rows, block, from, to, ds);
+    if (args->forward.dropout > 0)
+      grad_scores(t, first, rows, block, from, to, ds, true);
+    else
+      grad_scores(t, first, rows, block, from, to, ds, false);
     if (!t->write_keys) continue;
     const int64_t at = (t->row + first) * args->ld_dkv + t->kv * size;
     const int64_t depth = mf_min(to, queries) - from;

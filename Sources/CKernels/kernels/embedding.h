@@ -1,4 +1,4 @@
-// Embedding lookup: y_r = table[id_r]; gradient: dtable[id] (+)= Σ over rows with that id of dy_r.
+// Embedding lookup: y_r = scale·table[id_r]; gradient: dtable[id] (+)= scale·Σ over rows with that id of dy_r.
 //
 // Shapes: ids (rows), table (vocabulary, width), y and dy (rows, width).
 // Tasks: forward blocks of rows; gradient blocks of columns, each adding all rows in order (so no two tasks share a
@@ -11,8 +11,14 @@ static void embedding_task(void *context, int64_t task, MF_UNUSED int worker) {
   const mf_embedding *args = context;
   const int64_t width = args->width, block = mf_rows_per_task(width, MF_EMBEDDING_BLOCK);
   const int64_t start = task * block, end = mf_min(args->rows, start + block);
-  for (int64_t row = start; row < end; row++)
-    memcpy(args->y + row * width, args->table + args->ids[row] * width, (size_t)width * sizeof(float));
+  for (int64_t row = start; row < end; row++) {
+    const float *from = args->table + args->ids[row] * width;
+    float *y = args->y + row * width;
+    for (int64_t i = 0; i < width; i += W) {
+      const int64_t n = v_left(i, width);
+      v_store_n(y + i, v_load_n(from + i, n) * args->scale, n);
+    }
+  }
 }
 
 static void embedding(mf_pool *pool, const mf_embedding *args) {
@@ -35,7 +41,7 @@ static void embedding_grad_task(void *context, int64_t task, MF_UNUSED int worke
     float *destination = args->dtable + args->ids[row] * width + first;
     for (int64_t i = 0; i < columns; i += W) {
       const int64_t n = v_left(i, columns);
-      v_store_n(destination + i, v_load_n(destination + i, n) + v_load_n(dy + i, n), n);
+      v_store_n(destination + i, v_load_n(destination + i, n) + v_load_n(dy + i, n) * args->scale, n);
     }
   }
 }

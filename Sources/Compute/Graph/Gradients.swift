@@ -131,11 +131,18 @@ private struct BackwardPass {
     case .embedding(let op):
       guard let dy = gradients[op.y] else { return }
       if let dTable = slot(op.table) {
-        graph.operations.append(.embeddingGradient(EmbeddingGradient(ids: op.ids, dy: dy, dTable: dTable)))
+        graph.operations.append(
+          .embeddingGradient(EmbeddingGradient(scale: op.scale, ids: op.ids, dy: dy, dTable: dTable)))
       }
 
+    case .meanPool(let op):
+      guard let dy = gradients[op.y] else { return }
+      let dx = graph.intermediate("d.meanPool", graph.shape(op.x))
+      graph.operations.append(.meanPoolGradient(MeanPoolGradient(ranges: op.ranges, dy: dy, dx: dx)))
+      try flow(dx, into: op.x)
+
     case .logits, .cachedAttention, .embeddingGradient, .normGradient, .headNormGradient, .linearInputGradient,
-      .linearWeightGradient, .attentionGradient, .activationGradient:
+      .linearWeightGradient, .attentionGradient, .activationGradient, .meanPoolGradient:
       // Inference only, or a gradient itself: nothing flows back through it.
       return
     }

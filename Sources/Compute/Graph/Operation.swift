@@ -20,6 +20,8 @@ package enum Operation: Sendable {
   case activationGradient(ActivationGradient)
   case dropout(Dropout)
   case add(Add)
+  case meanPool(MeanPool)
+  case meanPoolGradient(MeanPoolGradient)
   case logits(Logits)
   case headLoss(HeadLoss)
 
@@ -43,6 +45,8 @@ package enum Operation: Sendable {
     case .activationGradient(let op): op
     case .dropout(let op): op
     case .add(let op): op
+    case .meanPool(let op): op
+    case .meanPoolGradient(let op): op
     case .logits(let op): op
     case .headLoss(let op): op
     }

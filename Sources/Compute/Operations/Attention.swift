@@ -13,13 +13,18 @@ package enum AttentionMask: Hashable, Sendable {
   }
 }
 
-/// Scaled dot-product attention: o = softmax(scale·q·kᵀ + mask)·v, without ever holding a T×T matrix.
+/// Scaled dot-product attention: o = dropped(softmax(scale·q·kᵀ + mask))·v, without ever holding a T×T matrix.
+///
+/// What dropout strikes is a function of (seed, micro-step, site, query, key), drawn again in the backward pass.
 ///
 /// Dao et al., "FlashAttention", arXiv:2205.14135.
 package struct Attention: Operands {
   package let layout: HeadLayout
   package let scale: Float
   package let mask: AttentionMask
+  /// The rate at which probabilities are dropped, in 0..<1; `site` tells this dropout's random numbers from others'.
+  package let dropout: Float
+  package let site: UInt32
   /// (B, T, (H + 2K)·D).
   package let qkv: Node
   /// (B, T, H·D).
@@ -64,10 +69,11 @@ extension Graph {
   /// - Parameters:
   ///   - qkv: (B, T, (H + 2K)·D).
   ///   - scale: what scores are multiplied by; nil is 1/√D.
+  ///   - dropout: the rate at which probabilities are zeroed, the others divided by 1 − rate.
   /// - Returns: (B, T, H·D).
-  /// - Throws: ``ComputeError/shape(op:expected:got:)``.
+  /// - Throws: ``ComputeError/shape(op:expected:got:)``; ``ComputeError/setting(op:problem:)`` unless 0 ≤ rate < 1.
   package mutating func attention(
-    _ qkv: Node, layout: HeadLayout, mask: AttentionMask, scale: Float? = nil
+    _ qkv: Node, layout: HeadLayout, mask: AttentionMask, scale: Float? = nil, dropout: Float = 0
   ) throws(ComputeError) -> Node {
     let shape = shape(qkv)
     try layout.check(shape, op: "attention")
@@ -76,13 +82,14 @@ extension Graph {
       throw .shape(
         op: "attention", expected: "ranges (\(shape[0]), \(shape[1]), 2)", got: "\(self.shape(ranges))")
     }
+    let site = try dropout == 0 ? 0 : dropoutSite(rate: dropout, op: "attention")
     let y = intermediate("attention", shape.withWidth(layout.queryWidth))
     let logSumExp = intermediate("attention.logSumExp", [shape[0], layout.queryHeads, shape[1]])
     operations.append(
       .attention(
         Attention(
-          layout: layout, scale: scale ?? 1 / Float(layout.headSize).squareRoot(), mask: mask, qkv: qkv, y: y,
-          logSumExp: logSumExp)))
+          layout: layout, scale: scale ?? 1 / Float(layout.headSize).squareRoot(), mask: mask, dropout: dropout,
+          site: site, qkv: qkv, y: y, logSumExp: logSumExp)))
     return y
   }
 

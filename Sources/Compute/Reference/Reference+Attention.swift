@@ -26,8 +26,9 @@ extension ReferenceExecution {
     )
   }
 
-  func run(_ op: Attention) {
+  func run(_ op: Attention, _ context: RunContext) {
     let qkv = self[op.qkv]
+    let mask = DropoutMask(rate: op.dropout, site: op.site, context)
     let (B, T, H, D) = (shape(op.qkv)[0], shape(op.qkv)[1], op.layout.queryHeads, op.layout.headSize)
     var y = [Double](repeating: 0, count: shape(op.y).count)
     var logSumExps = [Double](repeating: -.infinity, count: B * H * T)
@@ -46,7 +47,8 @@ extension ReferenceExecution {
           logSumExps[(b * H + h) * T + t] = logSumExp
           for (j, score) in zip(keys, scores) {
             let value = starts(op.layout, row: b * T + j, head: h).value
-            for d in 0..<D { y[((b * T + t) * H + h) * D + d] += exp(score - logSumExp) * qkv[value + d] }
+            let p = exp(score - logSumExp) * mask.factor(queryRow: (b * H + h) * T + t, key: j)
+            for d in 0..<D { y[((b * T + t) * H + h) * D + d] += p * qkv[value + d] }
           }
         }
       }
@@ -55,7 +57,8 @@ extension ReferenceExecution {
     self[op.logSumExp] = logSumExps
   }
 
-  func run(_ op: AttentionGradient) {
+  func run(_ op: AttentionGradient, _ context: RunContext) {
+    let mask = DropoutMask(rate: op.forward.dropout, site: op.forward.site, context)
     let qkv = self[op.forward.qkv]
     let y = self[op.forward.y]
     let dy = self[op.dy]
@@ -75,12 +78,13 @@ extension ReferenceExecution {
             let (_, key, value) = starts(layout, row: b * T + j, head: h)
             let score = (0..<D).reduce(0) { $0 + qkv[query + $1] * qkv[key + $1] } * scale
             let p = exp(score - logSumExps[(b * H + h) * T + t])
-            let dp = (0..<D).reduce(0) { $0 + dy[out + $1] * qkv[value + $1] }
+            let kept = mask.factor(queryRow: (b * H + h) * T + t, key: j)
+            let dp = (0..<D).reduce(0) { $0 + dy[out + $1] * qkv[value + $1] } * kept
             let ds = p * (dp - delta) * scale
             for d in 0..<D {
               dqkv[query + d] += ds * qkv[key + d]
               dqkv[key + d] += ds * qkv[query + d]
-              dqkv[value + d] += p * dy[out + d]
+              dqkv[value + d] += p * kept * dy[out + d]
             }
           }
         }

@@ -8,7 +8,7 @@ extension ReferenceExecution {
   func run(_ op: Embedding) {
     let table = self[op.table]
     let C = shape(op.table).width
-    self[op.y] = integers(op.ids).flatMap { table[$0 * C..<($0 + 1) * C] }
+    self[op.y] = integers(op.ids).flatMap { table[$0 * C..<($0 + 1) * C].map { Double(op.scale) * $0 } }
   }
 
   func run(_ op: EmbeddingGradient, _ context: RunContext) {
@@ -17,9 +17,38 @@ extension ReferenceExecution {
     let C = table.width
     var dTable = [Double](repeating: 0, count: table.count)
     for (n, id) in integers(op.ids).enumerated() {
-      for c in 0..<C { dTable[id * C + c] += dy[n * C + c] }
+      for c in 0..<C { dTable[id * C + c] += Double(op.scale) * dy[n * C + c] }
     }
     store(dTable, in: op.dTable, context)
+  }
+
+  /// The tokens of each range, as rows of x as one list.
+  private func pools(_ ranges: Node, time: Int) -> [Range<Int>] {
+    let ends = integers(ranges)
+    let perRow = shape(ranges)[1]
+    return stride(from: 0, to: ends.count, by: 2).map { index in
+      let first = index / 2 / perRow * time
+      let start = max(0, ends[index])
+      return first + start..<first + max(start, min(time, ends[index + 1]))
+    }
+  }
+
+  func run(_ op: MeanPool) {
+    let x = self[op.x]
+    let C = shape(op.x).width
+    self[op.y] = pools(op.ranges, time: shape(op.x)[1]).flatMap { rows in
+      (0..<C).map { c in rows.isEmpty ? 0 : rows.reduce(0) { $0 + x[$1 * C + c] } / Double(rows.count) }
+    }
+  }
+
+  func run(_ op: MeanPoolGradient) {
+    let dy = self[op.dy]
+    let C = shape(op.dx).width
+    var dx = [Double](repeating: 0, count: shape(op.dx).count)
+    for (s, rows) in pools(op.ranges, time: shape(op.dx)[1]).enumerated() {
+      for row in rows { for c in 0..<C { dx[row * C + c] += dy[s * C + c] / Double(rows.count) } }
+    }
+    self[op.dx] = dx
   }
 
   func run(_ op: Norm) {
@@ -168,12 +197,8 @@ extension ReferenceExecution {
   }
 
   func run(_ op: Dropout, _ context: RunContext) {
-    let philox = Philox(seed: context.seed)
-    let threshold = UInt32(Double(op.rate) * 0x1p32)
-    let scale = 1 / (1 - Double(op.rate))
-    self[op.y] = self[op.x].enumerated().map { i, x in
-      philox.word(UInt64(i), stream: op.site, step: context.microStep) >= threshold ? x * scale : 0
-    }
+    let mask = DropoutMask(rate: op.rate, site: op.site, context)
+    self[op.y] = self[op.x].enumerated().map { i, x in x * mask.factor(i) }
   }
 }
 

@@ -53,6 +53,10 @@ extension APIError {
   package static let noTokenizer = APIError(
     status: 400, message: "this model has no tokenizer: give token ids instead of text", code: "no_tokenizer")
 
+  package static let notGenerating = APIError(
+    status: 400, message: "this model sees both sides of a token and can't continue a text; it gives embeddings",
+    code: "unsupported_model")
+
   package static let queueFull = APIError(
     status: 429, message: "too many requests are waiting; try again in a moment", type: "rate_limit_error",
     code: "queue_full", retryAfter: 1)

@@ -22,6 +22,7 @@ extension API {
   func complete(_ fields: Fields, _ exchange: Exchange) async throws -> Response {
     let request = try CompletionRequest(fields)
     try model.check(request.common.model)
+    guard model.generates else { throw APIError.notGenerating }
     var work = GenerationWork(prompts: [])
     for prompt in request.prompts { work.prompts.append(try model.ids(prompt, "prompt")) }
     work.scoresPrompt = request.echo && request.top != nil
@@ -33,6 +34,7 @@ extension API {
   func chat(_ fields: Fields, _ exchange: Exchange) async throws -> Response {
     let request = try ChatRequest(fields)
     try model.check(request.common.model)
+    guard model.generates else { throw APIError.notGenerating }
     var work = GenerationWork(prompts: [try model.ids(request.messages)])
     work.top = request.top
     return try await generate(work, request.common, ChatAnswer(request: request, model: model), exchange)

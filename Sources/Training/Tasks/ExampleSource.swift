@@ -2,14 +2,14 @@ import Compute
 import Corpus
 package import Models
 
-/// Rows of packed examples, in another order in each pass.
+/// Rows of examples, in another order in each pass.
 package final class ExampleSource: BatchSource {
-  private let examples: PackedExamples
+  private let examples: any ExampleRows
   private let seed: UInt64
   private var row: Int
 
   /// - Parameter startRow: rows that the run has taken before.
-  package init(_ examples: PackedExamples, seed: UInt64, startRow: Int = 0) {
+  package init(_ examples: any ExampleRows, seed: UInt64, startRow: Int = 0) {
     precondition(examples.rowCount > 0 && startRow >= 0)
     self.examples = examples
     self.seed = seed
@@ -17,6 +17,7 @@ package final class ExampleSource: BatchSource {
   }
 
   package var mask: MaskKind { .ranges }
+  package var perRow: Int? { examples.perRow }
   /// All is in memory.
   package var dataWaitSeconds: Double { 0 }
 

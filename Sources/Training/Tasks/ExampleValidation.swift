@@ -2,9 +2,9 @@ package import Compute
 package import Evaluation
 package import Models
 
-/// The loss of answers that aren't trained on.
+/// The loss of examples that aren't trained on.
 package final class ExampleValidation: Validation {
-  private let examples: PackedExamples
+  private let examples: any ExampleRows
   private let batch: TokenBatch
   private let loss: LossProgram
   private let execution: any Execution
@@ -14,15 +14,20 @@ package final class ExampleValidation: Validation {
   /// - Parameter parameters: the weights as they are whenever ``evaluate(limit:)`` is called.
   /// - Throws: ``ComputeError``.
   package init(
-    _ examples: PackedExamples, _ transformer: Transformer, weights parameters: any ParameterStore,
+    _ examples: any ExampleRows, _ transformer: Transformer, weights parameters: any ParameterStore,
     executor: any Executor, batch rows: Int
   ) throws(ComputeError) {
     self.examples = examples
     let (B, T) = (max(1, min(rows, examples.rowCount)), examples.context)
-    batch = TokenBatch(rows: B, time: T, mask: .ranges)
-    loss = try transformer.lossProgram(batch: B, time: T, training: false, mask: .ranges)
+    batch = TokenBatch(rows: B, time: T, mask: .ranges, perRow: examples.perRow)
+    loss =
+      if let perRow = examples.perRow {
+        try transformer.labelLossProgram(batch: B, time: T, perRow: perRow, training: false)
+      } else {
+        try transformer.lossProgram(batch: B, time: T, training: false, mask: .ranges)
+      }
     execution = try executor.prepare(loss.program, parameters: parameters, states: nil)
-    (losses, correct) = (.allocate(capacity: B * T), .allocate(capacity: B * T))
+    (losses, correct) = (.allocate(capacity: batch.targets.count), .allocate(capacity: batch.targets.count))
     for buffer in [losses, correct] { buffer.initialize(repeating: 0) }
     execution.set(loss.normalizer, [Float(1)])
   }
@@ -33,7 +38,7 @@ package final class ExampleValidation: Validation {
   }
 
   package var batchTokens: Int { max(1, predictedTokens * batch.rows / max(1, examples.rowCount)) }
-  package var predictedTokens: Int { examples.answerTokens }
+  package var predictedTokens: Int { examples.targetCount }
 
   package func evaluate(limit: Int?) -> EvaluationResult {
     var result = EvaluationResult()

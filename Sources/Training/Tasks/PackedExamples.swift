@@ -1,6 +1,8 @@
+package import Models
+
 /// Examples side by side in rows of T tokens. None sees another one, and each begins at position 0, so that an
 /// example's loss is that of the example alone.
-package struct PackedExamples: Sendable {
+package struct PackedExamples: ExampleRows {
   package let context: Int
   /// Longer than a row: they are left out.
   package let tooLong: Int
@@ -38,14 +40,14 @@ package struct PackedExamples: Sendable {
   package var rowCount: Int { rows.count }
   package var exampleCount: Int { examples.count - tooLong }
   /// Tokens that are learned in one pass.
-  package var answerTokens: Int {
+  package var targetCount: Int {
     rows.reduce(0) { $0 + $1.reduce(0) { $0 + examples[$1].ids.count - examples[$1].answerStart } }
   }
   /// Tokens that are read in one pass.
   package var tokens: Int { rows.reduce(0) { $0 + $1.reduce(0) { $0 + examples[$1].length } } }
 
   /// Writes row `row` into row `place` of a batch; nil: an empty one.
-  func write(_ row: Int?, to place: Int, of batch: TokenBatch) {
+  package func write(_ row: Int?, to place: Int, of batch: TokenBatch) {
     let first = place * context
     var t = 0
     if let row {

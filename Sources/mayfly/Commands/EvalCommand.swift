@@ -32,18 +32,26 @@ struct Eval: ParsableCommand {
     try requireSameTokenizer(model.tokenizer, dataset.tokenizer)
     let result = try model.evaluate(shards, tokenizer: dataset.tokenizer)
     if json {
-      try Output.json([
-        "split": .string(split.rawValue), "loss": .number(result.loss), "perplexity": .number(result.perplexity),
-        "bits_per_byte": result.bitsPerByte.map { .number($0) } ?? .null, "accuracy": .number(result.accuracy),
-        "tokens": .integer(Int64(result.tokens)),
-      ])
+      var members = JSONObject()
+      members["split"] = .string(split.rawValue)
+      members["loss"] = .number(result.loss)
+      members["perplexity"] = .number(result.perplexity)
+      members["bits_per_byte"] = result.bitsPerByte.map { .number($0) } ?? .null
+      members["accuracy"] = .number(result.accuracy)
+      if let baseline = result.baselineAccuracy { members["baseline_accuracy"] = .number(baseline) }
+      members["tokens"] = .integer(Int64(result.tokens))
+      try Output.json(.object(members))
       return
     }
-    try Output.line("split          \(split.rawValue), \(result.tokens) tokens")
+    let isMasked = model.config.isBidirectional
+    try Output.line("split          \(split.rawValue), \(result.tokens) \(isMasked ? "masked " : "")tokens")
     try Output.line("loss           \(fixed(result.loss, 4)) nats per token")
     try Output.line("perplexity     \(fixed(result.perplexity, 2))")
     if let bits = result.bitsPerByte { try Output.line("bits per byte  \(fixed(bits, 4))") }
     try Output.line("accuracy       \(fixed(100 * result.accuracy, 2)) %")
+    if let baseline = result.baselineAccuracy {
+      try Output.line("baseline       \(fixed(100 * baseline, 2)) %, the most frequent token everywhere")
+    }
   }
 
   /// Ids of another tokenizer would give a number that means nothing.

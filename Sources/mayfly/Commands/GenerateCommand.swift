@@ -57,6 +57,7 @@ struct Generate: ParsableCommand {
 
   func run() throws {
     let model = try LoadedModel(model, device)
+    try model.requireDecoder()
     let tokenizer = try model.requireTokenizer(for: "generate")
     var ids = tokenizer.encode(prompt, specialTokens: true)
     if ids.isEmpty {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Formats
+import Models
 import Training
 
 /// Trains a model.
@@ -48,6 +49,10 @@ struct Train: ParsableCommand {
     let run = try TrainingRun(request, device)
     try run.start()
     Log.line("\nThe model is in \(run.folder.path). Try it:")
-    Log.line("  mayfly generate \(run.folder.path) --prompt \"…\"")
+    if run.settings.model.isBidirectional {
+      Log.line("  mayfly score \(run.folder.path) --text \"… \(run.maskText ?? "[MASK]") …\"")
+    } else {
+      Log.line("  mayfly generate \(run.folder.path) --prompt \"…\"")
+    }
   }
 }

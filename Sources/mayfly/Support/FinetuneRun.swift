@@ -42,6 +42,12 @@ struct FinetuneRun {
     executor = try device.makeExecutor()
     let initial = try ModelFolder(request.model)
     self.initial = initial
+    if initial.config.isBidirectional {
+      throw CommandError(
+        "\(request.model): the architecture '\(initial.config.architecture.rawValue)' can't write answers; "
+          + "--task \(request.kind.rawValue) needs one of "
+          + ModelConfig.Architecture.decoders.map(\.rawValue).joined(separator: ", "))
+    }
     guard let tokenizer = try initial.tokenizer() else {
       throw CommandError("\(request.model): has no tokenizer.json, which fine-tuning needs")
     }
@@ -144,7 +150,7 @@ struct FinetuneRun {
 
   private func report() {
     Log.line(
-      "\(train.exampleCount) examples to learn (\(train.answerTokens) answer tokens, \(train.rowCount) rows of "
+      "\(train.exampleCount) examples to learn (\(train.targetCount) answer tokens, \(train.rowCount) rows of "
         + "\(settings.train.context)), \(val.exampleCount) to measure by")
     if val.rowCount == 0 { Log.line("warning: nothing to measure by: give --val FILE, or more examples") }
     let tooLong = train.tooLong + val.tooLong

@@ -17,13 +17,14 @@ struct LoadedModel {
 
   var config: ModelConfig { folder.config }
 
-  init(_ path: String, _ options: DeviceOptions) throws {
+  /// - Parameter needsTokenizer: false: what can't be read as a tokenizer is passed over, as only ids are used.
+  init(_ path: String, _ options: DeviceOptions, needsTokenizer: Bool = true) throws {
     folder = try ModelFolder(path)
     executor = try options.makeExecutor()
     transformer = try Transformer(folder.config)
     weights = try executor.makeParameters(transformer.parameterLayout, training: false)
     try folder.load(into: weights)
-    tokenizer = try folder.tokenizer()
+    tokenizer = needsTokenizer ? try folder.tokenizer() : try? folder.tokenizer()
   }
 
   /// The tokenizer, or an error that says what is missing.
@@ -33,6 +34,28 @@ struct LoadedModel {
         "\(folder.path) has no tokenizer.json, which \(purpose) needs; copy the data's tokenizer.json there")
     }
     return tokenizer
+  }
+
+  /// Refuses a model that can't continue a text, and says what it can do.
+  func requireDecoder() throws {
+    guard config.isBidirectional else { return }
+    let mask = tokenizer.flatMap { tokenizer in tokenizer.maskToken.map { tokenizer.decode([$0]) } } ?? "[MASK]"
+    throw CommandError(
+      "\(folder.path): the architecture '\(config.architecture.rawValue)' sees both sides of a token and can't continue "
+        + "a text; let it fill in what is masked: mayfly score \(folder.path) --text \"… \(mask) …\"")
+  }
+
+  /// The token that hides others from a model that fills them in.
+  ///
+  /// - Parameter asked: what the user says it is.
+  func requireMaskToken(_ asked: Int32? = nil) throws -> Int32 {
+    if let asked { return try checked([asked])[0] }
+    guard let mask = config.maskToken(tokenizer) else {
+      throw CommandError(
+        "\(folder.path): neither the tokenizer nor config.json's mask_token_id says which token is the mask; "
+          + "add \"mask_token_id\" to config.json, or give score --mask-id")
+    }
+    return try checked([mask])[0]
   }
 
   /// Checks ids that came from outside.
@@ -53,16 +76,23 @@ struct LoadedModel {
     let context = min(config.maxPositions, Self.tokensAtOnce)
     let tokens = shards.reduce(0) { $0 + $1.count }
     let rows = max(1, min(Self.tokensAtOnce / context, (tokens + context - 1) / context))
-    let evaluator = try Evaluator(transformer, weights: weights, executor: executor, batch: rows, time: context)
+    let known = tokenizer ?? other
+    let masking =
+      config.isBidirectional
+      ? Masking(
+        maskToken: try requireMaskToken(), vocabularySize: config.vocabularySize, tokenizer: known, seed: nil) : nil
+    let evaluator = try Evaluator(
+      transformer, weights: weights, executor: executor, batch: rows, time: context, masking: masking)
     return try evaluator.evaluate(
-      EvaluationRows(shards, batchSize: rows, context: context), bytes: (tokenizer ?? other).map { TokenBytes($0) })
+      EvaluationRows(shards, batchSize: rows, context: context), bytes: known.map { TokenBytes($0) })
   }
 
   /// Continues a prompt with the model's own end of a document.
   ///
   /// - Parameter longest: tokens at most, those of the prompt included.
   func generator(longest: Int) throws -> Generator {
-    Generator(
+    try requireDecoder()
+    return Generator(
       try KeyValueSession(transformer, weights: weights, executor: executor, longest: longest), tokenizer: tokenizer,
       endOfText: config.eosTokenID.map(Int32.init(clamping:)) ?? tokenizer?.endOfText)
   }

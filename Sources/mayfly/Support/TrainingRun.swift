@@ -28,6 +28,8 @@ struct TrainingRun {
   private let request: Request
   let dataset: Dataset
   private let tokenizer: Tokenizer?
+  /// Of a model that fills in masked tokens.
+  private let maskToken: Int32?
   private let initial: ModelFolder?
   private let checkpoint: ModelFolder?
   private let executor: any Executor
@@ -64,10 +66,26 @@ struct TrainingRun {
         "\(request.data): was made with another tokenizer than the model's; prepare it with --tokenizer "
           + (model?.path ?? folder.path))
     }
-    tokenizer = known ?? dataset.tokenizer
-    settings = try Self.resolve(request, recorded, initial, dataset, tokenizer, executor, from: model)
-    try dataset.validate(vocabularySize: settings.model.vocabularySize)
+    let isMasked = try Self.isMasked(request, recorded, model)
+    // Data that was prepared without a mask stays as it is: the token is only the model's.
+    tokenizer = isMasked ? try (known ?? dataset.tokenizer)?.withMaskToken() : known ?? dataset.tokenizer
+    var settings = try Self.resolve(request, recorded, initial, dataset, tokenizer, executor, from: model)
+    let V = settings.model.vocabularySize
+    if isMasked {
+      // Ids without a tokenizer say nothing of a mask: then it is the vocabulary's last, which no text has.
+      let known = tokenizer?.maskToken ?? model?.config.maskToken(nil)
+      settings.model.maskTokenID = known.map(Int.init) ?? V - 1
+      if known == nil { Log.line("the mask is id \(V - 1), the last of model.vocab_size; the data must not have it") }
+      try dataset.validate(vocabularySize: known == nil ? V - 1 : V)
+    } else {
+      try dataset.validate(vocabularySize: V)
+    }
+    self.settings = settings
+    maskToken = settings.model.maskTokenID.map(Int32.init(clamping:))
   }
+
+  /// The text of the token that stands for what is to be filled in.
+  var maskText: String? { maskToken.flatMap { tokenizer?.decode([$0]) } }
 
   /// Trains to the end.
   ///
@@ -77,8 +95,13 @@ struct TrainingRun {
       settings, initial: initial, checkpoint: checkpoint, resumes: request.resumes, folder: folder,
       tokenizer: tokenizer, executor: executor
     ) { store, state in
-      try Objective.nextToken(
-        dataset, settings, store: store, executor: executor, tokenizer: tokenizer, startRow: state.rows)
+      guard let maskToken else {
+        return try Objective.nextToken(
+          dataset, settings, store: store, executor: executor, tokenizer: tokenizer, startRow: state.rows)
+      }
+      return try Objective.maskedToken(
+        dataset, settings, store: store, executor: executor, tokenizer: tokenizer, mask: maskToken,
+        startRow: state.rows)
     }
   }
 
@@ -132,7 +155,16 @@ struct TrainingRun {
     let overrides = try merged(request.overrides, recorded)
     _ = try Settings.resolve(
       preset: request.preset.flatMap(Preset.named) ?? Preset.all[0], overrides: overrides, initial: initial?.config,
-      tokens: overrides["model.vocab_size"] == nil ? 256 : nil)
+      tokens: initial == nil && overrides["model.vocab_size"] == nil ? 256 : nil)
+  }
+
+  /// Whether the model is to fill in masked tokens.
+  private static func isMasked(
+    _ request: Request, _ recorded: SettingOverrides?, _ model: ModelFolder?
+  ) throws -> Bool {
+    if let model { return model.config.isBidirectional }
+    let asked = try merged(request.overrides, recorded)["model.architecture"].flatMap(ModelConfig.Architecture.init)
+    return (asked ?? request.preset.flatMap(Preset.named)?.architecture)?.isBidirectional ?? false
   }
 
   private static func resolve(
