@@ -88,7 +88,7 @@ struct KeyValueSessionTests {
     }
   }
 
-  @Test("gives the logits behind every token, and begins anew", arguments: ModelConfig.Architecture.allCases)
+  @Test("gives the logits behind every token, and begins anew", arguments: ModelConfig.Architecture.decoders)
   func scores(architecture: ModelConfig.Architecture) throws {
     let (transformer, weights) = try ready(architecture, context: 200)
     let session = try KeyValueSession(transformer, weights: weights, executor: executor)
