@@ -236,7 +236,8 @@ struct Lowering {
     return mf_attention(
       batch: Int64(shape(op.qkv)[0]), time: Int64(shape(op.qkv)[1]), heads: Int64(layout.queryHeads),
       kv_heads: Int64(layout.keyValueHeads), head_size: Int64(layout.headSize), scale: op.scale,
-      dropout: op.dropout, seed: 0, site: op.site, micro_step: 0, mask: mask, ranges: op.mask.ranges.map(integers), q: qkv, k: qkv + layout.queryWidth,
+      dropout: op.dropout, seed: 0, site: op.site, micro_step: 0, mask: mask, ranges: op.mask.ranges.map(integers),
+      q: qkv, k: qkv + layout.queryWidth,
       v: qkv + layout.queryWidth + layout.keyValueWidth, ld_q: width(op.qkv), ld_kv: width(op.qkv),
       o: address(op.y), ld_o: width(op.y), lse: address(op.logSumExp))
   }

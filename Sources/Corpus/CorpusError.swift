@@ -25,6 +25,8 @@ package enum CorpusError: ContractError, Equatable {
   case taskFormat(path: String, fileExtension: String)
   /// A task file in which no example is left.
   case noExamples(path: String, expected: String, skipped: Int)
+  /// An example with a label that the model doesn't know.
+  case unknownLabel(path: String, line: Int, label: String, known: [String])
 
   package var exitCode: Int32 {
     if case .file(let error) = self { error.exitCode } else { ContractExit.data }
@@ -68,6 +70,9 @@ package enum CorpusError: ContractError, Equatable {
     case .noExamples(let path, let expected, let skipped):
       "\(path): has no examples: expected lines with \(expected), found "
         + (skipped == 0 ? "none" : "only \(skipped) that are blank or have no answer")
+    case .unknownLabel(let path, let line, let label, let known):
+      "\(path): line \(line): the label \"\(label.prefix(80))\" is not among those to learn: "
+        + known.prefix(20).joined(separator: ", ") + (known.count > 20 ? ", …" : "")
     }
   }
 }

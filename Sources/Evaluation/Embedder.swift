@@ -25,9 +25,24 @@ package struct Embedder {
     let norm = vector.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
     return norm > 0 ? vector.map { Float(Double($0) / norm) } : vector
   }
+}
 
-  /// The cosine of two vectors of length 1.
-  package static func similarity(_ a: [Float], _ b: [Float]) -> Double {
-    zip(a, b).reduce(0) { $0 + Double($1.0) * Double($1.1) }
+/// One of many vectors, and how near it is to another one.
+package struct Neighbour: Sendable, Equatable {
+  package let index: Int
+  /// The cosine.
+  package let similarity: Double
+
+  /// The nearest vectors, the nearest first, equally near ones in their order.
+  ///
+  /// - Parameters:
+  ///   - query: of length 1, and so are `vectors`.
+  ///   - count: at most so many.
+  package static func nearest(to query: [Float], among vectors: [[Float]], count: Int) -> [Neighbour] {
+    let all = vectors.enumerated().map { index, vector in
+      let cosine = zip(query, vector).reduce(0) { $0 + Double($1.0) * Double($1.1) }
+      return Neighbour(index: index, similarity: cosine)
+    }
+    return Array(all.sorted { ($0.similarity, $1.index) > ($1.similarity, $0.index) }.prefix(count))
   }
 }

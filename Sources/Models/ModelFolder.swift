@@ -42,13 +42,14 @@ package struct ModelFolder: Sendable {
     return FileSystem.exists(file) ? try Tokenizer.load(path: file) : nil
   }
 
-  /// Reads the weights into a store of this model's layout.
+  /// Reads the weights into a store of this model's layout; what the store has no place for, as the head of a model
+  /// that becomes a classifier, is left out.
   ///
   /// - Throws: ``FormatError``; ``ModelError/tensor(name:expected:found:file:)`` for one that is missing, has another
   ///   shape, or that this architecture doesn't have.
   package func load(into store: any ParameterStore) throws {
     let source = try SafetensorsFolder(path: path)
-    let map = WeightMap(config, layout: store.layout)
+    let map = try WeightMap(config, layout: Transformer(config).parameterLayout)
     var used: Set<String> = []
     for entry in map.entries {
       let name = ([entry.name] + entry.otherNames).first { source.info($0) != nil }

@@ -120,7 +120,9 @@ package struct WeightMap: Sendable {
     ]
     for layer in 0..<config.layers {
       for (theirs, ours) in parts {
-        for kind in ["weight", "bias"] { add("encoder.layers.\(layer).\(theirs)\(kind)", "layers.\(layer).\(ours)\(kind)") }
+        for kind in ["weight", "bias"] {
+          add("encoder.layers.\(layer).\(theirs)\(kind)", "layers.\(layer).\(ours)\(kind)")
+        }
       }
     }
     add("head.weight", "head")

@@ -8,7 +8,7 @@ package struct ModelInfo: Sendable {
   /// Tokens that it can read.
   package var context: Int
   package var vocabularySize: Int
-  /// Whether it can continue a text; one that sees both sides of a token gives vectors only.
+  /// Whether it can continue a text; one that sees both sides of a token, or classifies, gives vectors only.
   package var generates: Bool
   /// Nil for a model of ids without text.
   package var tokenizer: Tokenizer?
@@ -26,7 +26,7 @@ package struct ModelInfo: Sendable {
     self.name = name
     context = config.maxPositions
     vocabularySize = config.vocabularySize
-    generates = !config.isBidirectional
+    generates = !config.isBidirectional && !config.isClassifier
     self.tokenizer = tokenizer
     self.template = template
     endOfText = config.eosTokenID.flatMap { Int32(exactly: $0) } ?? tokenizer?.endOfText
@@ -43,13 +43,14 @@ extension ModelInfo {
 
   /// A prompt as ids that the model can read: at least one, at most the context.
   ///
+  /// - Parameter specialTokens: whether the text `<|endoftext|>` stands for that token, or is text like any other.
   /// - Throws: ``APIError``, naming `parameter`.
-  package func ids(_ prompt: Prompt, _ parameter: String) throws(APIError) -> [Int32] {
+  package func ids(_ prompt: Prompt, _ parameter: String, specialTokens: Bool) throws(APIError) -> [Int32] {
     var ids: [Int32]
     switch prompt {
     case .text(let text):
       guard let tokenizer else { throw .noTokenizer }
-      ids = tokenizer.encode(text, specialTokens: true)
+      ids = tokenizer.encode(text, specialTokens: specialTokens)
     case .ids(let given): ids = given
     }
     if ids.isEmpty {

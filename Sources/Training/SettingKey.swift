@@ -56,6 +56,7 @@ package struct SettingKey: Sendable {
           settings.model.softcap = try parseFloat("model.final_logit_softcapping", text, 0...)
         }
       }),
+    choice("model.pooling", \.model.pooling),
     float("model.initializer_range", \.model.initializerRange),
     float("model.dropout", \.model.dropout, 0...1),
   ]
@@ -101,6 +102,7 @@ package struct SettingKey: Sendable {
     integer("train.checkpoint_every", \.train.checkpointEvery, 0...),
     integer("train.keep_checkpoints", \.train.keepCheckpoints, 1...),
     integer("train.patience", \.train.patience, 0...),
+    choice("train.class_weights", \.train.classWeights),
     fixed("train.precision", "fp32", also: ["auto"]),
     SettingKey(
       name: "train.seed",

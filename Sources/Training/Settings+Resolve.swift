@@ -91,6 +91,7 @@ extension Settings {
   private func requireShape(of initial: ModelConfig) throws(SettingsError) {
     var unshaped = model
     unshaped.dropout = initial.dropout
+    unshaped.pooling = initial.pooling
     unshaped.initializerRange = initial.initializerRange
     unshaped.bosTokenID = initial.bosTokenID
     unshaped.eosTokenID = initial.eosTokenID

@@ -25,6 +25,13 @@ package struct TrainSettings: Sendable, Equatable {
     case cosine, linear, constant
   }
 
+  /// How much an example counts in a classification.
+  package enum ClassWeights: String, Sendable, CaseIterable {
+    case none
+    /// The rarer its label, the more: every label counts the same in all.
+    case balanced
+  }
+
   /// Updates in all; nil when a budget decides.
   package var steps: Int?
   /// Wall-clock seconds; nil when `steps` decides.
@@ -52,6 +59,7 @@ package struct TrainSettings: Sendable, Equatable {
   package var keepCheckpoints = 2
   /// Evaluations in a row that may bring nothing better before the run ends; 0: any number.
   package var patience = 0
+  package var classWeights = ClassWeights.none
   package var seed: UInt64 = 1337
 
   package init() {}

@@ -201,7 +201,7 @@ package final class Trainer {
 
   /// Lets the model write a little, to look at.
   private func sample() throws {
-    guard !settings.model.isBidirectional, let tokenizer, let start = tokenizer.endOfText,
+    guard !settings.model.isBidirectional, !settings.model.isClassifier, let tokenizer, let start = tokenizer.endOfText,
       settings.model.vocabularySize >= tokenizer.vocabularySize
     else { return }
     let begin = ContinuousClock.now

@@ -102,7 +102,8 @@ enum OpTable {
     let dropped = [("causal", nil, Float(0.3)), ("bidirectional", nil, 0.1), (masks[2].0, masks[2].1, 0.5)]
     return (masks.map { ($0.0, $0.1, 0) } + dropped).map { name, ranges, dropout in
       OpCase(
-        "attention \(B)×\(T) H\(H) K\(K) D\(D) \(name)\(dropout > 0 ? " dropout \(dropout)" : "")", integers: ranges.map { ["ranges": $0] } ?? [:],
+        "attention \(B)×\(T) H\(H) K\(K) D\(D) \(name)\(dropout > 0 ? " dropout \(dropout)" : "")",
+        integers: ranges.map { ["ranges": $0] } ?? [:],
         tolerance: 1e-5
       ) { graph in
         let layout = try HeadLayout(queryHeads: H, keyValueHeads: K, headSize: D)

@@ -15,7 +15,7 @@ from support import latest, learnable_ids, mayfly, metrics, settings, write_shar
 ENCODER = settings(
     model__architecture="encoder", model__hidden_size=64, model__num_hidden_layers=2, model__num_attention_heads=4,
     model__intermediate_size=128, model__max_position_embeddings=64, model__dropout=0.1, train__context=64,
-    train__batch_size=8, train__learning_rate=2e-3, train__warmup_steps=20,
+    train__batch_size=8, train__learning_rate=2e-3, train__warmup_steps=50,
 )
 
 
@@ -26,7 +26,8 @@ def train(data: Path, out: Path, steps: int, *more: object) -> None:
 @pytest.fixture(scope="module")
 def encoder(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("encoder") / "run"
-    train(data, out, 400)
+    # For the first thousand steps it knows little more than which tokens are frequent.
+    train(data, out, 2500)
     return out
 
 

@@ -330,7 +330,8 @@ def test_health_metrics_and_the_page(server: Server) -> None:
 
 
 def test_a_key_and_an_origin(folder: Path, tmp_path: Path) -> None:
-    with serving(folder, tmp_path / "log", "--api-key", "secret", "--cors", "http://a.example", "--model-name", "m") as s:
+    options = ("--api-key", "secret", "--cors", "http://a.example", "--model-name", "m")
+    with serving(folder, tmp_path / "log", *options) as s:
         assert s.name == "m"
         good = openai.OpenAI(base_url=f"{s.url}/v1", api_key="secret", max_retries=0)
         assert good.models.list().data[0].id == "m"
@@ -345,7 +346,8 @@ def test_a_key_and_an_origin(folder: Path, tmp_path: Path) -> None:
 
 def test_a_name_that_points_here_gets_nothing(server: Server) -> None:
     for host, expected in (
-        ("localhost", 200), ("127.0.0.1:1", 200), ("[::1]:80", 200), ("evil.example", 403), ("127.0.0.1.evil.example", 403)
+        ("localhost", 200), ("127.0.0.1:1", 200), ("[::1]:80", 200), ("evil.example", 403),
+        ("127.0.0.1.evil.example", 403),
     ):
         assert server.ask("GET", "/health", headers={"Host": host})[0] == expected
 
@@ -359,7 +361,8 @@ def test_a_model_without_a_tokenizer_serves_ids(tmp_path: Path) -> None:
         assert answer["logprobs"]["tokens"] == [f"token_id:{i}" for i in greedy(model, [5, 6, 7], 4, None)]
         for path, body in (
             ("/v1/completions", {"prompt": "a"}), ("/v1/completions", {"prompt": [1], "stop": "a"}),
-            ("/v1/chat/completions", {"messages": [{"role": "user", "content": "a"}]}), ("/v1/embeddings", {"input": "a"}),
+            ("/v1/chat/completions", {"messages": [{"role": "user", "content": "a"}]}),
+            ("/v1/embeddings", {"input": "a"}),
         ):
             status, error = s.post(path, body)
             assert status == 400 and error["error"]["code"] == "no_tokenizer"
@@ -391,8 +394,14 @@ def test_a_run_is_served_as_it_stands(run: Path, tmp_path: Path) -> None:
     with serving(run, tmp_path / "log") as s:
         assert s.name == run.name
         text = s.complete(prompt="The miller", max_tokens=20, temperature=0)["choices"][0]["text"]
-        generated = mayfly("generate", run, "--prompt", "The miller", "--max-tokens", 20, "--temperature", 0, "--json").json
+        generated = mayfly(
+            "generate", run, "--prompt", "The miller", "--max-tokens", 20, "--temperature", 0, "--json"
+        ).json
         assert text == generated["text"]
+        for written in ("Seven stones", "a <|endoftext|> that is text"):
+            _, found = s.post("/v1/embeddings", {"input": written})
+            vector = mayfly("embed", run, "--text", written, "--json").json["vectors"][0]
+            assert found["data"][0]["embedding"] == pytest.approx(vector, abs=1e-6)
 
 
 def test_a_port_in_use_and_wrong_options(server: Server, folder: Path) -> None:

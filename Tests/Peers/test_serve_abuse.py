@@ -76,7 +76,8 @@ def code_of(answer: Any) -> str | None:
 BAD_BODIES = {
     "empty": b"", "no JSON": b"hello", "cut off": b'{"prompt": [1', "two documents": b"{} {}", "an array": b"[]",
     "null": b"null", "invalid UTF-8": b'{"prompt": "\xff\xfe"}', "an overlong form": b'{"prompt": "\xc0\xaf"}',
-    "half of a surrogate": b'{"prompt": "\\ud800"}', "a NUL": b'{"prompt": "\x00"}', "NaN": b'{"prompt": [1], "top_p": NaN}',
+    "half of a surrogate": b'{"prompt": "\\ud800"}', "a NUL": b'{"prompt": "\x00"}',
+    "NaN": b'{"prompt": [1], "top_p": NaN}',
     "beyond fp64": b'{"prompt": [1], "top_p": 1e999}', "twice": b'{"prompt": [1], "prompt": [2]}',
     "deep arrays": b'{"prompt": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "deep objects": b'{"a":' * 100_000,
     "UTF-16": '{"prompt": [1]}'.encode("utf-16"), "a byte-order mark": b'\xef\xbb\xbf{"prompt": [1]}',
@@ -92,7 +93,9 @@ def test_a_body_that_is_no_request(server: Server, path: str, body: bytes) -> No
     code_of(answer)
 
 
-VALUES: list[Any] = [True, -1, 0.5, 2**63, -(2**63) - 1, 1e300, -1e300, "x", "", [], [[]], {}, {"a": 1}, [None], [1e300]]
+VALUES: list[Any] = [
+    True, -1, 0.5, 2**63, -(2**63) - 1, 1e300, -1e300, "x", "", [], [[]], {}, {"a": 1}, [None], [1e300],
+]
 # What each field may be, of the values above.
 GOOD: dict[str, list[Any]] = {
     "model": [], "max_tokens": [], "temperature": [0.5], "top_p": [0.5], "n": [], "stop": ["", []],
@@ -193,7 +196,9 @@ def test_lines_that_are_no_http(server: Server) -> None:
 # --- Time -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sent", [b"POST /v1/comp", head(100), head(100) + b'{"prompt": '], ids=["line", "head", "body"])
+@pytest.mark.parametrize(
+    "sent", [b"POST /v1/comp", head(100), head(100) + b'{"prompt": '], ids=["line", "head", "body"]
+)
 def test_a_request_that_is_never_finished(server: Server, sent: bytes) -> None:
     with server.connect(timeout=5 * TIMEOUT) as connection:
         connection.sendall(sent)

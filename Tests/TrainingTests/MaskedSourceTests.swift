@@ -110,12 +110,15 @@ struct MaskedSourceTests {
     Initialization(settings.model).fill(store, seed: 1)
     let masking = Masking(maskToken: Self.mask, vocabularySize: 42, tokenizer: nil, seed: 1)
     let source = MaskedSource(Counting(startRow: 0, time: 16), masking: masking)
-    let update = try UpdateStep(transformer, settings: settings.train, mask: source.mask, store: store, executor: executor)
-    var last = UpdateStep.Result()
+    let update = try UpdateStep(
+      transformer, settings: settings.train, mask: source.mask, store: store, executor: executor)
+    var accuracy = 0.0
     for step in 1...300 {
-      last = try update.run(step: step, firstMicroStep: step, learningRate: 3e-3, source: source)
+      let result = try update.run(step: step, firstMicroStep: step, learningRate: 3e-3, source: source)
+      accuracy = 0.9 * accuracy + 0.1 * result.accuracy
     }
-    #expect(last.accuracy > 0.5, "\(last)")
+    // Guessing gives 1 in 40.
+    #expect(accuracy > 0.25)
   }
 }
 

@@ -4,14 +4,22 @@ import Formats
 /// comes or goes, and one that is there twice is on one side only.
 package enum TaskSplit {
   /// Both parts in order. With too few examples to hold any out, all are for training.
+  ///
+  /// - Parameter text: what an example is known by.
+  package static func split<Example>(
+    _ examples: [Example], valFraction: Double, by text: (Example) -> String
+  ) -> (train: [Example], val: [Example]) {
+    var (train, val): ([Example], [Example]) = ([], [])
+    for example in examples {
+      let hash = ContentHash(Array(text(example).utf8))
+      if hash.fraction < valFraction { val.append(example) } else { train.append(example) }
+    }
+    return train.isEmpty ? (val, []) : (train, val)
+  }
+
   package static func split(
     _ prompts: [TaskPrompt], valFraction: Double
   ) -> (train: [TaskPrompt], val: [TaskPrompt]) {
-    var (train, val): ([TaskPrompt], [TaskPrompt]) = ([], [])
-    for prompt in prompts {
-      let hash = ContentHash(Array((prompt.prompt + "\u{0}" + prompt.answer).utf8))
-      if hash.fraction < valFraction { val.append(prompt) } else { train.append(prompt) }
-    }
-    return train.isEmpty ? (val, []) : (train, val)
+    split(prompts, valFraction: valFraction) { $0.prompt + "\u{0}" + $0.answer }
   }
 }

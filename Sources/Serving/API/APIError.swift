@@ -54,7 +54,8 @@ extension APIError {
     status: 400, message: "this model has no tokenizer: give token ids instead of text", code: "no_tokenizer")
 
   package static let notGenerating = APIError(
-    status: 400, message: "this model sees both sides of a token and can't continue a text; it gives embeddings",
+    status: 400,
+    message: "this model can't continue a text: it sees both sides of a token, or classifies; it gives embeddings",
     code: "unsupported_model")
 
   package static let queueFull = APIError(

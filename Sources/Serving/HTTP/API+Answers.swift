@@ -24,7 +24,7 @@ extension API {
     try model.check(request.common.model)
     guard model.generates else { throw APIError.notGenerating }
     var work = GenerationWork(prompts: [])
-    for prompt in request.prompts { work.prompts.append(try model.ids(prompt, "prompt")) }
+    for prompt in request.prompts { work.prompts.append(try model.ids(prompt, "prompt", specialTokens: true)) }
     work.scoresPrompt = request.echo && request.top != nil
     work.top = request.top
     return try await generate(
@@ -46,7 +46,7 @@ extension API {
     var texts: [[Int32]] = []
     for input in request.inputs {
       if input == .text("") { throw APIError.invalid("input", "an empty text has no embedding") }
-      texts.append(try model.ids(input, "input"))
+      texts.append(try model.ids(input, "input", specialTokens: false))
     }
     let job = try submit(.embed(texts), exchange)
     defer { exchange.connection.whenClosed(nil) }

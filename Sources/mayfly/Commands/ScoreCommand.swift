@@ -48,6 +48,10 @@ struct Score: ParsableCommand {
     let model = try LoadedModel(model, device, needsTokenizer: ids == nil)
     let ids = try model.checked(try tokens(model))
     guard !ids.isEmpty else { throw CommandError("there is nothing to score: the text is empty") }
+    if model.config.isClassifier {
+      try LabelScore(model, ids).print(json: json)
+      return
+    }
     let scorer = Scorer(model.transformer, weights: model.weights, executor: model.executor)
     if model.config.isBidirectional {
       try fill(ids, model, scorer)

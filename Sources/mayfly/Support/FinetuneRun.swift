@@ -18,8 +18,6 @@ struct FinetuneRun {
     var resumes = false
   }
 
-  /// The share of the data that measures, where no file does.
-  private static let valFraction = 0.1
   private static let defaultEpochs = 3
 
   private let request: Request
@@ -29,8 +27,9 @@ struct FinetuneRun {
   private let initial: ModelFolder
   private let checkpoint: ModelFolder?
   private let executor: any Executor
-  private let train: PackedExamples
-  private let val: PackedExamples
+  private let data: any FinetuneData
+  private let train: any ExampleRows
+  private let val: any ExampleRows
   private let lock: FolderLock
 
   /// Resolves everything that can be wrong before any work.
@@ -42,46 +41,30 @@ struct FinetuneRun {
     executor = try device.makeExecutor()
     let initial = try ModelFolder(request.model)
     self.initial = initial
-    if initial.config.isBidirectional {
-      throw CommandError(
-        "\(request.model): the architecture '\(initial.config.architecture.rawValue)' can't write answers; "
-          + "--task \(request.kind.rawValue) needs one of "
-          + ModelConfig.Architecture.decoders.map(\.rawValue).joined(separator: ", "))
-    }
     guard let tokenizer = try initial.tokenizer() else {
       throw CommandError("\(request.model): has no tokenizer.json, which fine-tuning needs")
     }
-    guard let endOfText = tokenizer.endOfText else { throw CorpusError.noEndOfText(path: request.model) }
     self.tokenizer = tokenizer
 
-    let encoder = Encoder(tokenizer)
-    func encode(_ prompts: [TaskPrompt]) -> [AnswerExample] {
-      prompts.map { AnswerExample($0, encoder: encoder, endOfText: endOfText) }
-    }
-    let file = try Self.read(request.data, request.kind)
-    let parts: (train: [TaskPrompt], val: [TaskPrompt])
-    if let val = request.val {
-      parts = (file, try Self.read(val, request.kind))
-    } else {
-      parts = TaskSplit.split(file, valFraction: Self.valFraction)
-    }
-    let (examples, valExamples) = (encode(parts.train), encode(parts.val))
+    let data: any FinetuneData =
+      request.kind == .classify
+      ? try LabelData(request, model: initial.config, tokenizer: tokenizer)
+      : try AnswerData(request, model: initial.config, tokenizer: tokenizer)
+    self.data = data
 
     // Rows as long as the longest example needs, and no shorter than packing is worth.
-    let longest = (examples + valExamples).map(\.length).max() ?? 1
     var asked = request
     if recorded == nil {
-      asked.overrides = try Self.defaults(context: min(initial.config.maxPositions, max(longest, 128)))
+      asked.overrides = try Self.defaults(context: min(initial.config.maxPositions, max(data.longest, 128)))
       for (key, value) in request.overrides.assignments { try asked.overrides.add(key, value) }
     }
     func resolve() throws -> Settings {
       try TrainingRun.resolve(
-        asked.overrides, recorded: recorded, preset: Preset.all[0], initial: initial.config, tokenizer: tokenizer,
+        asked.overrides, recorded: recorded, preset: Preset.all[0], initial: data.model, tokenizer: tokenizer,
         from: initial)
     }
     var settings = try resolve()
-    train = PackedExamples(examples, context: settings.train.context)
-    val = PackedExamples(valExamples, context: settings.train.context)
+    (train, val) = data.rows(settings)
     guard train.rowCount > 0 else {
       throw CommandError(
         "\(request.data): every example is longer than the context of \(settings.train.context) tokens; "
@@ -136,26 +119,12 @@ struct FinetuneRun {
     return defaults
   }
 
-  private static func read(_ path: String, _ kind: TaskKind) throws -> [TaskPrompt] {
-    let file = try TaskFile.read(path: path, kind: kind)
-    var skipped: [String] = []
-    if file.blankLines > 0 { skipped.append("\(file.blankLines) blank lines") }
-    if file.withoutAnswer > 0 { skipped.append("\(file.withoutAnswer) examples without an answer") }
-    if !skipped.isEmpty { Log.line("\(path): skipped \(skipped.joined(separator: " and "))") }
-    if file.invalidSequences > 0 {
-      Log.line("warning: \(path): \(file.invalidSequences) byte sequences aren't UTF-8; each is read as U+FFFD")
-    }
-    return file.examples.compactMap { TaskPrompt($0) }
-  }
-
   private func report() {
     Log.line(
-      "\(train.exampleCount) examples to learn (\(train.targetCount) answer tokens, \(train.rowCount) rows of "
-        + "\(settings.train.context)), \(val.exampleCount) to measure by")
+      "\(train.targetCount) \(request.kind == .classify ? "texts" : "answer tokens") to learn in \(train.rowCount) rows of "
+        + "\(settings.train.context) tokens, \(val.targetCount) to measure by")
+    if !data.model.labels.isEmpty { Log.line("labels: \(data.model.labels.joined(separator: ", "))") }
     if val.rowCount == 0 { Log.line("warning: nothing to measure by: give --val FILE, or more examples") }
-    let tooLong = train.tooLong + val.tooLong
-    if tooLong > 0 {
-      Log.line("warning: skipped \(tooLong) examples longer than the context of \(settings.train.context) tokens")
-    }
+    if let misfits = data.misfits(context: settings.train.context) { Log.line("warning: \(misfits)") }
   }
 }

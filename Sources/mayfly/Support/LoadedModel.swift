@@ -38,6 +38,11 @@ struct LoadedModel {
 
   /// Refuses a model that can't continue a text, and says what it can do.
   func requireDecoder() throws {
+    if config.isClassifier {
+      throw CommandError(
+        "\(folder.path): a classifier, which chooses labels and can't continue a text: "
+          + "mayfly score \(folder.path) --text \"…\"")
+    }
     guard config.isBidirectional else { return }
     let mask = tokenizer.flatMap { tokenizer in tokenizer.maskToken.map { tokenizer.decode([$0]) } } ?? "[MASK]"
     throw CommandError(

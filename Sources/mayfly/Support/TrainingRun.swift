@@ -119,6 +119,8 @@ struct TrainingRun {
     if let checkpoint {
       state = try Checkpoint.read(checkpoint, into: store)
     } else if let initial {
+      // What the model doesn't have, as the head of a new classifier, begins anew.
+      Initialization(settings.model).fill(store, seed: settings.train.seed)
       try initial.load(into: store)
     } else {
       Initialization(settings.model).fill(store, seed: settings.train.seed)

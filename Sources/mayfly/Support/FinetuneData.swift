@@ -1,0 +1,32 @@
+import Corpus
+import Models
+import Training
+
+/// The examples of a fine-tuning as tokens, before it is decided how long rows are.
+protocol FinetuneData {
+  /// The model that learns: the one it begins with, where it gets another head with that.
+  var model: ModelConfig { get }
+  /// Tokens of the longest example.
+  var longest: Int { get }
+  func rows(_ settings: Settings) -> (train: any ExampleRows, val: any ExampleRows)
+  /// What to say of examples that don't fit into rows of so many tokens; nil: all do.
+  func misfits(context: Int) -> String?
+}
+
+extension FinetuneData {
+  /// The share of the data that measures, where no file does.
+  static var valFraction: Double { 0.1 }
+
+  /// Reads a file of examples and says what was left out.
+  static func read(_ path: String, _ kind: TaskKind) throws -> TaskFile {
+    let file = try TaskFile.read(path: path, kind: kind)
+    var skipped: [String] = []
+    if file.blankLines > 0 { skipped.append("\(file.blankLines) blank lines") }
+    if file.withoutAnswer > 0 { skipped.append("\(file.withoutAnswer) examples without an answer") }
+    if !skipped.isEmpty { Log.line("\(path): skipped \(skipped.joined(separator: " and "))") }
+    if file.invalidSequences > 0 {
+      Log.line("warning: \(path): \(file.invalidSequences) byte sequences aren't UTF-8; each is read as U+FFFD")
+    }
+    return file
+  }
+}

@@ -1,0 +1,86 @@
+import Corpus
+import Models
+import Tokenization
+import Training
+
+/// Texts with labels to learn. The labels are those of the training examples, in alphabetical order, or those of a
+/// classifier that learns on.
+struct LabelData: FinetuneData {
+  let model: ModelConfig
+  private let train: [LabelledText]
+  private let val: [LabelledText]
+
+  init(_ request: FinetuneRun.Request, model initial: ModelConfig, tokenizer: Tokenizer) throws {
+    let file = try Self.read(request.data, .classify)
+    let parts: (train: [TaskFile.Entry], val: [TaskFile.Entry])
+    if let val = request.val {
+      parts = (file.entries, try Self.read(val, .classify).entries)
+    } else {
+      parts = TaskSplit.split(file.entries, valFraction: Self.valFraction) { $0.labelled?.text ?? "" }
+    }
+    var model = initial
+    if model.labels.isEmpty {
+      model.labels = Set(file.entries.compactMap { $0.labelled?.label }).sorted()
+      // Both sides of a text are in the mean of its states; a decoder's last one alone has seen all of it.
+      model.pooling = initial.isBidirectional ? .mean : .last
+    }
+    guard model.labels.count > 1 else {
+      throw CommandError(
+        "\(request.data): every example has the label \"\(model.labels.first ?? "")\": there is nothing to tell apart; "
+          + "expected two labels or more")
+    }
+    self.model = model
+    let ids = Dictionary(uniqueKeysWithValues: model.labels.enumerated().map { ($1, $0) })
+    let encoder = Encoder(tokenizer)
+    func encode(_ entries: [TaskFile.Entry], _ path: String) throws -> [LabelledText] {
+      try entries.compactMap { entry in
+        guard let (text, label) = entry.labelled else { return nil }
+        guard let id = ids[label] else {
+          throw CorpusError.unknownLabel(path: path, line: entry.line, label: label, known: model.labels)
+        }
+        return LabelledText(ids: tokenizer.idsToClassify(text, with: encoder), label: id)
+      }
+    }
+    train = try encode(parts.train, request.data)
+    val = try encode(parts.val, request.val ?? request.data)
+  }
+
+  var longest: Int { (train + val).map(\.ids.count).max() ?? 1 }
+
+  func rows(_ settings: Settings) -> (train: any ExampleRows, val: any ExampleRows) {
+    let context = settings.train.context
+    func rows(_ texts: [LabelledText], _ weights: [Float]) -> LabelledRows {
+      let cut = texts.map { LabelledText(ids: Array($0.ids.prefix(context)), label: $0.label) }
+      return LabelledRows(cut, context: context, config: settings.model, labelWeights: weights)
+    }
+    let equal = [Float](repeating: 1, count: model.labels.count)
+    return (rows(train, settings.train.classWeights == .balanced ? balanced : equal), rows(val, equal))
+  }
+
+  /// n / (labels · nₗ): each label counts as much as any other, as scikit-learn's "balanced" has it.
+  private var balanced: [Float] {
+    var counts = [Int](repeating: 0, count: model.labels.count)
+    for text in train { counts[text.label] += 1 }
+    return counts.map { $0 > 0 ? Float(train.count) / Float(counts.count * $0) : 0 }
+  }
+
+  func misfits(context: Int) -> String? {
+    let count = (train + val).count { $0.ids.count > context }
+    return count > 0 ? "cut \(count) texts that are longer than the context of \(context) tokens" : nil
+  }
+}
+
+extension Tokenizer {
+  /// A text's tokens; where there are none, one stands for the empty text.
+  func idsToClassify(_ text: String, with encoder: Encoder) -> [Int32] {
+    // Texts of others: what looks like a special token is text.
+    let ids = encoder.encode(text, specialTokens: false)
+    return ids.isEmpty ? [endOfText ?? 0] : ids
+  }
+}
+
+extension TaskFile.Entry {
+  fileprivate var labelled: (text: String, label: String)? {
+    if case .classification(let text, let label) = example { (text, label) } else { nil }
+  }
+}
