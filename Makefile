@@ -10,10 +10,10 @@ SWIFT_BUILD := swift build -c release
 SWIFT_TEST := swift test -c release --disable-testable-imports
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo check test test-swift test-peers bench bench-gemm profile format lint install venv clean
+.PHONY: help build demo check test test-swift test-peers test-lm-eval bench bench-gemm profile format lint install venv clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build the program: .build/release/mayfly
 	@Scripts/require swift git
@@ -36,6 +36,10 @@ test-peers: build venv
 	$(SWIFT_BUILD) --product EncoderPeer
 	@Scripts/fetch-manpages-zh data/manpages-zh
 	$(PYTHON) -m pytest Tests/Peers
+
+test-lm-eval: build venv ## score a served model with lm-evaluation-harness (installs 600 MB of Python packages)
+	$(PYTHON) -m pip install --quiet --requirement Scripts/requirements-lm-eval.txt
+	$(PYTHON) -m pytest Tests/Peers/test_lm_eval.py
 
 bench: build venv bench-gemm ## measure beside PyTorch and oneDNN (BENCH="--quick" for a short look at training)
 	$(PYTHON) Benchmarks/bench.py $(BENCH)

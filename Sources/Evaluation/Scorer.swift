@@ -1,5 +1,5 @@
 package import Compute
-import Foundation
+package import Generation
 package import Models
 
 /// The log-probability of each token of a text.
@@ -18,12 +18,7 @@ package struct Scorer {
     /// Nats; nil for the first token, which nothing predicts.
     package var logProbabilities: [Double?]
     /// For each position the `top` most likely tokens, most likely first; empty for the first.
-    package var alternatives: [[Alternative]]
-  }
-
-  package struct Alternative: Sendable {
-    package let id: Int32
-    package let logProbability: Double
+    package var alternatives: [[TokenAlternative]]
   }
 
   /// Scores ids in non-overlapping rows of the model's context: each row begins with the last token of the one before.
@@ -44,10 +39,9 @@ package struct Scorer {
       let logits = execution.get(program.logits)
       let V = transformer.config.vocabularySize
       for t in 0..<row.count - 1 {
-        let z = logits[t * V..<(t + 1) * V]
-        let normalizer = Self.logSumExp(z)
-        score.logProbabilities.append(Double(z[z.startIndex + Int(row[t + 1])]) - normalizer)
-        score.alternatives.append(Self.alternatives(top, of: z))
+        let row = LogProbabilities(logits[t * V..<(t + 1) * V])
+        score.logProbabilities.append(row[ids[start + t + 1]])
+        score.alternatives.append(row.top(top))
       }
     }
     return score
@@ -58,7 +52,7 @@ package struct Scorer {
   ///
   /// - Parameter ids: at most as many as the model's context.
   /// - Throws: ``ComputeError``.
-  package func fill(_ ids: [Int32], at positions: [Int], top: Int) throws -> [[Alternative]] {
+  package func fill(_ ids: [Int32], at positions: [Int], top: Int) throws -> [[TokenAlternative]] {
     let program = try transformer.logitsProgram(batch: 1, time: ids.count)
     let execution = try executor.prepare(program.program, parameters: weights, states: nil)
     execution.set(program.ids, ids)
@@ -66,28 +60,6 @@ package struct Scorer {
     execution.run(RunContext())
     let logits = execution.get(program.logits)
     let V = transformer.config.vocabularySize
-    return positions.map { Self.alternatives(top, of: logits[$0 * V..<($0 + 1) * V]) }
-  }
-
-  private static func alternatives(_ count: Int, of z: ArraySlice<Float>) -> [Alternative] {
-    let normalizer = logSumExp(z)
-    return best(count, of: z).map { id in
-      Alternative(id: id, logProbability: Double(z[z.startIndex + Int(id)]) - normalizer)
-    }
-  }
-
-  static func logProbability(of id: Int32, in logits: [Float]) -> Double {
-    Double(logits[Int(id)]) - logSumExp(logits[...])
-  }
-
-  private static func logSumExp(_ z: ArraySlice<Float>) -> Double {
-    let highest = Double(z.max() ?? 0)
-    return highest + log(z.reduce(0) { $0 + exp(Double($1) - highest) })
-  }
-
-  private static func best(_ count: Int, of z: ArraySlice<Float>) -> [Int32] {
-    guard count > 0 else { return [] }
-    let order = z.indices.sorted { (z[$0], $1) > (z[$1], $0) }
-    return order.prefix(count).map { Int32($0 - z.startIndex) }
+    return positions.map { LogProbabilities(logits[$0 * V..<($0 + 1) * V]).top(top) }
   }
 }

@@ -77,14 +77,14 @@ package final class TaskPredictor {
     }
     let (text, ids, isCut) = try prompts.prompt(of: example, limit: context - longest)
     session.rewind(to: 0)
-    let first = try session.append(ids)
+    let first = try LogProbabilities(session.append(ids)[...])
     let scores = try tokens.map { choice in
       session.rewind(to: ids.count)
-      var logits = first
-      var sum = 0.0
-      for (index, id) in choice.enumerated() {
-        if index > 0 { logits = try session.append([choice[index - 1]]) }
-        sum += Scorer.logProbability(of: id, in: logits)
+      var sum = first[choice[0]]
+      var next = 1
+      try session.score(Array(choice.dropLast())) { logits in
+        sum += LogProbabilities(logits)[choice[next]]
+        next += 1
       }
       return sum / Double(choice.count)
     }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Evaluation
 import Formats
+import Generation
 import Models
 import Tokenization
 
@@ -104,12 +105,12 @@ struct Score: ParsableCommand {
     }
   }
 
-  private func shown(_ alternative: Scorer.Alternative, _ tokenizer: Tokenizer?) -> String {
+  private func shown(_ alternative: TokenAlternative, _ tokenizer: Tokenizer?) -> String {
     let text = tokenizer.map { $0.decode([alternative.id]).debugDescription } ?? "\(alternative.id)"
     return "\(text) \(fixed(alternative.logProbability, 2))"
   }
 
-  private static func json(_ alternatives: [[Scorer.Alternative]]) -> JSON {
+  private static func json(_ alternatives: [[TokenAlternative]]) -> JSON {
     .array(
       alternatives.map { alternatives in
         .array(alternatives.map { ["id": .integer(Int64($0.id)), "logprob": .number($0.logProbability)] })
