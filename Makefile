@@ -10,7 +10,7 @@ SWIFT_BUILD := swift build -c release
 SWIFT_TEST := swift test -c release --disable-testable-imports
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo check test test-swift test-peers test-lm-eval bench bench-gemm profile format lint install venv clean
+.PHONY: help build demo check test test-swift test-peers test-lm-eval bench bench-gemm tasks profile format lint install venv clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ test-lm-eval: build venv ## score a served model with lm-evaluation-harness (ins
 
 bench: build venv bench-gemm ## measure beside PyTorch and oneDNN (BENCH="--quick" for a short look at training)
 	$(PYTHON) Benchmarks/bench.py $(BENCH)
+
+tasks: build venv ## fine-tune for each task and measure it beside baselines (half an hour; TASKS="--quick": a minute or two)
+	@Scripts/fetch-tasks
+	$(PYTHON) Benchmarks/tasks.py $(TASKS)
 
 bench-gemm: ## measure matrix products side by side with oneDNN
 	@Scripts/require swift onednn
