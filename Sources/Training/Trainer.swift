@@ -133,6 +133,8 @@ package final class Trainer {
       try sample()
     }
     try save(best: evaluated?.isBest ?? false)
+    // Whoever waits for nothing better to come wants the best.
+    if settings.train.patience > 0, let best = folder.linkedStep("best") { try folder.link("latest", to: best) }
     return .finished
   }
 

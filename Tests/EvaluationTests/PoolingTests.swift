@@ -70,11 +70,9 @@ struct PoolingTests {
     let C = transformer.config.hiddenSize
     for (ids, probabilities) in zip(sequences(), found) {
       let states = try states(ids, transformer)
-      let pooled = last ? Array(states[states.count - 1...]) : states
-      let logits = (0..<3).map { label in
-        pooled.reduce(0) { sum, x in sum + x.indices.reduce(0) { $0 + x[$1] * score[label * C + $1] } }
-          / Double(pooled.count)
-      }
+      let pooled = last ? [states[states.count - 1]] : states
+      let vector = (0..<C).map { c in pooled.reduce(0.0) { $0 + $1[c] } / Double(pooled.count) }
+      let logits = (0..<3).map { label in (0..<C).reduce(0.0) { $0 + vector[$1] * score[label * C + $1] } }
       let difference = logits[1] - logits[0]
       #expect(abs(log(probabilities[1] / probabilities[0]) - difference) < 1e-4)
       #expect(abs(probabilities.reduce(0, +) - 1) < 1e-9)

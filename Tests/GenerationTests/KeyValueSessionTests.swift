@@ -40,6 +40,19 @@ struct KeyValueSessionTests {
     }
   }
 
+  @Test("goes on from any token that it has read")
+  func rewind() throws {
+    let (transformer, weights) = try ready(.llama, context: 16)
+    let ids = integers(9, below: 37, seed: 5)
+    let session = try KeyValueSession(transformer, weights: weights, executor: executor)
+    _ = try session.append(ids)
+    for count in [6, 0] {
+      session.rewind(to: count)
+      let logits = try session.append([1, 2])
+      #expect(relativeError(logits, try expected(ids[..<count] + [1, 2], transformer, weights)) < 1e-5)
+    }
+  }
+
   @Test("reads a prompt that is longer than what it reads at once")
   func longPrompt() throws {
     let (transformer, weights) = try ready(.qwen3, context: 700)

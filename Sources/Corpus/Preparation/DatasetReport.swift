@@ -1,3 +1,4 @@
+import Formats
 import Tokenization
 
 /// `report.html`: one page that says what is in a data set, without anything from outside.
@@ -7,37 +8,24 @@ struct DatasetReport {
   let tokenizer: Tokenizer
 
   var html: String {
-    """
-    <!doctype html>
-    <html lang="en">
-    <head>
-    <meta charset="utf-8">
-    <meta name="viewport" content="width=device-width, initial-scale=1">
-    <title>Data set report</title>
-    <style>\(Self.style)</style>
-    </head>
-    <body>
-    <main>
-    <h1>Data set report</h1>
-    \(cards)
-    <h2>Splits</h2>
-    \(splits)
-    <h2>What was kept, dropped and repaired</h2>
-    \(documents)
-    <h2>Sources</h2>
-    \(sources)
-    <h2>Lengths of documents</h2>
-    <p class="note">Tokens per document, the end mark included; each bar covers lengths up to twice those before.</p>
-    \(histogram)
-    <h2>Vocabulary</h2>
-    \(vocabulary)
-    <h2>Samples from the training split</h2>
-    \(samples)
-    </main>
-    </body>
-    </html>
-
-    """
+    HTML.page(
+      title: "Data set report",
+      body: """
+        \(cards)
+        <h2>Splits</h2>
+        \(splits)
+        <h2>What was kept, dropped and repaired</h2>
+        \(documents)
+        <h2>Sources</h2>
+        \(sources)
+        <h2>Lengths of documents</h2>
+        <p class="note">Tokens per document, the end mark included; each bar covers lengths up to twice those before.</p>
+        \(histogram)
+        <h2>Vocabulary</h2>
+        \(vocabulary)
+        <h2>Samples from the training split</h2>
+        \(samples)
+        """)
   }
 
   // MARK: Sections
@@ -50,8 +38,7 @@ struct DatasetReport {
       ("documents", grouped(summary.documentsKept)), ("bytes of text", grouped(bytes)), ("tokens", grouped(tokens)),
       ("vocabulary", grouped(summary.vocabularySize)), ("bytes per token", rounded(perToken)),
     ]
-    return "<div class=\"cards\">"
-      + cards.map { "<div><b>\($0.1)</b><span>\($0.0)</span></div>" }.joined() + "</div>"
+    return HTML.cards(cards.map { (name: $0.0, value: $0.1) })
   }
 
   private var splits: String {
@@ -158,41 +145,10 @@ struct DatasetReport {
 
   // MARK: HTML
 
-  private func table(_ heads: [String], _ rows: [String]) -> String {
-    "<div class=\"scroll\"><table><thead><tr>" + heads.map { "<th>\($0)</th>" }.joined() + "</tr></thead><tbody>"
-      + rows.joined() + "</tbody></table></div>"
-  }
-
-  private func row(_ cells: [String]) -> String {
-    "<tr>" + cells.map { "<td>\($0)</td>" }.joined() + "</tr>"
-  }
-
-  private func escaped(_ text: String) -> String {
-    var result = ""
-    for scalar in text.unicodeScalars {
-      switch scalar {
-      case "&": result += "&amp;"
-      case "<": result += "&lt;"
-      case ">": result += "&gt;"
-      case "\"": result += "&quot;"
-      case "'": result += "&#39;"
-      // HTML has no way to write control characters.
-      case "\u{0}"..."\u{8}", "\u{B}", "\u{C}", "\u{E}"..."\u{1F}", "\u{7F}"..."\u{9F}": result += "\u{FFFD}"
-      default: result.unicodeScalars.append(scalar)
-      }
-    }
-    return result
-  }
-
-  private func grouped(_ number: Int) -> String {
-    var digits = String(number)
-    var groups: [String] = []
-    while digits.count > 3 {
-      groups.insert(String(digits.suffix(3)), at: 0)
-      digits.removeLast(3)
-    }
-    return ([digits] + groups).joined(separator: ",")
-  }
+  private func table(_ heads: [String], _ rows: [String]) -> String { HTML.table(heads, rows) }
+  private func row(_ cells: [String]) -> String { HTML.row(cells) }
+  private func escaped(_ text: String) -> String { HTML.escaped(text) }
+  private func grouped(_ number: Int) -> String { HTML.grouped(number) }
 
   private func short(_ number: Int) -> String {
     if number >= 1 << 20 { return "\(number >> 20)M" }
@@ -204,26 +160,4 @@ struct DatasetReport {
     let fraction = hundredths % 100
     return "\(hundredths / 100).\(fraction < 10 ? "0" : "")\(fraction)"
   }
-
-  private static let style = """
-    :root { color-scheme: light dark; --line: #8884; --soft: #8881; --accent: #3a7bd5; }
-    body { margin: 0; font: 16px/1.5 system-ui, sans-serif; }
-    main { max-width: 60rem; margin: 0 auto; padding: 1.5rem; }
-    h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-    .cards { display: flex; flex-wrap: wrap; gap: .8rem; }
-    .cards div { flex: 1 1 8rem; padding: .8rem 1rem; border-radius: .6rem; background: var(--soft); }
-    .cards b { display: block; font-size: 1.3rem; } .cards span, .note, figcaption { font-size: .85rem; opacity: .75; }
-    .scroll { overflow-x: auto; }
-    table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-    th, td { padding: .35rem .6rem; text-align: right; border-bottom: 1px solid var(--line); }
-    th:first-child, td:first-child, td:last-child:nth-child(3) { text-align: left; }
-    .bar { display: inline-block; height: .7em; border-radius: .2em; background: var(--accent); }
-    svg { width: 100%; max-height: 16rem; } rect { fill: var(--accent); rx: 3px; }
-    svg text { font-size: 11px; text-anchor: middle; fill: currentColor; }
-    .tokens { display: flex; flex-wrap: wrap; gap: .4rem 1rem; padding: 0; list-style: none; }
-    code, pre { font: .9rem/1.45 ui-monospace, monospace; }
-    .tokens code { padding: .05rem .35rem; border-radius: .3rem; background: var(--soft); }
-    figure { margin: 1rem 0; } pre { margin: 0; padding: .8rem 1rem; border-radius: .6rem; background: var(--soft);
-      white-space: pre-wrap; overflow-wrap: anywhere; }
-    """
 }

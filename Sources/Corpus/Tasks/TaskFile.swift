@@ -21,13 +21,19 @@ package struct TaskFile: Sendable {
 
   package var examples: [TaskExample] { entries.map(\.example) }
 
+  private let keepsUnanswered: Bool
+
+  /// - Parameter keepsUnanswered: examples whose answer is empty stay, as questions without an answer do in evaluation.
   /// - Throws: ``CorpusError``, also where no example is left.
-  package static func read(path: String, kind: TaskKind) throws(CorpusError) -> TaskFile {
-    try TaskFile(path: path, kind: kind)
+  package static func read(
+    path: String, kind: TaskKind, keepsUnanswered: Bool = false
+  ) throws(CorpusError) -> TaskFile {
+    try TaskFile(path: path, kind: kind, keepsUnanswered: keepsUnanswered)
   }
 
-  private init(path: String, kind: TaskKind) throws(CorpusError) {
+  private init(path: String, kind: TaskKind, keepsUnanswered: Bool) throws(CorpusError) {
     self.path = path
+    self.keepsUnanswered = keepsUnanswered
     let fileExtension = Path.fileExtension(path)
     guard ["jsonl", "csv"].contains(fileExtension) else {
       throw .taskFormat(path: path, fileExtension: fileExtension)
@@ -105,7 +111,7 @@ package struct TaskFile: Sendable {
     } catch {
       throw bad(line, error.problem)
     }
-    if example.hasNoAnswer {
+    if example.hasNoAnswer, !keepsUnanswered {
       withoutAnswer += 1
     } else {
       entries.append(Entry(line: line, example: example))

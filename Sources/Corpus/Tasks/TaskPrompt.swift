@@ -33,4 +33,7 @@ package struct TaskPrompt: Sendable, Equatable {
   }
 
   package static func summarization(document: String) -> String { "\(document)\n\nSummary:" }
+
+  /// For a model without a head for labels; a space and a label follow.
+  package static func classification(text: String) -> String { "\(text)\n\nLabel:" }
 }

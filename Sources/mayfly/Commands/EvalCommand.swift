@@ -1,64 +1,64 @@
 import ArgumentParser
 import Corpus
 import Evaluation
-import Formats
-import Models
-import Tokenization
 
-/// How well a model predicts a text that it hasn't seen.
+/// How well a model predicts a text that it hasn't seen, or does a task; or how good predictions made elsewhere are.
 struct Eval: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Measure a model on held-out text: loss, perplexity, bits per byte, accuracy.")
+    abstract: "Measure a model on held-out text or on a task, or measure predictions.",
+    discussion: """
+      mayfly eval MODEL --data DATA                        loss, perplexity, bits per byte, accuracy
+      mayfly eval MODEL --task FILE.jsonl                  the answers to prompts, questions, choices, …
+      mayfly eval --predictions FILE.jsonl --metric bleu   text made elsewhere; no model
+      """)
 
-  @Argument(help: "A run, a checkpoint or a Hugging Face folder.")
-  var model: String
+  @Argument(help: "A run, a checkpoint or a Hugging Face folder; none for --predictions.")
+  var model: String?
 
   @Option(help: "Prepared data.")
-  var data: String
+  var data: String?
 
   @Option(help: "The split: val, test or train.")
   var split = Split.val
+
+  @OptionGroup(title: "Tasks") var task: TaskArguments
+
+  @Option(help: "Predictions: a .jsonl or .csv file with prediction and reference.")
+  var predictions: String?
+
+  @OptionGroup(title: "Metrics of tasks and predictions") var metrics: MetricArguments
 
   @Flag(help: "Print one JSON document.")
   var json = false
 
   @OptionGroup var device: DeviceOptions
 
-  func run() throws {
-    let dataset = try Dataset(path: data)
-    let shards = try dataset.shards(of: split)
-    let model = try LoadedModel(model, device)
-    try dataset.validate(vocabularySize: model.config.vocabularySize, splits: [split])
-    try requireSameTokenizer(model.tokenizer, dataset.tokenizer)
-    let result = try model.evaluate(shards, tokenizer: dataset.tokenizer)
-    if json {
-      var members = JSONObject()
-      members["split"] = .string(split.rawValue)
-      members["loss"] = .number(result.loss)
-      members["perplexity"] = .number(result.perplexity)
-      members["bits_per_byte"] = result.bitsPerByte.map { .number($0) } ?? .null
-      members["accuracy"] = .number(result.accuracy)
-      if let baseline = result.baselineAccuracy { members["baseline_accuracy"] = .number(baseline) }
-      members["tokens"] = .integer(Int64(result.tokens))
-      try Output.json(.object(members))
-      return
+  func validate() throws {
+    guard [data, task.task, predictions].compactMap(\.self).count == 1 else {
+      throw ValidationError("give one of --data, --task and --predictions")
     }
-    let isMasked = model.config.isBidirectional
-    try Output.line("split          \(split.rawValue), \(result.tokens) \(isMasked ? "masked " : "")tokens")
-    try Output.line("loss           \(fixed(result.loss, 4)) nats per token")
-    try Output.line("perplexity     \(fixed(result.perplexity, 2))")
-    if let bits = result.bitsPerByte { try Output.line("bits per byte  \(fixed(bits, 4))") }
-    try Output.line("accuracy       \(fixed(100 * result.accuracy, 2)) %")
-    if let baseline = result.baselineAccuracy {
-      try Output.line("baseline       \(fixed(100 * baseline, 2)) %, the most frequent token everywhere")
+    if predictions != nil {
+      guard model == nil else { throw ValidationError("--predictions: takes no model; leave \(model ?? "") out") }
+      guard !metrics.metrics.isEmpty else { throw ValidationError("--metric: expected \(Metric.names)") }
+    } else if model == nil {
+      throw ValidationError("give a model")
+    }
+    if task.task == nil, metrics.report != nil || task.save != nil {
+      throw ValidationError("--report and --save: are for --task")
+    }
+    if data != nil, !metrics.metrics.isEmpty {
+      throw ValidationError("--metric: is for --task and --predictions; --data always measures the same")
     }
   }
 
-  /// Ids of another tokenizer would give a number that means nothing.
-  private func requireSameTokenizer(_ ours: Tokenizer?, _ theirs: Tokenizer?) throws {
-    guard let ours, let theirs, !ours.agrees(with: theirs) else { return }
-    throw CommandError(
-      "\(data) was made with another tokenizer than the model's; prepare it with --tokenizer \(model)")
+  func run() throws {
+    if let predictions {
+      try PredictionsEvaluation(path: predictions, metrics: metrics).run(json: json)
+    } else if let model, let path = task.task {
+      try TaskEvaluation(model: model, path: path, arguments: task, metrics: metrics).run(device, json: json)
+    } else if let model, let data {
+      try TextEvaluation(model: model, data: data, split: split).run(device, json: json)
+    }
   }
 }
 

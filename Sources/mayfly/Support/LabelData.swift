@@ -1,4 +1,5 @@
 import Corpus
+import Evaluation
 import Models
 import Tokenization
 import Training
@@ -21,8 +22,7 @@ struct LabelData: FinetuneData {
     var model = initial
     if model.labels.isEmpty {
       model.labels = Set(file.entries.compactMap { $0.labelled?.label }).sorted()
-      // Both sides of a text are in the mean of its states; a decoder's last one alone has seen all of it.
-      model.pooling = initial.isBidirectional ? .mean : .last
+      model.pooling = .mean
     }
     guard model.labels.count > 1 else {
       throw CommandError(
@@ -67,15 +67,6 @@ struct LabelData: FinetuneData {
   func misfits(context: Int) -> String? {
     let count = (train + val).count { $0.ids.count > context }
     return count > 0 ? "cut \(count) texts that are longer than the context of \(context) tokens" : nil
-  }
-}
-
-extension Tokenizer {
-  /// A text's tokens; where there are none, one stands for the empty text.
-  func idsToClassify(_ text: String, with encoder: Encoder) -> [Int32] {
-    // Texts of others: what looks like a special token is text.
-    let ids = encoder.encode(text, specialTokens: false)
-    return ids.isEmpty ? [endOfText ?? 0] : ids
   }
 }
 

@@ -134,6 +134,7 @@ struct TrainingRun {
     try folder.create()
     try FileSystem.write(settings.yaml, to: folder.settingsPath)
     Signals.watch()
+    defer { folder.writeReport() }
     let outcome = try trainer.run { Signals.stop != nil }
     view.finish()
     if outcome == .stopped, let signal = Signals.stop {
