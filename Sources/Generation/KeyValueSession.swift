@@ -60,8 +60,7 @@ package final class KeyValueSession {
 
   /// Forgets all tokens but the first `count`; what runs them stays ready.
   package func rewind(to count: Int) {
-    precondition(count >= 0 && count <= past.count, "only what was read can be kept")
-    past.removeLast(past.count - count)
+    past.removeLast(max(0, past.count - count))
   }
 
   /// Appends tokens without asking for logits; they must fit into the context.

@@ -241,8 +241,9 @@ def test_pipelined_requests_are_all_answered_in_order(server: Server) -> None:
 # --- Many, slow and gone ----------------------------------------------------------------------------------------------
 
 
-def stream(server: Server, tokens: int = CONTEXT - 8) -> socket.socket:
-    body = json.dumps({"prompt": [1, 2], "max_tokens": tokens, "stream": True, "logprobs": 1}).encode()
+def stream(server: Server, tokens: int = CONTEXT - 8, prompts: int = 8) -> socket.socket:
+    """A request that takes seconds, and that a test waits for only where it asks for less."""
+    body = json.dumps({"prompt": [[1, 2]] * prompts, "max_tokens": tokens, "stream": True, "logprobs": 1}).encode()
     connection = server.connect()
     connection.sendall(head(len(body)) + body)
     return connection
@@ -341,7 +342,7 @@ def test_memory_is_flat_over_many_requests(server: Server) -> None:
 
 def test_sigterm_lets_a_stream_come_to_its_end(folder: Path, tmp_path: Path) -> None:
     with serving(folder, tmp_path / "log") as server:
-        connection = stream(server, 1500)
+        connection = stream(server, 1500, 1)
         kept = server.connect()
         kept.sendall(head(None, "/health", "GET"))
         answer_of(kept)
@@ -388,7 +389,7 @@ def test_what_takes_too_long_to_end_is_cut_off_and_told_so(folder: Path, tmp_pat
 
 def test_what_waits_when_it_stops_is_served_too(folder: Path, tmp_path: Path) -> None:
     with serving(folder, tmp_path / "log") as server:
-        first = stream(server, 1500)
+        first = stream(server)
         assert first.recv(1)
         results: list[Any] = []
         thread = threading.Thread(target=lambda: results.append(server.complete(prompt=[1], max_tokens=3)))
