@@ -15,7 +15,8 @@ struct Mayfly: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      Demo.self, Prepare.self, Train.self, Finetune.self, Eval.self, Score.self, Generate.self, Tokenize.self,
+      Demo.self, Prepare.self, Train.self, Finetune.self, Eval.self, Score.self, Generate.self, Chat.self,
+      Tokenize.self,
       Doctor.self,
     ])
 }

@@ -6,12 +6,12 @@ import Training
 /// Teaches a trained model a task.
 struct Finetune: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Teach a model a task from examples of prompts and answers.")
+    abstract: "Teach a model a task from examples: prompts and answers, or conversations.")
 
   @Argument(help: "A run, a checkpoint or a Hugging Face folder.")
   var model: String
 
-  @Option(help: "qa or summarize.")
+  @Option(help: "qa, summarize or chat.")
   var task: String
 
   @Option(help: "Examples: a .jsonl or .csv file.")
@@ -33,7 +33,7 @@ struct Finetune: ParsableCommand {
   func validate() throws {
     if out.isEmpty { throw ValidationError("--out: expected the name of a folder") }
     if !["classify", "qa", "summarize", "chat", "similarity"].contains(task) {
-      throw ValidationError("--task \(task): expected qa or summarize")
+      throw ValidationError("--task \(task): expected qa, summarize or chat")
     }
     if let epochs, !(1...1_000_000).contains(epochs) {
       throw ValidationError("--epochs \(epochs): expected 1 to 1000000")
@@ -44,8 +44,8 @@ struct Finetune: ParsableCommand {
   }
 
   func run() throws {
-    guard let kind = TaskKind(rawValue: task), [.qa, .summarize].contains(kind) else {
-      throw CommandError("--task \(task): not built yet; available: qa, summarize", exitCode: ContractExit.usage)
+    guard let kind = TaskKind(rawValue: task), [.qa, .summarize, .chat].contains(kind) else {
+      throw CommandError("--task \(task): not built yet; available: qa, summarize, chat", exitCode: ContractExit.usage)
     }
     var request = FinetuneRun.Request(model: model, kind: kind, data: data, out: out)
     request.val = val
@@ -54,6 +54,6 @@ struct Finetune: ParsableCommand {
     try options.add(to: &request.overrides)
     try FinetuneRun(request, device).start()
     Log.line("\nThe model is in \(out). Try it:")
-    Log.line("  mayfly generate \(out) --prompt \"…\"")
+    Log.line(kind == .chat ? "  mayfly chat \(out)" : "  mayfly generate \(out) --prompt \"…\"")
   }
 }

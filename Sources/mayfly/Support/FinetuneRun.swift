@@ -26,6 +26,7 @@ struct FinetuneRun {
   private let folder: RunFolder
   private let settings: Settings
   private let tokenizer: Tokenizer
+  private let chatTemplate: ChatTemplate?
   private let initial: ModelFolder
   private let checkpoint: ModelFolder?
   private let executor: any Executor
@@ -48,18 +49,33 @@ struct FinetuneRun {
     guard let endOfText = tokenizer.endOfText else { throw CorpusError.noEndOfText(path: request.model) }
     self.tokenizer = tokenizer
 
+    chatTemplate = try initial.chatTemplate() ?? (request.kind == .chat ? .default : nil)
+
     let encoder = Encoder(tokenizer)
-    func encode(_ prompts: [TaskPrompt]) -> [AnswerExample] {
-      prompts.map { AnswerExample($0, encoder: encoder, endOfText: endOfText) }
+    let template = chatTemplate ?? .default
+    func encode(_ entries: [TaskFile.Entry], from path: String) throws -> [AnswerExample] {
+      try entries.compactMap { entry in
+        if let prompt = TaskPrompt(entry.example) {
+          return AnswerExample(prompt, encoder: encoder, endOfText: endOfText)
+        }
+        guard case .chat(let messages) = entry.example else { return nil }
+        do {
+          return AnswerExample(
+            try template.encode(messages, tokenizer: tokenizer, addGenerationPrompt: false, learnsAnswers: true))
+        } catch {
+          throw CorpusError.badLine(path: path, line: entry.line, problem: "\(error)")
+        }
+      }
     }
     let file = try Self.read(request.data, request.kind)
-    let parts: (train: [TaskPrompt], val: [TaskPrompt])
-    if let val = request.val {
-      parts = (file, try Self.read(val, request.kind))
-    } else {
-      parts = TaskSplit.split(file, valFraction: Self.valFraction)
-    }
-    let (examples, valExamples) = (encode(parts.train), encode(parts.val))
+    let parts = request.val == nil ? TaskSplit.split(file, valFraction: Self.valFraction) : (train: file, val: [])
+    let examples = try encode(parts.train, from: request.data)
+    let valExamples =
+      if let val = request.val {
+        try encode(try Self.read(val, request.kind), from: val)
+      } else {
+        try encode(parts.val, from: request.data)
+      }
 
     // Rows as long as the longest example needs, and no shorter than packing is worth.
     let longest = (examples + valExamples).map(\.length).max() ?? 1
@@ -105,7 +121,7 @@ struct FinetuneRun {
   func start() throws {
     try TrainingRun.train(
       settings, initial: initial, checkpoint: checkpoint, resumes: request.resumes, folder: folder,
-      tokenizer: tokenizer, executor: executor
+      tokenizer: tokenizer, chatTemplate: chatTemplate, executor: executor
     ) { store, state in
       let validation =
         val.rowCount == 0
@@ -130,7 +146,7 @@ struct FinetuneRun {
     return defaults
   }
 
-  private static func read(_ path: String, _ kind: TaskKind) throws -> [TaskPrompt] {
+  private static func read(_ path: String, _ kind: TaskKind) throws -> [TaskFile.Entry] {
     let file = try TaskFile.read(path: path, kind: kind)
     var skipped: [String] = []
     if file.blankLines > 0 { skipped.append("\(file.blankLines) blank lines") }
@@ -139,7 +155,7 @@ struct FinetuneRun {
     if file.invalidSequences > 0 {
       Log.line("warning: \(path): \(file.invalidSequences) byte sequences aren't UTF-8; each is read as U+FFFD")
     }
-    return file.examples.compactMap { TaskPrompt($0) }
+    return file.entries
   }
 
   private func report() {
