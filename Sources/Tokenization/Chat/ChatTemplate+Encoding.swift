@@ -52,8 +52,10 @@ extension ChatTemplate {
   ) throws(TokenizationError) -> [Range<Int>] {
     var answers: [Range<Int>] = []
     for (index, message) in messages.enumerated() where message["role"]?.string == "assistant" {
-      let before = try run(messages[..<index], true, variables).text
-      let with = try run(messages[...index], false, variables).text
+      // A template that refuses a part of a conversation doesn't tell either.
+      guard let before = try? run(messages[..<index], true, variables).text,
+        let with = try? run(messages[...index], false, variables).text
+      else { throw .unclearAnswer(message: index + 1) }
       guard text.starts(with: with), with.starts(with: before), with.count > before.count else {
         throw .unclearAnswer(message: index + 1)
       }

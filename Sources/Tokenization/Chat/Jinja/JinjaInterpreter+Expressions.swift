@@ -119,7 +119,7 @@ extension JinjaInterpreter {
         try budget.spend(items: places.count)
         return .list(try JinjaList(places.map { list.items[$0] }, isTuple: list.isTuple))
       case .undefined(let name): throw JinjaError("'\(name)' is undefined; it has no parts")
-      default: return .undefined("a part of \(value.kind)")
+      default: throw JinjaError("\(value.kind) has no parts")
       }
     }
     func place(in count: Int) -> Int? {

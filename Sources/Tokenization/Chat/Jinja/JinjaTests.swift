@@ -17,9 +17,8 @@ extension JinjaInterpreter {
       }
       return other
     }
-    func whole() throws(JinjaError) -> Int {
-      guard let whole = value.int else { throw JinjaError("the test '\(name)' found \(value.kind)") }
-      return whole
+    func hasRemainder(_ rest: Int, by divisor: JinjaValue) throws(JinjaError) -> Bool {
+      try JinjaOperators.equal(try JinjaOperators.binary("%", value, divisor, budget), .integer(rest), budget)
     }
     switch test {
     case .defined: return !value.isUndefined
@@ -43,11 +42,9 @@ extension JinjaInterpreter {
       }
     case .true: if case .bool(true) = value { return true } else { return false }
     case .false: if case .bool(false) = value { return true } else { return false }
-    case .odd: return try whole() & 1 == 1
-    case .even: return try whole() & 1 == 0
-    case .divisibleby:
-      return try JinjaOperators.equal(
-        try JinjaOperators.binary("%", value, try other(), budget), .integer(0), budget)
+    case .odd: return try hasRemainder(1, by: .integer(2))
+    case .even: return try hasRemainder(0, by: .integer(2))
+    case .divisibleby: return try hasRemainder(0, by: try other())
     case .upper, .lower:
       let text = try JinjaPrinter.print(value, budget)
       return text.contains { $0.properties.isCased } && text == (test == .upper ? text.uppercased : text.lowercased)
