@@ -42,6 +42,11 @@ package struct ModelFolder: Sendable {
     return FileSystem.exists(file) ? try Tokenizer.load(path: file) : nil
   }
 
+  /// How conversations are written for this model; nil where the folder doesn't say.
+  ///
+  /// - Throws: ``TokenizationError``.
+  package func chatTemplate() throws -> ChatTemplate? { try ChatTemplate.load(folder: path) }
+
   /// Reads the weights into a store of this model's layout; what the store has no place for, as the head of a model
   /// that becomes a classifier, is left out.
   ///
@@ -94,10 +99,13 @@ package struct ModelFolder: Sendable {
 extension ModelFolder {
   /// Writes what Hugging Face's tools need into a folder that is being filled.
   ///
-  /// - Parameter tokenizer: nil for ids without text.
+  /// - Parameters:
+  ///   - tokenizer: nil for ids without text.
+  ///   - chatTemplate: nil for models that aren't for conversations.
   /// - Throws: ``FormatError``.
   package static func write(
-    _ config: ModelConfig, weights store: any ParameterStore, tokenizer: Tokenizer?, into folder: StagedFolder
+    _ config: ModelConfig, weights store: any ParameterStore, tokenizer: Tokenizer?, chatTemplate: ChatTemplate? = nil,
+    into folder: StagedFolder
   ) throws {
     try FileSystem.write(config.huggingFace.serialized(pretty: true) + "\n", to: folder.file(configName))
     try FileSystem.write(
@@ -105,9 +113,12 @@ extension ModelFolder {
     if let tokenizer {
       try FileSystem.write(tokenizer.json().serialized(pretty: true) + "\n", to: folder.file(tokenizerName))
       try FileSystem.write(
-        tokenizer.configurationJSON(maximumLength: config.maxPositions).serialized(pretty: true) + "\n",
+        tokenizer.configurationJSON(
+          maximumLength: config.maxPositions, specialTokens: chatTemplate?.specialTokens ?? [:]
+        ).serialized(pretty: true) + "\n",
         to: folder.file("tokenizer_config.json"))
     }
+    if let chatTemplate { try FileSystem.write(chatTemplate.source, to: folder.file(ChatTemplate.fileName)) }
 
     let map = WeightMap(config, layout: store.layout)
     let tensors =

@@ -20,8 +20,12 @@ package enum TokenizationError: ContractError, Equatable, Sendable {
   case vocabularyTooLarge(asked: Int, maximum: Int)
   /// More different words than a vocabulary can be learned from at once.
   case tooManyWords(bytes: Int)
-  /// A message of a conversation by nobody that the template knows.
-  case unknownRole(String)
+  /// A chat template that can't be read or rendered; lines count from 1.
+  case template(line: Int, problem: String)
+  /// A conversation that the template itself refuses, in its words.
+  case refused(String)
+  /// A template that doesn't tell which tokens are the answer of a message (counted from 1).
+  case unclearAnswer(message: Int)
 
   package var exitCode: Int32 { ContractExit.data }
 
@@ -51,8 +55,13 @@ package enum TokenizationError: ContractError, Equatable, Sendable {
       "a vocabulary of \(asked) tokens is too large; at most \(maximum)"
     case .tooManyWords(let bytes):
       "the different words take \(bytes) bytes, more than 4 GiB; learn the vocabulary from a part of the texts"
-    case .unknownRole(let role):
-      "unknown role \"\(role)\" of a message; expected system, user or assistant"
+    case .template(let line, let problem):
+      "the chat template, line \(line): \(problem)"
+    case .refused(let message):
+      "the chat template refuses the conversation: \(message)"
+    case .unclearAnswer(let message):
+      "the chat template doesn't tell which tokens are the answer in message \(message): what it writes up to there "
+        + "changes with what follows; mark answers in it with {% generation %}…{% endgeneration %}"
     }
   }
 }

@@ -36,10 +36,11 @@ extension Tokenizer {
   }
 
   /// The tokenizer_config.json that lets transformers open the tokenizer.json beside it.
-  package func configurationJSON(maximumLength: Int) -> JSON {
-    let end = endOfText.flatMap { id in addedTokens.first { $0.id == id } }
-    let endToken: JSON = end.map { .string($0.content) } ?? .null
-    return [
+  ///
+  /// - Parameter specialTokens: tokens by their roles (bos_token, eos_token, …), as a chat template uses them.
+  package func configurationJSON(maximumLength: Int, specialTokens: [String: String] = [:]) -> JSON {
+    let endToken: JSON = endOfTextContent.map { .string($0) } ?? .null
+    let standard: JSON = [
       "tokenizer_class": "PreTrainedTokenizerFast",
       "bos_token": endToken,
       "eos_token": endToken,
@@ -48,6 +49,9 @@ extension Tokenizer {
       "clean_up_tokenization_spaces": false,
       "add_prefix_space": false,
     ]
+    var configuration = standard.object ?? JSONObject()
+    for (role, token) in specialTokens.sorted(by: { $0.key < $1.key }) { configuration[role] = .string(token) }
+    return .object(configuration)
   }
 }
 

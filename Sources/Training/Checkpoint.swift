@@ -61,10 +61,12 @@ package enum Checkpoint {
   ///
   /// - Throws: ``FormatError``.
   package static func write(
-    to path: String, config: ModelConfig, tokenizer: Tokenizer?, store: any ParameterStore, state: TrainerState
+    to path: String, config: ModelConfig, tokenizer: Tokenizer?, chatTemplate: ChatTemplate? = nil,
+    store: any ParameterStore, state: TrainerState
   ) throws {
     let folder = try StagedFolder(path: path, replacing: true)
-    try ModelFolder.write(config, weights: store, tokenizer: tokenizer, into: folder)
+    try ModelFolder.write(
+      config, weights: store, tokenizer: tokenizer, chatTemplate: chatTemplate, into: folder)
     let trainable = store.layout.entries.filter(\.isTrainable)
     let writer = try SafetensorsWriter(
       path: folder.file(optimizerName),

@@ -18,6 +18,7 @@ package final class Trainer {
   private let store: any ParameterStore
   private let executor: any Executor
   private let tokenizer: Tokenizer?
+  private let chatTemplate: ChatTemplate?
   private let folder: RunFolder
   private let objective: Objective
   private let log: MetricsLog
@@ -33,12 +34,14 @@ package final class Trainer {
 
   /// - Parameters:
   ///   - store: weights and optimizer state, first ones or those of a checkpoint that `state` belongs to.
+  ///   - chatTemplate: goes into the checkpoints of models for conversations.
   ///   - objective: goes on where `state` stands.
   ///   - usedBefore: seconds that the run has used before this process.
   /// - Throws: ``ComputeError``, ``FormatError``, ``CorpusError``.
   package init(
     _ settings: Settings, store: any ParameterStore, state: TrainerState, executor: any Executor,
-    tokenizer: Tokenizer?, folder: RunFolder, objective: Objective, usedBefore: Double,
+    tokenizer: Tokenizer?, chatTemplate: ChatTemplate? = nil, folder: RunFolder, objective: Objective,
+    usedBefore: Double,
     observe: @escaping (TrainingEvent) -> Void
   ) throws {
     self.settings = settings
@@ -47,6 +50,7 @@ package final class Trainer {
     savedStep = state.step > 0 ? state.step : nil
     self.executor = executor
     self.tokenizer = tokenizer
+    self.chatTemplate = chatTemplate
     self.folder = folder
     self.objective = objective
     self.observe = observe
@@ -228,7 +232,8 @@ package final class Trainer {
     // First: whoever resumes from this checkpoint must find every line up to it.
     try log.flush()
     if savedStep != state.step {
-      try Checkpoint.write(to: path, config: settings.model, tokenizer: tokenizer, store: store, state: state)
+      try Checkpoint.write(
+        to: path, config: settings.model, tokenizer: tokenizer, chatTemplate: chatTemplate, store: store, state: state)
       savedStep = state.step
     }
     try folder.link("latest", to: state.step)

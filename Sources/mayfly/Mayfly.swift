@@ -15,8 +15,8 @@ struct Mayfly: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      Demo.self, Prepare.self, Train.self, Finetune.self, Eval.self, Score.self, Generate.self, Embed.self, Serve.self,
-      Tokenize.self, Doctor.self,
+      Demo.self, Prepare.self, Train.self, Finetune.self, Eval.self, Score.self, Generate.self, Chat.self, Embed.self,
+      Serve.self, Tokenize.self, Doctor.self,
     ])
 }
 

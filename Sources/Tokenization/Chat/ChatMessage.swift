@@ -1,3 +1,5 @@
+package import Formats
+
 /// One message of a conversation.
 package struct ChatMessage: Sendable, Equatable {
   /// system, user, assistant or whatever a template knows.
@@ -8,4 +10,6 @@ package struct ChatMessage: Sendable, Equatable {
     self.role = role
     self.content = content
   }
+
+  package var json: JSON { ["role": .string(role), "content": .string(content)] }
 }

@@ -1,58 +1,139 @@
-/// How a conversation becomes the text that a model reads: plain words, so that no vocabulary has to grow.
+package import Formats
+
+/// How a conversation becomes the text that a model reads: a template in Jinja, as Hugging Face's folders have it.
+///
+/// The default is plain words, so that no vocabulary has to grow:
 ///
 ///     System: Be brief.
 ///     User: Hello
 ///     Assistant: Hi!<|endoftext|>
 ///
 /// The end-of-text token ends every answer. Words alone mark the turns, so a user's text can imitate a marker; it can't
-/// imitate the end of an answer where it is encoded without special tokens.
-package struct ChatTemplate: Sendable, Equatable {
+/// imitate the end of an answer, since special tokens in messages are text.
+package struct ChatTemplate: @unchecked Sendable {
+  // Unchecked: the syntax holds constants only, nothing that changes.
+
   /// The file beside a checkpoint's weights in which Hugging Face's libraries look for it.
   package static let fileName = "chat_template.jinja"
-  package static let `default` = ChatTemplate()
+  package static let `default` = ChatTemplate(
+    source: """
+      {%- for message in messages %}
+      {%- if message['role'] == 'system' %}{{ 'System: ' + message['content'] + '\\n' }}
+      {%- elif message['role'] == 'user' %}{{ 'User: ' + message['content'] + '\\n' }}
+      {%- elif message['role'] == 'assistant' %}{{ 'Assistant:' }}
+      {%- generation %}{{ ' ' + message['content'] + eos_token }}{% endgeneration %}{{ '\\n' }}
+      {%- else %}{{ raise_exception('unknown role ' + message['role'] + '; expected system, user or assistant') }}
+      {%- endif %}
+      {%- endfor %}
+      {%- if add_generation_prompt %}{{ 'Assistant:' }}{%- endif %}
+      """)
 
-  /// The same form in Hugging Face's template language.
-  package let source = """
-    {%- for message in messages %}
-    {%- if message['role'] == 'system' %}{{ 'System: ' + message['content'] + '\\n' }}
-    {%- elif message['role'] == 'user' %}{{ 'User: ' + message['content'] + '\\n' }}
-    {%- elif message['role'] == 'assistant' %}{{ 'Assistant: ' + message['content'] + eos_token + '\\n' }}
-    {%- else %}{{ raise_exception('unknown role ' + message['role']) }}
-    {%- endif %}
-    {%- endfor %}
-    {%- if add_generation_prompt %}{{ 'Assistant:' }}{%- endif %}
-    """
+  package let source: String
+  /// Names that the template may use and their tokens: bos_token, eos_token, …
+  package let specialTokens: [String: String]
+  /// Seconds since 1970 for templates that write the date; nil: they do without.
+  package var time: Int?
+  private let syntax: Result<(body: [JinjaStatement], hasGeneration: Bool), JinjaError>
 
-  /// A piece of a conversation's text; `isAssistant` where the model is to learn to say it.
-  package struct Segment: Sendable, Equatable {
-    package var text: String
-    package var isAssistant: Bool
-  }
-
-  /// The conversation in pieces, which in a row are what `render` gives.
-  ///
-  /// - Throws: ``TokenizationError/unknownRole(_:)`` unless every role is system, user or assistant.
-  package func segments(_ messages: [ChatMessage], endOfText: String) throws(TokenizationError) -> [Segment] {
-    var segments: [Segment] = []
-    for message in messages {
-      switch message.role {
-      case "system": segments.append(Segment(text: "System: \(message.content)\n", isAssistant: false))
-      case "user": segments.append(Segment(text: "User: \(message.content)\n", isAssistant: false))
-      case "assistant":
-        segments.append(Segment(text: "Assistant:", isAssistant: false))
-        segments.append(Segment(text: " \(message.content)\(endOfText)", isAssistant: true))
-        segments.append(Segment(text: "\n", isAssistant: false))
-      default: throw .unknownRole(message.role)
-      }
+  /// A template that is broken says so when it renders.
+  package init(source: String, specialTokens: [String: String] = [:]) {
+    self.source = source
+    self.specialTokens = specialTokens
+    do {
+      syntax = .success(try JinjaParser.parse(source))
+    } catch {
+      syntax = .failure(error)
     }
-    return segments
   }
+
+  /// The template of a Hugging Face folder: `chat_template.jinja`, else that of tokenizer_config.json (of several, the
+  /// one named `default`); nil if there is none.
+  ///
+  /// - Throws: ``TokenizationError`` where a file can't be read or the template is broken.
+  package static func load(folder: String) throws(TokenizationError) -> ChatTemplate? {
+    let path = Path.join(folder, fileName)
+    let configPath = Path.join(folder, "tokenizer_config.json")
+    var source: String?
+    var config = JSON.null
+    do {
+      if FileSystem.isFile(path) { source = String(decoding: try FileSystem.read(path), as: UTF8.self) }
+      if FileSystem.isFile(configPath) { config = try FileSystem.readJSON(configPath) }
+    } catch {
+      throw .file(error)
+    }
+    let found = source == nil ? configPath : path
+    let inConfig = config["chat_template"]
+    source =
+      source ?? inConfig?.string
+      ?? inConfig?.array?.first { $0["name"]?.string == "default" }?["template"]?.string
+    guard let source else { return nil }
+    var tokens: [String: String] = [:]
+    for (key, value) in config.object ?? JSONObject() where key.hasSuffix("_token") {
+      tokens[key] = value.string ?? value["content"]?.string
+    }
+    let template = ChatTemplate(source: source, specialTokens: tokens)
+    if case .failure(let error) = template.syntax { throw .inFile(path: found, TokenizationError(error)) }
+    return template
+  }
+
+  // MARK: Rendering
+
+  /// Whether the template itself marks what is learned.
+  var marksAnswers: Bool { (try? syntax.get().hasGeneration) ?? false }
 
   /// The conversation as one text; with `addGenerationPrompt`, up to where the next answer begins.
+  ///
+  /// - Parameter endOfText: the eos_token, where the template's folder names none.
+  /// - Throws: ``TokenizationError/template(line:problem:)``, ``TokenizationError/refused(_:)``.
   package func render(
     _ messages: [ChatMessage], addGenerationPrompt: Bool, endOfText: String
   ) throws(TokenizationError) -> String {
-    let text = try segments(messages, endOfText: endOfText).map(\.text).joined()
-    return addGenerationPrompt ? text + "Assistant:" : text
+    try render(messages.map(\.json), addGenerationPrompt: addGenerationPrompt, endOfText: endOfText)
+  }
+
+  /// The same for messages with any fields.
+  ///
+  /// - Parameter variables: more that the template may use, such as tools.
+  package func render(
+    _ messages: [JSON], addGenerationPrompt: Bool, endOfText: String, variables: JSONObject = JSONObject()
+  ) throws(TokenizationError) -> String {
+    let variables = try self.variables(variables, endOfText: endOfText)
+    return try run(messages, addGenerationPrompt, variables).text.string
+  }
+
+  func variables(_ given: JSONObject, endOfText: String) throws(TokenizationError) -> [String: JinjaValue] {
+    var values: [String: JinjaValue] = ["eos_token": .string(endOfText), "tools": .none, "documents": .none]
+    for (name, token) in specialTokens { values[name] = .string(token) }
+    do {
+      for (name, value) in given { values[name] = try JinjaValue(value) }
+    } catch {
+      throw TokenizationError(error)
+    }
+    return values
+  }
+
+  func run(
+    _ messages: some Sequence<JSON>, _ addGenerationPrompt: Bool, _ variables: [String: JinjaValue]
+  ) throws(TokenizationError) -> JinjaInterpreter.Result {
+    do {
+      var variables = variables
+      variables["messages"] = try JinjaValue(.array(Array(messages)))
+      variables["add_generation_prompt"] = .bool(addGenerationPrompt)
+      return try JinjaInterpreter.run(syntax.get().body, variables: variables, time: time)
+    } catch {
+      throw TokenizationError(error)
+    }
+  }
+}
+
+extension ChatTemplate: Equatable {
+  package static func == (a: ChatTemplate, b: ChatTemplate) -> Bool {
+    a.source == b.source && a.specialTokens == b.specialTokens
+  }
+}
+
+extension TokenizationError {
+  init(_ error: JinjaError) {
+    self = error.kind == .refusal ? .refused(error.text) : .template(line: error.line, problem: error.text)
   }
 }

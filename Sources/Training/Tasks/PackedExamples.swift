@@ -41,7 +41,7 @@ package struct PackedExamples: ExampleRows {
   package var exampleCount: Int { examples.count - tooLong }
   /// Tokens that are learned in one pass.
   package var targetCount: Int {
-    rows.reduce(0) { $0 + $1.reduce(0) { $0 + examples[$1].ids.count - examples[$1].answerStart } }
+    rows.reduce(0) { $0 + $1.reduce(0) { $0 + examples[$1].answerTokens } }
   }
   /// Tokens that are read in one pass.
   package var tokens: Int { rows.reduce(0) { $0 + $1.reduce(0) { $0 + examples[$1].length } } }
@@ -58,7 +58,7 @@ package struct PackedExamples: ExampleRows {
           let target = i + 1
           set(
             batch, first + t, id: example.ids[i], position: i, target: example.ids[target],
-            weight: target >= example.answerStart ? 1 : 0, keys: start..<t + 1)
+            weight: example.isLearned[target] ? 1 : 0, keys: start..<t + 1)
           t += 1
         }
       }

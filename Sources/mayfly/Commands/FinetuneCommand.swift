@@ -6,12 +6,12 @@ import Training
 /// Teaches a trained model a task.
 struct Finetune: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Teach a model a task from examples of prompts and answers.")
+    abstract: "Teach a model a task from examples: prompts and answers, or conversations.")
 
   @Argument(help: "A run, a checkpoint or a Hugging Face folder.")
   var model: String
 
-  @Option(help: "qa, summarize or classify.")
+  @Option(help: "qa, summarize, chat or classify.")
   var task: String
 
   @Option(help: "Examples: a .jsonl or .csv file.")
@@ -33,7 +33,7 @@ struct Finetune: ParsableCommand {
   func validate() throws {
     if out.isEmpty { throw ValidationError("--out: expected the name of a folder") }
     if !["classify", "qa", "summarize", "chat", "similarity"].contains(task) {
-      throw ValidationError("--task \(task): expected qa, summarize or classify")
+      throw ValidationError("--task \(task): expected qa, summarize, chat or classify")
     }
     if let epochs, !(1...1_000_000).contains(epochs) {
       throw ValidationError("--epochs \(epochs): expected 1 to 1000000")
@@ -44,8 +44,10 @@ struct Finetune: ParsableCommand {
   }
 
   func run() throws {
-    guard let kind = TaskKind(rawValue: task), [.qa, .summarize, .classify].contains(kind) else {
-      throw CommandError("--task \(task): not built yet; available: qa, summarize, classify", exitCode: ContractExit.usage)
+    guard let kind = TaskKind(rawValue: task), FinetuneRun.kinds.contains(kind) else {
+      throw CommandError(
+        "--task \(task): not built yet; available: \(FinetuneRun.kinds.map(\.rawValue).joined(separator: ", "))",
+        exitCode: ContractExit.usage)
     }
     var request = FinetuneRun.Request(model: model, kind: kind, data: data, out: out)
     request.val = val
@@ -54,6 +56,10 @@ struct Finetune: ParsableCommand {
     try options.add(to: &request.overrides)
     try FinetuneRun(request, device).start()
     Log.line("\nThe model is in \(out). Try it:")
-    Log.line(kind == .classify ? "  mayfly score \(out) --text \"…\"" : "  mayfly generate \(out) --prompt \"…\"")
+    switch kind {
+    case .classify: Log.line("  mayfly score \(out) --text \"…\"")
+    case .chat: Log.line("  mayfly chat \(out)")
+    default: Log.line("  mayfly generate \(out) --prompt \"…\"")
+    }
   }
 }

@@ -17,26 +17,10 @@ struct Generate: ParsableCommand {
   @Option(help: "Tokens to generate at most.")
   var maxTokens = 200
 
-  @Option(help: "How freely to choose: 0 always takes the most likely token, 1 as the model says.")
-  var temperature = 0.8
-
-  @Option(help: "Choose among the k most likely tokens only; 0: all.")
-  var topK = 0
-
-  @Option(help: "Choose among the fewest tokens that reach this probability together.")
-  var topP = 1.0
-
-  @Option(help: "Leave out tokens less likely than this share of the most likely one's probability.")
-  var minP = 0.0
-
-  @Option(help: "Above 1: tokens that were there already become less likely.")
-  var repetitionPenalty = 1.0
+  @OptionGroup var sampling: SamplingArguments
 
   @Option(parsing: .unconditionalSingleValue, help: "A text that ends the generation; may be given again.")
   var stop: [String] = []
-
-  @Option(help: "The same seed gives the same text.")
-  var seed: UInt64 = 0
 
   @Flag(help: "Print one JSON document.")
   var json = false
@@ -44,15 +28,7 @@ struct Generate: ParsableCommand {
   @OptionGroup var device: DeviceOptions
 
   func validate() throws {
-    func require(_ holds: Bool, _ message: String) throws { if !holds { throw ValidationError(message) } }
-    try require(maxTokens >= 0, "--max-tokens \(maxTokens): expected at least 0")
-    try require(temperature >= 0 && temperature.isFinite, "--temperature \(temperature): expected at least 0")
-    try require(topK >= 0, "--top-k \(topK): expected at least 0")
-    try require(topP > 0 && topP <= 1, "--top-p \(topP): expected above 0, at most 1")
-    try require(minP >= 0 && minP <= 1, "--min-p \(minP): expected 0 to 1")
-    try require(
-      repetitionPenalty > 0 && repetitionPenalty.isFinite, "--repetition-penalty \(repetitionPenalty): expected above 0"
-    )
+    if maxTokens < 0 { throw ValidationError("--max-tokens \(maxTokens): expected at least 0") }
   }
 
   func run() throws {
@@ -66,18 +42,10 @@ struct Generate: ParsableCommand {
       }
       ids = [start]
     }
-    var options = SamplingOptions()
-    options.temperature = temperature
-    options.topK = topK
-    options.topP = topP
-    options.minP = minP
-    options.repetitionPenalty = repetitionPenalty
-    options.seed = seed
-
     if !json { try Output.write(prompt) }
     let (longest, isEndless) = ids.count.addingReportingOverflow(maxTokens)
     let result = try model.generator(longest: isEndless ? .max : longest).generate(
-      prompt: try model.checked(ids), maxTokens: maxTokens, options: options, stops: stop
+      prompt: try model.checked(ids), maxTokens: maxTokens, options: sampling.options, stops: stop
     ) { text in
       if !json { try Output.write(text) }
       return true

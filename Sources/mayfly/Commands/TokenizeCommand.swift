@@ -1,5 +1,6 @@
 import ArgumentParser
 import Formats
+import Foundation
 import Tokenization
 
 /// Text to ids and back.
@@ -20,6 +21,13 @@ struct Tokenize: ParsableCommand {
   @Flag(help: "The file has ids; print their text.")
   var decode = false
 
+  @Flag(
+    help: """
+      The file has a conversation, {"messages": [{"role", "content"}]}, and may have add_generation_prompt and what \
+      else the model's chat template uses.
+      """)
+  var chat = false
+
   @Flag(help: "Print one JSON document.")
   var json = false
 
@@ -29,6 +37,10 @@ struct Tokenize: ParsableCommand {
     if decode {
       let text = tokenizer.decode(try Self.ids(in: bytes, of: file, below: tokenizer.vocabularySize))
       if json { try Output.line((["text": JSON(text)] as JSON).serialized()) } else { try Output.write(text) }
+      return
+    }
+    if chat {
+      try showConversation(tokenizer)
       return
     }
     let text = String(decoding: bytes, as: UTF8.self)
@@ -41,6 +53,37 @@ struct Tokenize: ParsableCommand {
     } else {
       try Output.line(ids.map(\.description).joined(separator: " "))
     }
+  }
+
+  /// The text and the ids of a conversation, and which of them `finetune` would teach.
+  private func showConversation(_ tokenizer: Tokenizer) throws {
+    let conversation = try FileSystem.readJSON(file)
+    guard var variables = conversation.object, let messages = conversation["messages"]?.array else {
+      throw CommandError("\(file): expected an object with the key \"messages\", a list")
+    }
+    let addsPrompt = variables["add_generation_prompt"]?.bool ?? false
+    (variables["messages"], variables["add_generation_prompt"]) = (nil, nil)
+    var template = try ChatTemplate.load(folder: Path.parent(Self.tokenizerPath(source))) ?? .default
+    template.time = Int(Date().timeIntervalSince1970)
+    let text = try template.render(
+      messages, addGenerationPrompt: addsPrompt, endOfText: tokenizer.endOfTextContent ?? "", variables: variables)
+    guard json else {
+      try Output.write(text)
+      return
+    }
+    func encode(learnsAnswers: Bool) throws(TokenizationError) -> ChatEncoding {
+      try template.encode(
+        messages, tokenizer: tokenizer, addGenerationPrompt: addsPrompt, learnsAnswers: learnsAnswers,
+        variables: variables)
+    }
+    var (encoding, learned) = (try encode(learnsAnswers: false), JSON.null)
+    do {
+      encoding = try encode(learnsAnswers: true)
+      learned = JSON(encoding.isLearned.map { JSON($0 ? 1 : 0) })
+    } catch {
+      guard case .unclearAnswer = error else { throw error }
+    }
+    try Output.json(["text": .string(text), "ids": JSON(encoding.ids.map { JSON($0) }), "learned": learned])
   }
 
   /// Where the tokenizer of what the user named is.

@@ -3,13 +3,13 @@ import Models
 import Tokenization
 import Training
 
-/// Prompts with answers to learn: questions, summaries.
+/// Prompts with answers to learn: questions, summaries, conversations.
 struct AnswerData: FinetuneData {
   let model: ModelConfig
   private let train: [AnswerExample]
   private let val: [AnswerExample]
 
-  init(_ request: FinetuneRun.Request, model: ModelConfig, tokenizer: Tokenizer) throws {
+  init(_ request: FinetuneRun.Request, model: ModelConfig, tokenizer: Tokenizer, chatTemplate template: ChatTemplate) throws {
     guard !model.isBidirectional, !model.isClassifier else {
       throw CommandError(
         "\(request.model): \(model.isClassifier ? "a classifier" : "the architecture '\(model.architecture.rawValue)'") "
@@ -18,18 +18,29 @@ struct AnswerData: FinetuneData {
     }
     guard let endOfText = tokenizer.endOfText else { throw CorpusError.noEndOfText(path: request.model) }
     self.model = model
-    let prompts = try Self.read(request.data, request.kind).examples.compactMap { TaskPrompt($0) }
-    let parts: (train: [TaskPrompt], val: [TaskPrompt])
-    if let val = request.val {
-      parts = (prompts, try Self.read(val, request.kind).examples.compactMap { TaskPrompt($0) })
-    } else {
-      parts = TaskSplit.split(prompts, valFraction: Self.valFraction)
-    }
     let encoder = Encoder(tokenizer)
-    func encode(_ prompts: [TaskPrompt]) -> [AnswerExample] {
-      prompts.map { AnswerExample($0, encoder: encoder, endOfText: endOfText) }
+    func encode(_ entries: [TaskFile.Entry], from path: String) throws -> [AnswerExample] {
+      try entries.compactMap { entry in
+        if let prompt = TaskPrompt(entry.example) {
+          return AnswerExample(prompt, encoder: encoder, endOfText: endOfText)
+        }
+        guard case .chat(let messages) = entry.example else { return nil }
+        do {
+          return AnswerExample(
+            try template.encode(messages, tokenizer: tokenizer, addGenerationPrompt: false, learnsAnswers: true))
+        } catch {
+          throw CorpusError.badLine(path: path, line: entry.line, problem: "\(error)")
+        }
+      }
     }
-    (train, val) = (encode(parts.train), encode(parts.val))
+    let entries = try Self.read(request.data, request.kind).entries
+    if let path = request.val {
+      train = try encode(entries, from: request.data)
+      val = try encode(Self.read(path, request.kind).entries, from: path)
+    } else {
+      let parts = TaskSplit.split(entries, valFraction: Self.valFraction)
+      (train, val) = (try encode(parts.train, from: request.data), try encode(parts.val, from: request.data))
+    }
   }
 
   var longest: Int { (train + val).map(\.length).max() ?? 1 }

@@ -18,12 +18,16 @@ struct FinetuneRun {
     var resumes = false
   }
 
+  /// What can be learned.
+  static let kinds: [TaskKind] = [.qa, .summarize, .chat, .classify]
+
   private static let defaultEpochs = 3
 
   private let request: Request
   private let folder: RunFolder
   private let settings: Settings
   private let tokenizer: Tokenizer
+  private let chatTemplate: ChatTemplate?
   private let initial: ModelFolder
   private let checkpoint: ModelFolder?
   private let executor: any Executor
@@ -46,10 +50,11 @@ struct FinetuneRun {
     }
     self.tokenizer = tokenizer
 
+    chatTemplate = try initial.chatTemplate() ?? (request.kind == .chat ? .default : nil)
     let data: any FinetuneData =
       request.kind == .classify
       ? try LabelData(request, model: initial.config, tokenizer: tokenizer)
-      : try AnswerData(request, model: initial.config, tokenizer: tokenizer)
+      : try AnswerData(request, model: initial.config, tokenizer: tokenizer, chatTemplate: chatTemplate ?? .default)
     self.data = data
 
     // Rows as long as the longest example needs, and no shorter than packing is worth.
@@ -94,7 +99,7 @@ struct FinetuneRun {
   func start() throws {
     try TrainingRun.train(
       settings, initial: initial, checkpoint: checkpoint, resumes: request.resumes, folder: folder,
-      tokenizer: tokenizer, executor: executor
+      tokenizer: tokenizer, chatTemplate: chatTemplate, executor: executor
     ) { store, state in
       let validation =
         val.rowCount == 0

@@ -17,7 +17,7 @@ struct LabelData: FinetuneData {
     if let val = request.val {
       parts = (file.entries, try Self.read(val, .classify).entries)
     } else {
-      parts = TaskSplit.split(file.entries, valFraction: Self.valFraction) { $0.labelled?.text ?? "" }
+      parts = TaskSplit.split(file.entries, valFraction: Self.valFraction)
     }
     var model = initial
     if model.labels.isEmpty {

@@ -94,11 +94,13 @@ struct LoadedModel {
 
   /// Continues a prompt with the model's own end of a document.
   ///
-  /// - Parameter longest: tokens at most, those of the prompt included.
-  func generator(longest: Int) throws -> Generator {
+  /// - Parameters:
+  ///   - longest: tokens at most, those of the prompt included.
+  ///   - endOfText: what ends the text; nil: what the model's config says.
+  func generator(longest: Int, endOfText: Int32? = nil) throws -> Generator {
     try requireDecoder()
     return Generator(
       try KeyValueSession(transformer, weights: weights, executor: executor, longest: longest), tokenizer: tokenizer,
-      endOfText: config.eosTokenID.map(Int32.init(clamping:)) ?? tokenizer?.endOfText)
+      endOfText: endOfText ?? config.eosTokenID.map(Int32.init(clamping:)) ?? tokenizer?.endOfText)
   }
 }

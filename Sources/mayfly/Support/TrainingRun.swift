@@ -93,7 +93,7 @@ struct TrainingRun {
   func start() throws {
     try Self.train(
       settings, initial: initial, checkpoint: checkpoint, resumes: request.resumes, folder: folder,
-      tokenizer: tokenizer, executor: executor
+      tokenizer: tokenizer, chatTemplate: try (checkpoint ?? initial)?.chatTemplate(), executor: executor
     ) { store, state in
       guard let maskToken else {
         return try Objective.nextToken(
@@ -110,7 +110,7 @@ struct TrainingRun {
   /// - Throws: ``Stopped`` after a signal, when the run is saved.
   static func train(
     _ settings: Settings, initial: ModelFolder?, checkpoint: ModelFolder?, resumes: Bool, folder: RunFolder,
-    tokenizer: Tokenizer?, executor: any Executor,
+    tokenizer: Tokenizer?, chatTemplate: ChatTemplate?, executor: any Executor,
     objective: (_ store: any ParameterStore, _ state: TrainerState) throws -> Objective
   ) throws {
     let transformer = try Transformer(settings.model)
@@ -128,8 +128,8 @@ struct TrainingRun {
     let usedBefore = resumes ? MetricsLog.elapsed(path: folder.metricsPath) ?? state.elapsed : 0
     let view = ProgressView()
     let trainer = try Trainer(
-      settings, store: store, state: state, executor: executor, tokenizer: tokenizer, folder: folder,
-      objective: objective(store, state), usedBefore: usedBefore, observe: view.show)
+      settings, store: store, state: state, executor: executor, tokenizer: tokenizer, chatTemplate: chatTemplate,
+      folder: folder, objective: objective(store, state), usedBefore: usedBefore, observe: view.show)
     // Not before: what doesn't fit into memory leaves no run behind.
     try folder.create()
     try FileSystem.write(settings.yaml, to: folder.settingsPath)
