@@ -160,7 +160,7 @@ def random_expression(r: random.Random, depth: int = 0) -> str:
     def e() -> str:
         return random_expression(r, depth + 1)
     return r.choice([
-        lambda: f"({e()} {r.choice(['+', '-', '*', '/', '//', '%', '~', '==', '!=', '<', '>=', 'in', 'not in', 'and', 'or'])} {e()})",
+        lambda: f"({e()} {r.choice(['+', '-', '*', '/', '//', '~', '==', '!=', '<', '>=', 'in', 'not in', 'and', 'or'])} {e()})",
         lambda: f"({e()} if {e()} else {e()})", lambda: f"(not {e()})",
         lambda: f"({e()} | {r.choice(['length', 'upper', 'trim', 'title', 'tojson', 'string', 'first', 'last', 'list', 'int', 'default(1)', 'capitalize', 'reverse | list', 'lower', 'join', 'wordcount', 'abs'])})",
         lambda: f"({e()} is {r.choice(['defined', 'string', 'none', 'number', 'mapping', 'iterable', 'odd', 'true', 'sequence', 'integer', 'boolean', 'lower'])})",

@@ -48,7 +48,7 @@ struct ChatTemplateTests {
       "{{ 'a' * 10 ** 9 }}", "{% for i in range(10 ** 9) %}{% endfor %}",
       "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
       "{% for i in range(99999) %}{% for j in range(99999) %}x{% endfor %}{% endfor %}",
-      String(repeating: "(", count: 100_000), String(repeating: "{% if x %}", count: 10_000),
+      "{{" + String(repeating: "(", count: 100_000), String(repeating: "{% if x %}", count: 10_000),
       "{{ " + String(repeating: "1+", count: 10_000) + "1 }}",
       "{% set n = namespace(x=[]) %}{% for i in range(9999) %}{% set n.x = [n.x] %}{% endfor %}",
       "{{ -9223372036854775807 - 2 }}", "{{ 'a'.append(1) }}", "{% include 'x' %}", "{{ x | nothing }}", "{{",

@@ -3,7 +3,7 @@
 /// A unit is about a character that is made or looked at; a step and an element of a list count as several.
 final class JinjaBudget {
   static let units = 64 << 20
-  private static let step = 16
+  private static let step = 32
   /// Evaluations in one another: each needs room on the stack.
   private static let deepest = 300
 
@@ -13,7 +13,7 @@ final class JinjaBudget {
   func spend(_ units: Int) throws(JinjaError) {
     guard units <= left else {
       throw JinjaError(
-        "the template asks for too much work; the limit is \(Self.units) characters or a sixteenth of steps")
+        "the template asks for too much work; the limit is \(Self.units) characters or \(Self.units / Self.step) steps")
     }
     left -= units
   }

@@ -164,6 +164,8 @@ final class JinjaInterpreter {
 
   /// Fills in `loop`.
   private func describe(_ index: Int, of items: [JinjaValue], in state: JinjaNamespace) throws(JinjaError) {
+    // `loop` is made anew in each round, and a round of nothing costs that.
+    try budget.spend(items: 4)
     func set(_ name: String, _ value: JinjaValue) throws(JinjaError) { try state.values.set(.string(name), value) }
     let count = items.count
     try set("index", .integer(index + 1))
