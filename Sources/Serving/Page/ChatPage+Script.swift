@@ -5,7 +5,7 @@ extension ChatPage {
     const words = {
       en: {
         settings: "Settings", temperature: "Temperature", temperatureHelp: "0 always takes the likeliest word",
-        length: "Longest answer", lengthHelp: "in tokens, about ¾ of a word each",
+        length: "Longest answer", lengthHelp: "in tokens (¾ of a word each); empty: what fits",
         seed: "Seed", seedHelp: "empty: another answer each time",
         new: "New", send: "Send", stop: "Stop",
         copy: "Copy", copied: "Copied",
@@ -27,23 +27,23 @@ extension ChatPage {
       },
       zh: {
         settings: "设置", temperature: "温度", temperatureHelp: "0 表示总是选最可能的词",
-        length: "最长回答", lengthHelp: "以词元(token)计",
+        length: "最长回答", lengthHelp: "以词元（token）计，留空则不限",
         seed: "随机种子", seedHelp: "留空则每次回答不同",
         new: "新对话", send: "发送", stop: "停止", copy: "复制", copied: "已复制",
         conversation: "对话", message: "您的消息", you: "您", model: "模型",
-        welcome: "想聊些什么?",
-        keys: "Enter 发送,Shift+Enter 换行,Esc 停止回答。",
-        here: "模型就在这台机器上运行,您写的内容不会离开它。",
-        there: host => `模型在 ${host} 上运行,您写的内容只会发送到那里。`,
+        welcome: "想聊些什么？",
+        keys: "Enter 发送，Shift+Enter 换行，Esc 停止回答。",
+        here: "模型就在这台机器上运行，您写的内容不会离开它。",
+        there: host => `模型在 ${host} 上运行，您写的内容只会发送到那里。`,
         waiting: "模型正在阅读……", writing: "模型正在书写……按 Esc 停止。", done: "回答完毕。",
-        stopped: "已停止。", cut: "已达到最长回答:请在设置中调大,或请模型继续。",
-        empty: "模型没有给出内容。请换个说法,或更换随机种子。",
+        stopped: "已停止。", cut: "已达到最长回答：请在设置中调大，或请模型继续。",
+        empty: "模型没有给出内容。请换个说法，或更换随机种子。",
         takenBack: "您写的内容已放回输入框。",
-        tooLong: "对话已超出模型能读的长度。没有悄悄丢弃任何内容:请开始新对话,或缩短消息或最长回答。",
-        busy: "服务正忙,已有其他请求在等待。请稍后再发送。",
+        tooLong: "对话已超出模型能读的长度。没有悄悄丢弃任何内容：请开始新对话，或缩短消息或最长回答。",
+        busy: "服务正忙，已有其他请求在等待。请稍后再发送。",
         away: "服务正在启动或停止。请稍后再发送。",
-        lost: "与服务的连接已断开。请确认服务仍在运行,然后再发送。",
-        failed: (status, text) => `服务返回错误(${status}):${text}`,
+        lost: "与服务的连接已断开。请确认服务仍在运行，然后再发送。",
+        failed: (status, text) => `服务返回错误（${status}）：${text}`,
       },
     };
     const isChinese = navigator.language.toLowerCase().startsWith("zh");
@@ -59,8 +59,8 @@ extension ChatPage {
     at("place").textContent = isHere ? say.here : say.there(location.host);
 
     let model = "";
-    let conversation = [];      // the messages of the conversation, as the service takes them
-    let answering = null;  // the AbortController of the answer in the making
+    let conversation = [];  // the messages of the conversation, as the service takes them
+    let answering = null;   // the AbortController of the answer in the making
 
     function element(tag, text, className) {
       const made = document.createElement(tag);
@@ -210,11 +210,12 @@ extension ChatPage {
       }
       if (answering !== controller) return;  // "New" was pressed meanwhile
       const wasStopped = controller.signal.aborted;
+      const note = wasStopped ? say.stopped : reason === "length" ? say.cut : "";
       answering = null;
       setBusy(false);
       if (text) {
         conversation = [...messages, { role: "assistant", content: text }];
-        finishAnswer(answer, text, wasStopped ? say.stopped : reason === "length" ? say.cut : "");
+        finishAnswer(answer, text, note);
       } else {
         // Nothing came: the question is taken back, so that it can be sent again.
         asked.remove();
@@ -222,7 +223,7 @@ extension ChatPage {
         at("welcome").hidden = conversation.length > 0;
         if (!input.value) setInput(question);
       }
-      statusLine.textContent = wasStopped ? say.stopped : failure || !text ? "" : say.done;
+      statusLine.textContent = text ? (failure || note ? "" : say.done) : wasStopped ? say.stopped : "";
       if (!wasStopped && (failure || !text)) {
         const what = failure instanceof ServiceError ? failure.words : failure ? say.lost : say.empty;
         showError(text ? what : what + " " + say.takenBack, failure?.isTooLong);

@@ -14,7 +14,7 @@ extension ChatPage {
     [hidden] { display: none !important; }
     html, body { height: 100%; margin: 0; }
     body {
-      display: grid; grid-template-rows: auto minmax(0, 1fr) auto; height: 100dvh;
+      display: grid; grid-template: auto minmax(0, 1fr) auto / minmax(0, 1fr); height: 100dvh;
       background: var(--page); color: var(--ink); font: 1rem/1.55 system-ui, "Noto Sans", sans-serif;
     }
     header, form { width: 100%; max-width: 48rem; margin: 0 auto; padding: .75rem 1rem; }
@@ -31,7 +31,7 @@ extension ChatPage {
     button:hover, summary:hover { border-color: var(--accent); }
     .main { border-color: var(--accent); background: var(--accent); color: var(--on-accent); font-weight: 600; }
     :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
-    main:focus-visible { outline-offset: -3px; }
+    main:focus-visible, textarea:focus-visible { outline-offset: -2px; }
     summary { list-style: none; }
     summary::-webkit-details-marker { display: none; }
     summary::after { content: " ▾"; color: var(--quiet); }
@@ -49,7 +49,7 @@ extension ChatPage {
       background: var(--field); color: var(--ink); font: inherit;
     }
     main { overflow-y: auto; overscroll-behavior: contain; padding: .5rem max(1rem, (100% - 46rem) / 2); }
-    #welcome { margin: 16vh auto 0; max-width: 34rem; text-align: center; color: var(--quiet); }
+    #welcome { margin: 16vh auto 0; max-width: 40rem; text-align: center; color: var(--quiet); }
     #welcome p { margin: .4rem 0; }
     .large { color: var(--ink); font-size: 1.4rem; }
     article { margin: 0 0 1.25rem; }
@@ -70,7 +70,7 @@ extension ChatPage {
       display: flex; flex-wrap: wrap; align-items: center; gap: .5rem 1rem; margin-bottom: .6rem; padding: .6rem .85rem;
       border-radius: .6rem; background: var(--wrong-page); color: var(--wrong);
     }
-    .wrong p { flex: 1 1 16rem; margin: 0; overflow-wrap: anywhere; }
+    .wrong p { flex: 1 1 14rem; margin: 0; overflow-wrap: anywhere; }
     .row { display: flex; align-items: flex-end; gap: .5rem; }
     textarea { flex: 1; max-height: 40vh; resize: none; }
     noscript { padding: 1rem; }

@@ -25,8 +25,8 @@ package enum ChatPage {
             aria-describedby="temperature-help">
           <small id="temperature-help" data-text="temperatureHelp">0 always takes the likeliest word</small>
           <label for="length" data-text="length">Longest answer</label>
-          <input id="length" type="number" min="1" max="100000" value="256" aria-describedby="length-help">
-          <small id="length-help" data-text="lengthHelp">in tokens, about ¾ of a word each</small>
+          <input id="length" type="number" min="1" max="100000" aria-describedby="length-help">
+          <small id="length-help" data-text="lengthHelp">in tokens (¾ of a word each); empty: what fits</small>
           <label for="seed" data-text="seed">Seed</label>
           <input id="seed" type="number" min="0" max="9007199254740991" aria-describedby="seed-help">
           <small id="seed-help" data-text="seedHelp">empty: another answer each time</small>
