@@ -72,7 +72,9 @@ let package = Package(
     tests("ComputeTests", ["Models", "Compute", "ComputeCPU", "CKernels"]),
     tests("ModelsTests", ["Models", "Compute", "ComputeCPU", "Formats"]),
     tests("GenerationTests", ["Generation", "Models", "Compute", "ComputeCPU", "Tokenization", "Formats"]),
-    tests("EvaluationTests", ["Evaluation", "Models", "Compute", "ComputeCPU", "Corpus", "Tokenization", "Formats"]),
+    tests(
+      "EvaluationTests",
+      ["Evaluation", "Generation", "Models", "Compute", "ComputeCPU", "Corpus", "Tokenization", "Formats"]),
     tests("ServingTests", ["Serving", "Generation", "Models", "Compute", "ComputeCPU", "Tokenization", "Formats"]),
     tests(
       "TrainingTests",

@@ -1,5 +1,5 @@
 package import Compute
-import Foundation
+package import Generation
 package import Models
 
 /// The log-probability of each token of a text.
@@ -18,12 +18,7 @@ package struct Scorer {
     /// Nats; nil for the first token, which nothing predicts.
     package var logProbabilities: [Double?]
     /// For each position the `top` most likely tokens, most likely first; empty for the first.
-    package var alternatives: [[Alternative]]
-  }
-
-  package struct Alternative: Sendable {
-    package let id: Int32
-    package let logProbability: Double
+    package var alternatives: [[TokenAlternative]]
   }
 
   /// Scores ids in non-overlapping rows of the model's context: each row begins with the last token of the one before.
@@ -44,26 +39,11 @@ package struct Scorer {
       let logits = execution.get(program.logits)
       let V = transformer.config.vocabularySize
       for t in 0..<row.count - 1 {
-        let z = logits[t * V..<(t + 1) * V]
-        let normalizer = Self.logSumExp(z)
-        score.logProbabilities.append(Double(z[z.startIndex + Int(row[t + 1])]) - normalizer)
-        score.alternatives.append(
-          Self.best(top, of: z).map { id in
-            Alternative(id: id, logProbability: Double(z[z.startIndex + Int(id)]) - normalizer)
-          })
+        let row = LogProbabilities(logits[t * V..<(t + 1) * V])
+        score.logProbabilities.append(row[ids[start + t + 1]])
+        score.alternatives.append(row.top(top))
       }
     }
     return score
-  }
-
-  private static func logSumExp(_ z: ArraySlice<Float>) -> Double {
-    let highest = Double(z.max() ?? 0)
-    return highest + log(z.reduce(0) { $0 + exp(Double($1) - highest) })
-  }
-
-  private static func best(_ count: Int, of z: ArraySlice<Float>) -> [Int32] {
-    guard count > 0 else { return [] }
-    let order = z.indices.sorted { (z[$0], $1) > (z[$1], $0) }
-    return order.prefix(count).map { Int32($0 - z.startIndex) }
   }
 }

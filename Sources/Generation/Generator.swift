@@ -16,6 +16,16 @@ package struct GenerationResult: Sendable {
   package var finishReason = FinishReason.length
 }
 
+/// One token that was drawn, and the text that is certain with it.
+package struct GenerationStep {
+  /// Nil where only text that was held back comes.
+  package let id: Int32?
+  /// Whole characters, and nothing that may begin a stop text; often empty.
+  package let text: String
+  /// What the token was drawn from (V).
+  package let logits: [Float]
+}
+
 /// Continues a prompt, token by token.
 package struct Generator {
   private let session: KeyValueSession
@@ -41,37 +51,51 @@ package struct Generator {
     prompt: [Int32], maxTokens: Int, options: SamplingOptions, stops: [String] = [],
     listener: (String) throws -> Bool = { _ in true }
   ) throws -> GenerationResult {
+    guard maxTokens > 0 else { return GenerationResult() }
+    let logits = try session.append(prompt)
+    return try generate(after: logits, prompt: prompt, maxTokens: maxTokens, options: options, stops: stops) { step in
+      try step.text.isEmpty || listener(step.text)
+    }
+  }
+
+  /// Generates what follows a prompt that the session has read.
+  ///
+  /// - Parameters:
+  ///   - logits: (V), behind the prompt's last token.
+  ///   - listener: sees every token drawn, the end of the document too; returns false to cancel.
+  package func generate(
+    after logits: [Float], prompt: [Int32], maxTokens: Int, options: SamplingOptions, stops: [String],
+    listener: (GenerationStep) throws -> Bool
+  ) throws -> GenerationResult {
     var result = GenerationResult()
     var sampler = Sampler(options)
     var decoder = tokenizer.map { StreamingDecoder($0) }
-    var seen = prompt
-    var next = prompt
     var gate = StopGate(stops)
+    var logits = logits
+    var seen = prompt
 
     while result.ids.count < maxTokens {
-      let id = sampler.next(try session.append(next), seen: seen)
+      if let last = result.ids.last { logits = try session.append([last]) }
+      let id = sampler.next(logits, seen: seen)
       if id == endOfText {
         result.finishReason = .stop
+        if try !listener(GenerationStep(id: id, text: "", logits: logits)) { result.finishReason = .cancelled }
         break
       }
       result.ids.append(id)
       seen.append(id)
-      next = [id]
       let text = gate.pass(decoder?.append(id) ?? "")
       result.text += text
-      if gate.isShut {
-        if !text.isEmpty { _ = try listener(text) }
-        result.finishReason = .stop
-        return result
-      }
-      if !text.isEmpty, !(try listener(text)) {
-        result.finishReason = .cancelled
+      let goesOn = try listener(GenerationStep(id: id, text: text, logits: logits))
+      if gate.isShut || !goesOn {
+        result.finishReason = gate.isShut ? .stop : .cancelled
         return result
       }
     }
     let rest = gate.pass(decoder?.finish() ?? "") + gate.flush()
+    if gate.isShut { result.finishReason = .stop }
     result.text += rest
-    if !rest.isEmpty { _ = try listener(rest) }
+    if !rest.isEmpty { _ = try listener(GenerationStep(id: nil, text: rest, logits: logits)) }
     return result
   }
 }

@@ -2,6 +2,8 @@ package import Compute
 package import Models
 
 /// One sequence that grows token by token, with its keys and values cached.
+///
+/// Rewound to 0, it begins another one with everything that was made for the sequences before.
 package final class KeyValueSession {
   private let transformer: Transformer
   private let executor: any Executor
@@ -13,10 +15,13 @@ package final class KeyValueSession {
   /// The tokens in the cache.
   private var past: [Int32] = []
 
-  private var lastFiller: (count: Int, program: CacheProgram, execution: any Execution)?
+  /// What reads so many tokens, without and with logits.
+  private var fillers: [Int: (program: CacheProgram, execution: any Execution)] = [:]
+  private var scorers: [Int: (program: LogitsProgram, execution: any Execution)] = [:]
 
-  /// Tokens that one pass of the prompt takes: bounds the memory of activations.
-  private static let chunk = 256
+  /// Tokens that one pass of the prompt takes: bounds the memory of activations, and of logits.
+  package static let chunk = 256
+  private static let scoredChunk = 64
 
   /// - Parameter longest: how many tokens there may be in all; nil: no limit. A context that is longer takes no memory.
   /// - Throws: ``ComputeError``.
@@ -53,25 +58,70 @@ package final class KeyValueSession {
     return decoding.get(decode.logits)
   }
 
-  /// Fills the cache without asking for logits.
-  private func read(_ ids: [Int32]) throws(ComputeError) {
-    var start = 0
-    while start < ids.count {
-      let count = min(Self.chunk, ids.count - start)
-      let (fill, filling) = try filler(count)
-      filling.set(fill.ids, Array(ids[start..<start + count]))
-      filling.set(fill.positions, (0..<count).map { Int32(past.count + $0) })
+  /// Forgets all tokens but the first `count`; what runs them stays ready.
+  package func rewind(to count: Int) {
+    precondition(count >= 0 && count <= past.count, "only what was read can be kept")
+    past.removeLast(past.count - count)
+  }
+
+  /// Appends tokens without asking for logits; they must fit into the context.
+  ///
+  /// - Throws: ``ComputeError``.
+  package func read(_ ids: [Int32]) throws(ComputeError) {
+    for piece in pieces(of: ids, limit: Self.chunk) {
+      let (fill, filling) = try filler(piece.count)
+      filling.set(fill.ids, Array(ids[piece]))
+      filling.set(fill.positions, positions(piece.count))
       filling.run(RunContext())
-      past += ids[start..<start + count]
-      start += count
+      past += ids[piece]
     }
   }
-  /// What reads `count` tokens; the one of the piece before where that was as long.
+
+  /// Appends tokens and gives the logits (V) behind each of them, in order; they must fit into the context.
+  ///
+  /// - Throws: ``ComputeError``.
+  package func score(_ ids: [Int32], each: (ArraySlice<Float>) -> Void) throws(ComputeError) {
+    let V = transformer.config.vocabularySize
+    for piece in pieces(of: ids, limit: Self.scoredChunk) {
+      let (score, scoring) = try scorer(piece.count)
+      scoring.set(score.ids, Array(ids[piece]))
+      scoring.set(score.positions, positions(piece.count))
+      scoring.run(RunContext())
+      let logits = scoring.get(score.logits)
+      for row in 0..<piece.count { each(logits[row * V..<(row + 1) * V]) }
+      past += ids[piece]
+    }
+  }
+
+  private func positions(_ count: Int) -> [Int32] { (0..<count).map { Int32(past.count + $0) } }
+
+  /// Cuts ids into powers of two, so that a handful of programs reads prompts of any length.
+  private func pieces(of ids: [Int32], limit: Int) -> [Range<Int>] {
+    precondition(ids.count <= capacity - past.count, "more tokens than the context takes")
+    var pieces: [Range<Int>] = []
+    var start = 0
+    while start < ids.count {
+      let rest = ids.count - start
+      let count = min(limit, 1 << (Int.bitWidth - 1 - rest.leadingZeroBitCount))
+      pieces.append(start..<start + count)
+      start += count
+    }
+    return pieces
+  }
+
   private func filler(_ count: Int) throws(ComputeError) -> (CacheProgram, any Execution) {
-    if let lastFiller, lastFiller.count == count { return (lastFiller.program, lastFiller.execution) }
+    if let ready = fillers[count] { return ready }
     let program = try transformer.cacheProgram(batch: 1, time: count, capacity: capacity)
     let execution = try executor.prepare(program.program, parameters: weights, states: cache)
-    lastFiller = (count, program, execution)
+    fillers[count] = (program, execution)
+    return (program, execution)
+  }
+
+  private func scorer(_ count: Int) throws(ComputeError) -> (LogitsProgram, any Execution) {
+    if let ready = scorers[count] { return ready }
+    let program = try transformer.cachedProgram(batch: 1, time: count, capacity: capacity)
+    let execution = try executor.prepare(program.program, parameters: weights, states: cache)
+    scorers[count] = (program, execution)
     return (program, execution)
   }
 }

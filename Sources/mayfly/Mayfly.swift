@@ -15,8 +15,8 @@ struct Mayfly: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      Demo.self, Prepare.self, Train.self, Finetune.self, Eval.self, Score.self, Generate.self, Tokenize.self,
-      Doctor.self,
+      Demo.self, Prepare.self, Train.self, Finetune.self, Eval.self, Score.self, Generate.self, Serve.self,
+      Deploy.self, Health.self, Tokenize.self, Doctor.self,
     ])
 }
 

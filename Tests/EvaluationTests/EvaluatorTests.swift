@@ -4,6 +4,7 @@ import Corpus
 import Evaluation
 import Formats
 import Foundation
+import Generation
 import Models
 import TestSupport
 import Testing

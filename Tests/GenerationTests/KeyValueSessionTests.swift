@@ -87,4 +87,34 @@ struct KeyValueSessionTests {
       #expect(relativeError(try session.append([id]), try expected([id], transformer, weights)) < 1e-5)
     }
   }
+
+  @Test("gives the logits behind every token, and begins anew", arguments: ModelConfig.Architecture.allCases)
+  func scores(architecture: ModelConfig.Architecture) throws {
+    let (transformer, weights) = try ready(architecture, context: 200)
+    let session = try KeyValueSession(transformer, weights: weights, executor: executor)
+    for seed in [6, 7] as [UInt64] {
+      session.rewind(to: 0)
+      let ids = integers(150, below: 37, seed: seed)
+      var rows: [[Float]] = []
+      try session.score(ids) { rows.append(Array($0)) }
+      #expect(rows.count == ids.count)
+      for end in [1, 64, 65, 127, 150] {
+        #expect(relativeError(rows[end - 1], try expected(Array(ids[..<end]), transformer, weights)) < 1e-4)
+      }
+    }
+  }
+
+  @Test("goes on from any place that it is rewound to, to the same bits")
+  func rewinds() throws {
+    let (transformer, weights) = try ready(.qwen3, context: 64)
+    let session = try KeyValueSession(transformer, weights: weights, executor: executor)
+    let ids = integers(40, below: 37, seed: 8)
+    try session.read(Array(ids.dropLast()))
+    let first = try session.append(ids.suffix(1))
+    for id in [1, 2, 3] as [Int32] { _ = try session.append([id]) }
+    session.rewind(to: ids.count - 1)
+    #expect(try session.append(ids.suffix(1)) == first)
+    session.rewind(to: 0)
+    #expect(try session.append(ids) == first)
+  }
 }

@@ -218,7 +218,7 @@ def test_doctor() -> None:
 
 def test_only_what_is_built_is_listed() -> None:
     listed = mayfly("--help").out
-    for built in ("demo", "prepare", "train", "finetune", "eval", "score", "generate", "tokenize", "doctor"):
+    for built in ("demo", "prepare", "train", "finetune", "eval", "score", "generate", "serve", "tokenize", "doctor"):
         assert built in listed
-    for later in ("serve", "quantize", "deploy", "audit", "inspect"):
+    for later in ("quantize", "deploy", "audit", "inspect"):
         assert later not in listed

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Evaluation
 import Formats
+import Generation
 import Tokenization
 
 /// How likely a model finds each token of a text.

@@ -1,0 +1,83 @@
+package import Models
+package import Tokenization
+
+/// What requests need to know of the model that is served.
+package struct ModelInfo: Sendable {
+  /// What clients call it.
+  package var name: String
+  /// Tokens that it can read.
+  package var context: Int
+  package var vocabularySize: Int
+  /// Nil for a model of ids without text.
+  package var tokenizer: Tokenizer?
+  package var template: ChatTemplate
+  /// The token that ends an answer.
+  package var endOfText: Int32?
+  /// What is read where the prompt is empty.
+  package var begin: Int32?
+  /// When it was loaded, in seconds since 1970.
+  package var created: Int
+
+  package init(
+    name: String, config: ModelConfig, tokenizer: Tokenizer?, template: ChatTemplate = .default, created: Int
+  ) {
+    self.name = name
+    context = config.maxPositions
+    vocabularySize = config.vocabularySize
+    self.tokenizer = tokenizer
+    self.template = template
+    endOfText = config.eosTokenID.flatMap { Int32(exactly: $0) } ?? tokenizer?.endOfText
+    begin = config.bosTokenID.flatMap { Int32(exactly: $0) } ?? endOfText
+    self.created = created
+  }
+}
+
+extension ModelInfo {
+  /// Checks that a request means this model.
+  package func check(_ name: String?) throws(APIError) {
+    if let name, name != self.name { throw .noSuchModel(name, served: self.name) }
+  }
+
+  /// A prompt as ids that the model can read: at least one, at most the context.
+  ///
+  /// - Throws: ``APIError``, naming `parameter`.
+  package func ids(_ prompt: Prompt, _ parameter: String) throws(APIError) -> [Int32] {
+    var ids: [Int32]
+    switch prompt {
+    case .text(let text):
+      guard let tokenizer else { throw .noTokenizer }
+      ids = tokenizer.encode(text, specialTokens: true)
+    case .ids(let given): ids = given
+    }
+    if ids.isEmpty {
+      guard let begin else { throw .invalid(parameter, "the text is empty") }
+      ids = [begin]
+    }
+    return try checked(ids, parameter)
+  }
+
+  /// A conversation as ids, up to where the answer begins.
+  ///
+  /// - Throws: ``APIError``.
+  package func ids(_ messages: [ChatMessage]) throws(APIError) -> [Int32] {
+    guard let tokenizer else { throw .noTokenizer }
+    let conversation: [Int32]
+    do {
+      conversation = try ConversationEncoder(tokenizer).encode(messages, template, endOfText: endOfTextName)
+    } catch { throw .invalid("messages", error.description) }
+    return try checked(conversation, "messages")
+  }
+
+  private var endOfTextName: String {
+    guard let tokenizer, let endOfText, let bytes = tokenizer.token(endOfText) else { return "" }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  private func checked(_ ids: [Int32], _ parameter: String) throws(APIError) -> [Int32] {
+    guard ids.count <= context else { throw .contextExceeded(parameter, tokens: ids.count, limit: context) }
+    if let wrong = ids.first(where: { $0 < 0 || Int($0) >= vocabularySize }) {
+      throw .invalid(parameter, "token id \(wrong) is outside of the vocabulary, 0 to \(vocabularySize - 1)")
+    }
+    return ids
+  }
+}
