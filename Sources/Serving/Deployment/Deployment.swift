@@ -1,4 +1,4 @@
-package import Formats
+import Formats
 import Foundation
 package import Models
 
@@ -50,7 +50,7 @@ package struct Deployment: Sendable {
     try FileSystem.createFolder(folder.file("program"))
     let program = folder.file("program/mayfly")
     try Self.copy(URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().path, to: program)
-    for library in SharedLibraries.beyondTheSystem() {
+    for library in try SharedLibraries.beyondTheSystem() {
       try Self.copy(library, to: folder.file("program/" + Path.name(library)))
     }
     try FileSystem.createFolder(folder.file("model"))

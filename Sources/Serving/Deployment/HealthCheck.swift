@@ -41,7 +41,7 @@ package enum HealthCheck {
 
   private static func ask(_ descriptor: Int32, _ request: String, _ timeout: Int) throws(ServingError) -> String {
     let bytes = Array(request.utf8)
-    guard send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL.rawValue)) == bytes.count else { return "" }
+    guard send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count else { return "" }
     let end = ContinuousClock.now + .seconds(timeout)
     var answer: [UInt8] = []
     var block = [UInt8](repeating: 0, count: 4096)
