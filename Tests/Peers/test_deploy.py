@@ -73,7 +73,7 @@ def test_the_folder_serves_where_there_is_only_a_c_library(folder: Path, port: i
         shutil.copy(path, target)
     (root / "dev").mkdir()
     shutil.copytree(folder, root / "service", symlinks=True)
-    serve = ["chroot", root, "/service/program/mayfly", "serve", "/service/model", "--port", str(port)]
+    serve = [shutil.which("chroot"), root, "/service/program/mayfly", "serve", "/service/model", "--port", str(port)]
     process = subprocess.Popen(serve, stderr=subprocess.PIPE, env={})
     try:
         health = [folder / "health.sh"]

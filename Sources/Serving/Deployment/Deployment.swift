@@ -61,7 +61,8 @@ package struct Deployment: Sendable {
 
     try FileSystem.write(unit.text, to: folder.file("\(name).service"))
     try FileSystem.write(readme, to: folder.file("README.md"))
-    for (name, text) in [("install.sh", installScript), ("uninstall.sh", uninstallScript), ("health.sh", healthScript)] {
+    for (name, text) in [("install.sh", installScript), ("uninstall.sh", uninstallScript), ("health.sh", healthScript)]
+    {
       try FileSystem.write(text, to: folder.file(name))
       chmod(folder.file(name), 0o755)
     }

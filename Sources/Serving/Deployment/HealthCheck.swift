@@ -29,7 +29,8 @@ package enum HealthCheck {
         continue
       }
       let name = host.contains(":") ? "[\(host)]" : host
-      let answer = try ask(descriptor, "GET /health HTTP/1.1\r\nHost: \(name):\(port)\r\nConnection: close\r\n\r\n", timeout)
+      let request = "GET /health HTTP/1.1\r\nHost: \(name):\(port)\r\nConnection: close\r\n\r\n"
+      let answer = ask(descriptor, request, timeout)
       let line = answer.prefix { $0 != "\r\n" && $0 != "\n" }
       guard line.hasPrefix("HTTP/1.1 200") else {
         throw unhealthy(line.isEmpty ? "no answer within \(timeout) s" : "it answers '\(line.prefix(80))'")
@@ -39,7 +40,7 @@ package enum HealthCheck {
     throw unhealthy(String(cString: strerror(failure)))
   }
 
-  private static func ask(_ descriptor: Int32, _ request: String, _ timeout: Int) throws(ServingError) -> String {
+  private static func ask(_ descriptor: Int32, _ request: String, _ timeout: Int) -> String {
     let bytes = Array(request.utf8)
     guard send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count else { return "" }
     let end = ContinuousClock.now + .seconds(timeout)

@@ -300,5 +300,6 @@ extension ChatPage {
       }
     }
     greet();
+    input.focus();
     """#
 }
