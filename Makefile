@@ -33,6 +33,7 @@ test-swift: build
 	$(SWIFT_TEST)
 
 test-peers: build venv
+	@Scripts/require chromium systemd
 	$(SWIFT_BUILD) --product EncoderPeer
 	@Scripts/fetch-manpages-zh data/manpages-zh
 	$(PYTHON) -m pytest Tests/Peers

@@ -52,6 +52,12 @@ package final class SafetensorsFolder: TensorSource {
     self.owners = owners
   }
 
+  /// The names of its files, with the index if there is one.
+  package var fileNames: [String] {
+    let names = files.map { Path.name($0.path) }
+    return names == [Self.fileName] ? names : [Self.indexName] + names
+  }
+
   package func info(_ name: String) -> TensorInfo? { owners[name].flatMap { files[$0].info(name) } }
 
   package func read(

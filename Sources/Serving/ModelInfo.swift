@@ -67,14 +67,9 @@ extension ModelInfo {
     guard let tokenizer else { throw .noTokenizer }
     let conversation: [Int32]
     do {
-      conversation = try ConversationEncoder(tokenizer).encode(messages, template, endOfText: endOfTextName)
+      conversation = try template.encode(messages, tokenizer: tokenizer, addGenerationPrompt: true).ids
     } catch { throw .invalid("messages", error.description) }
     return try checked(conversation, "messages")
-  }
-
-  private var endOfTextName: String {
-    guard let tokenizer, let endOfText, let bytes = tokenizer.token(endOfText) else { return "" }
-    return String(decoding: bytes, as: UTF8.self)
   }
 
   private func checked(_ ids: [Int32], _ parameter: String) throws(APIError) -> [Int32] {

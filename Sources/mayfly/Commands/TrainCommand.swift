@@ -26,15 +26,53 @@ struct Train: ParsableCommand {
   @Option(help: "auto, fp32, bf16 or fp16.")
   var precision: String?
 
+  enum Next: String, ExpressibleByArgument, CaseIterable { case serve }
+
+  @Option(help: "What to do with the model when the training is over: serve.")
+  var then: Next?
+
+  @Option(help: "With --then serve: the address to listen on.")
+  var host: String?
+
+  @Option(help: "With --then serve: the port to listen on.")
+  var port: Int?
+
   @OptionGroup var options: RunOptions
 
   @OptionGroup var device: DeviceOptions
 
   func validate() throws {
     if out?.isEmpty == true { throw ValidationError("--out: expected the name of a folder") }
+    if then == nil, host != nil || port != nil { throw ValidationError("--host and --port: only with --then serve") }
+    _ = try serveOptions()
+  }
+
+  private func serveOptions() throws -> ServeOptions {
+    var options = try ServeOptions.parse([])
+    if let host { options.host = host }
+    if let port { options.port = port }
+    try options.validate()
+    return options
   }
 
   func run() throws {
+    let (folder, attempt) = try train()
+    guard then == .serve else {
+      Log.line("\nThe model is in \(folder). Try it:")
+      Log.line("  \(attempt)")
+      return
+    }
+    // One that came at the very end of the training.
+    if let signal = Signals.stop { throw Stopped(signal: signal) }
+    Signals.unwatch()
+    Log.line("\nThe model is in \(folder). It is served from here on; Ctrl-C ends that.")
+    try serveOptions().serve(LoadedModel(folder, device), path: folder)
+  }
+
+  /// Trains to the end; what that held in memory is free again then.
+  ///
+  /// - Returns: the run's folder, and how to try the model.
+  private func train() throws -> (folder: String, attempt: String) {
     var request = TrainingRun.Request(data: data)
     request.out = out
     request.preset = preset
@@ -48,11 +86,10 @@ struct Train: ParsableCommand {
     if let precision { try request.overrides.add("train.precision", precision) }
     let run = try TrainingRun(request, device)
     try run.start()
-    Log.line("\nThe model is in \(run.folder.path). Try it:")
-    if run.settings.model.isBidirectional {
-      Log.line("  mayfly score \(run.folder.path) --text \"… \(run.maskText ?? "[MASK]") …\"")
-    } else {
-      Log.line("  mayfly generate \(run.folder.path) --prompt \"…\"")
-    }
+    let folder = run.folder.path
+    let attempt =
+      run.settings.model.isBidirectional
+      ? "score \(folder) --text \"… \(run.maskText ?? "[MASK]") …\"" : "generate \(folder) --prompt \"…\""
+    return (folder, "mayfly \(attempt)")
   }
 }

@@ -3,6 +3,7 @@ import Foundation
 import Formats
 import Models
 import Serving
+import Tokenization
 
 /// How to serve, for every command that ends in serving.
 struct ServeOptions: ParsableArguments {
@@ -64,9 +65,9 @@ struct ServeOptions: ParsableArguments {
     let key = ProcessInfo.processInfo.environment["MAYFLY_API_KEY"].flatMap { $0.isEmpty ? nil : $0 }
     options.apiKey = apiKey ?? key
     let name = modelName ?? URL(fileURLWithPath: path).standardizedFileURL.lastPathComponent
-    let info = ModelInfo(
+    let info = try ModelInfo(
       name: name.isEmpty ? "mayfly" : name, config: model.config, tokenizer: model.tokenizer,
-      created: Int(Date().timeIntervalSince1970))
+      template: model.folder.chatTemplate() ?? .default, created: Int(Date().timeIntervalSince1970))
     let service = try ModelService(
       info, model.transformer, weights: model.weights, executor: model.executor, options: options, log: Log.line)
     try service.run()

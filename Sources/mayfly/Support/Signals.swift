@@ -15,6 +15,11 @@ enum Signals {
     }
   }
 
+  /// Gives the signals back: from here on they end the process, or belong to what comes next.
+  static func unwatch() {
+    for number in [SIGINT, SIGTERM, SIGHUP] where !isIgnored(number) { signal(number, SIG_DFL) }
+  }
+
   /// Whether whoever started this process has ruled a signal out, as `nohup` does.
   private static func isIgnored(_ number: Int32) -> Bool {
     var action = sigaction()
