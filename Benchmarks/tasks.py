@@ -1,6 +1,6 @@
 """What a model learns that Mayfly trained itself, task by task, beside simple baselines.
 
-    make tasks                       everything (about half an hour on two cores)
+    make tasks                       everything (about twenty minutes on two cores)
     make tasks TASKS="--quick"       seconds for each task: whether it runs, not how well it learns
     make tasks TASKS="--only quiz --out results.json"
 
@@ -35,11 +35,11 @@ class Task:
 
 
 TASKS = [
-    Task("sentiment", "classify", "accuracy", "3m", ("train.learning_rate=0.001", "model.dropout=0.1")),
-    Task("chinese-topics", "classify", "accuracy", "3m", ("train.learning_rate=0.001", "model.dropout=0.1")),
-    Task("topics", "classify", "accuracy", "5m", ("train.learning_rate=0.001",)),
-    Task("quiz", "qa", "f1", "3m", ("train.learning_rate=0.001",), ("--max-tokens", "24")),
-    Task("titles", "summarize", "rougeL", "5m", ("train.learning_rate=0.001",), ("--max-tokens", "24")),
+    Task("sentiment", "classify", "accuracy", "2m", ("train.learning_rate=0.001", "model.dropout=0.1")),
+    Task("chinese-topics", "classify", "accuracy", "2m", ("train.learning_rate=0.001", "model.dropout=0.1")),
+    Task("topics", "classify", "accuracy", "3m", ("train.learning_rate=0.001",)),
+    Task("quiz", "qa", "f1", "2m", ("train.learning_rate=0.001",), ("--max-tokens", "24")),
+    Task("titles", "summarize", "rougeL", "3m", ("train.learning_rate=0.001",), ("--max-tokens", "24")),
 ]
 
 
@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", choices=[task.name for task in TASKS], action="append")
     parser.add_argument("--data", type=Path, default=ROOT / "data/tasks")
-    parser.add_argument("--budget", default="8m", help="of the language model that all begin with")
+    parser.add_argument("--budget", default="4m", help="of the language model that all begin with")
     parser.add_argument("--out", type=Path, help="a JSON file of the results")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mayfly-tasks.") as folder:

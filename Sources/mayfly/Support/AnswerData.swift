@@ -9,7 +9,9 @@ struct AnswerData: FinetuneData {
   private let train: [AnswerExample]
   private let val: [AnswerExample]
 
-  init(_ request: FinetuneRun.Request, model: ModelConfig, tokenizer: Tokenizer, chatTemplate template: ChatTemplate) throws {
+  init(
+    _ request: FinetuneRun.Request, model: ModelConfig, tokenizer: Tokenizer, chatTemplate template: ChatTemplate
+  ) throws {
     guard !model.isBidirectional, !model.isClassifier else {
       throw CommandError(
         "\(request.model): \(model.isClassifier ? "a classifier" : "the architecture '\(model.architecture.rawValue)'") "

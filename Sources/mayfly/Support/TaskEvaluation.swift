@@ -65,7 +65,8 @@ struct TaskEvaluation {
   ) throws -> [TaskAnswer]? {
     guard model.config.isClassifier else { return nil }
     guard !labels.isEmpty else {
-      throw CommandError("\(self.model): a classifier chooses labels; expected examples with \(TaskKind.classify.fields)")
+      throw CommandError(
+        "\(self.model): a classifier chooses labels; expected examples with \(TaskKind.classify.fields)")
     }
     return try LabelPredictor(
       Classifier(model.transformer, weights: model.weights, executor: model.executor),
