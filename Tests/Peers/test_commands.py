@@ -218,7 +218,9 @@ def test_doctor() -> None:
 
 def test_only_what_is_built_is_listed() -> None:
     listed = mayfly("--help").out
-    for built in ("demo", "prepare", "train", "finetune", "eval", "score", "generate", "serve", "tokenize", "doctor"):
+    for built in (
+        "demo", "prepare", "train", "finetune", "eval", "score", "generate", "serve", "deploy", "tokenize", "doctor",
+    ):
         assert built in listed
-    for later in ("quantize", "deploy", "audit", "inspect"):
+    for later in ("quantize", "audit", "inspect"):
         assert later not in listed

@@ -74,7 +74,8 @@ def test_the_folder_serves_where_there_is_only_a_c_library(folder: Path, port: i
     (root / "dev").mkdir()
     shutil.copytree(folder, root / "service", symlinks=True)
     serve = [shutil.which("chroot"), root, "/service/program/mayfly", "serve", "/service/model", "--port", str(port)]
-    process = subprocess.Popen(serve, stderr=subprocess.PIPE, env={})
+    # As the unit says it: without /proc, the loader can't know where a program stands.
+    process = subprocess.Popen(serve, stderr=subprocess.PIPE, env={"LD_LIBRARY_PATH": "/service/program"})
     try:
         health = [folder / "health.sh"]
         deadline = time.monotonic() + 60
