@@ -218,8 +218,10 @@ def test_doctor() -> None:
 
 def test_only_what_is_built_is_listed() -> None:
     listed = mayfly("--help").out
-    for built in ("demo", "prepare", "train", "finetune", "eval", "score", "generate", "chat", "embed", "serve", "deploy", "tokenize",
-                  "doctor"):
+    for built in (
+        "demo", "prepare", "train", "finetune", "eval", "score", "generate", "chat", "embed", "serve", "deploy", "tokenize",
+        "doctor",
+    ):
         assert built in listed
     for later in ("quantize", "audit", "inspect"):
         assert later not in listed

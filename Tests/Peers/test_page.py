@@ -42,6 +42,8 @@ class Watched:
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog.message}"))
+        # Chromium may miss a first request where interception begins only then.
+        self.page.route("**/*", lambda route: route.continue_())
         self.page.goto(server.url)
         expect(self.page.locator("#model")).to_have_text(server.name)
         expect(self.page.locator("#input")).to_be_focused()

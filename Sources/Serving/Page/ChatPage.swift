@@ -45,7 +45,7 @@ package enum ChatPage {
       <p id="status" role="status"></p>
       <div id="alert" role="alert"></div>
       <div class="row">
-        <textarea id="input" rows="1" autofocus data-label="message" aria-label="Your message"></textarea>
+        <textarea id="input" rows="1" data-label="message" aria-label="Your message"></textarea>
         <button id="send" type="submit" class="main" data-text="send">Send</button>
         <button id="stop" type="button" class="main" data-text="stop" hidden>Stop</button>
       </div>
