@@ -52,7 +52,7 @@ def mayfly(*arguments: object) -> str:
 
 
 def read(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def logistic_regression(train: list[dict], test: list[dict], *, characters: bool) -> float:
