@@ -27,6 +27,9 @@ package final class TaskPredictor {
     package init() { sampling.temperature = 0 }
   }
 
+  /// Tokens of a prompt with its answer at most: what longer contexts would cache takes gigabytes.
+  private static let longestContext = 4096
+
   private let session: KeyValueSession
   private let tokenizer: Tokenizer
   private let endOfText: Int32?
@@ -39,11 +42,11 @@ package final class TaskPredictor {
     _ transformer: Transformer, weights: any ParameterStore, executor: any Executor, tokenizer: Tokenizer,
     endOfText: Int32?, options: Options
   ) throws {
-    context = transformer.config.maxPositions
+    context = min(transformer.config.maxPositions, Self.longestContext)
     guard options.maxTokens < context else {
       throw EvaluationError.noRoom(maxTokens: options.maxTokens, context: context)
     }
-    session = try KeyValueSession(transformer, weights: weights, executor: executor)
+    session = try KeyValueSession(transformer, weights: weights, executor: executor, longest: context)
     (self.tokenizer, self.endOfText, self.options) = (tokenizer, endOfText, options)
     prompts = PromptTokens(tokenizer, endOfText: endOfText)
   }
