@@ -81,7 +81,9 @@ def test_training_goes_on_when_nobody_reads_what_it_says(data: Path, small: list
 def test_a_terminal_that_closes_costs_nothing(data: Path, small: list[str], tmp_path: Path) -> None:
     out = tmp_path / "run"
     process = subprocess.Popen(
-        command("train", "--data", data, "--steps", 100_000, "--out", out, *small), stderr=subprocess.PIPE
+        command("train", "--data", data, "--steps", 100_000, "--out", out, *small), stderr=subprocess.PIPE,
+        # Under nohup it would be ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
     assert process.stderr is not None
     for line in process.stderr:
