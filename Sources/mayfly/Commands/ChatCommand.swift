@@ -3,6 +3,7 @@ import Formats
 import Foundation
 import Generation
 import Models
+import Synchronization
 import Tokenization
 
 /// A conversation in the terminal.
@@ -97,19 +98,22 @@ struct Chat: ParsableCommand {
 
 /// Ctrl-C while an answer is written stops the answer; otherwise it ends the program.
 private enum Interruption {
-  private nonisolated(unsafe) static var count: sig_atomic_t = 0
-  private nonisolated(unsafe) static var isAnswering: sig_atomic_t = 0
+  private static let asked = Atomic<Bool>(false)
+  private static let isAnswering = Atomic<Bool>(false)
 
   static func watch() {
     signal(SIGINT) { _ in
-      if Interruption.isAnswering == 0 { _exit(130) }
-      Interruption.count = 1
+      if !Interruption.isAnswering.load(ordering: .relaxed) { _exit(130) }
+      Interruption.asked.store(true, ordering: .relaxed)
     }
   }
 
-  static func clear() { (count, isAnswering) = (0, 1) }
+  static func clear() {
+    asked.store(false, ordering: .relaxed)
+    isAnswering.store(true, ordering: .relaxed)
+  }
 
-  static var isAsked: Bool { count != 0 }
+  static var isAsked: Bool { asked.load(ordering: .relaxed) }
 
-  static func finish() { isAnswering = 0 }
+  static func finish() { isAnswering.store(false, ordering: .relaxed) }
 }

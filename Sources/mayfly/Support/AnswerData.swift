@@ -35,14 +35,9 @@ struct AnswerData: FinetuneData {
         }
       }
     }
-    let entries = try Self.read(request.data, request.kind).entries
-    if let path = request.val {
-      train = try encode(entries, from: request.data)
-      val = try encode(Self.read(path, request.kind).entries, from: path)
-    } else {
-      let parts = TaskSplit.split(entries, valFraction: Self.valFraction)
-      (train, val) = (try encode(parts.train, from: request.data), try encode(parts.val, from: request.data))
-    }
+    let parts = try Self.parts(of: request)
+    train = try encode(parts.train, from: request.data)
+    val = try encode(parts.val, from: parts.valPath)
   }
 
   var longest: Int { (train + val).map(\.length).max() ?? 1 }

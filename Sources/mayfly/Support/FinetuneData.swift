@@ -15,10 +15,20 @@ protocol FinetuneData {
 
 extension FinetuneData {
   /// The share of the data that measures, where no file does.
-  static var valFraction: Double { 0.1 }
+  private static var valFraction: Double { 0.1 }
+
+  /// The examples to learn, and those to measure by with the file that they are from.
+  static func parts(
+    of request: FinetuneRun.Request
+  ) throws -> (train: [TaskFile.Entry], val: [TaskFile.Entry], valPath: String) {
+    let entries = try read(request.data, request.kind).entries
+    if let path = request.val { return (entries, try read(path, request.kind).entries, path) }
+    let (train, val) = TaskSplit.split(entries, valFraction: valFraction)
+    return (train, val, request.data)
+  }
 
   /// Reads a file of examples and says what was left out.
-  static func read(_ path: String, _ kind: TaskKind) throws -> TaskFile {
+  private static func read(_ path: String, _ kind: TaskKind) throws -> TaskFile {
     let file = try TaskFile.read(path: path, kind: kind)
     var skipped: [String] = []
     if file.blankLines > 0 { skipped.append("\(file.blankLines) blank lines") }

@@ -12,16 +12,12 @@ struct LabelData: FinetuneData {
   private let val: [LabelledText]
 
   init(_ request: FinetuneRun.Request, model initial: ModelConfig, tokenizer: Tokenizer) throws {
-    let file = try Self.read(request.data, .classify)
-    let parts: (train: [TaskFile.Entry], val: [TaskFile.Entry])
-    if let val = request.val {
-      parts = (file.entries, try Self.read(val, .classify).entries)
-    } else {
-      parts = TaskSplit.split(file.entries, valFraction: Self.valFraction)
-    }
+    let parts = try Self.parts(of: request)
     var model = initial
     if model.labels.isEmpty {
-      model.labels = Set(file.entries.compactMap { $0.labelled?.label }).sorted()
+      // Also of what is held out of the same file.
+      let entries = request.val == nil ? parts.train + parts.val : parts.train
+      model.labels = Set(entries.compactMap { $0.labelled?.label }).sorted()
       model.pooling = .mean
     }
     guard model.labels.count > 1 else {
@@ -42,7 +38,7 @@ struct LabelData: FinetuneData {
       }
     }
     train = try encode(parts.train, request.data)
-    val = try encode(parts.val, request.val ?? request.data)
+    val = try encode(parts.val, parts.valPath)
   }
 
   var longest: Int { (train + val).map(\.ids.count).max() ?? 1 }

@@ -92,6 +92,9 @@ struct LoadedModel {
       EvaluationRows(shards, batchSize: rows, context: context), bytes: known.map { TokenBytes($0) })
   }
 
+  /// What ends a document: what the model's config says, else what the tokenizer does.
+  var endOfText: Int32? { config.eosTokenID.map(Int32.init(clamping:)) ?? tokenizer?.endOfText }
+
   /// Continues a prompt with the model's own end of a document.
   ///
   /// - Parameters:
@@ -101,6 +104,6 @@ struct LoadedModel {
     try requireDecoder()
     return Generator(
       try KeyValueSession(transformer, weights: weights, executor: executor, longest: longest), tokenizer: tokenizer,
-      endOfText: endOfText ?? config.eosTokenID.map(Int32.init(clamping:)) ?? tokenizer?.endOfText)
+      endOfText: endOfText ?? self.endOfText)
   }
 }

@@ -81,7 +81,7 @@ struct TaskEvaluation {
     let tokenizer = try model.requireTokenizer(for: "eval --task")
     let predictor = try TaskPredictor(
       model.transformer, weights: model.weights, executor: model.executor, tokenizer: tokenizer,
-      endOfText: model.config.eosTokenID.map(Int32.init(clamping:)) ?? tokenizer.endOfText,
+      endOfText: model.endOfText,
       options: arguments.options(context: model.config.maxPositions))
     _ = try model.checked([Int32(clamping: tokenizer.vocabularySize - 1)])
     defer { if Log.isTerminal { Log.write("\r\u{1B}[K") } }
