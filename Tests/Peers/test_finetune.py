@@ -133,6 +133,23 @@ def test_skips_are_counted_and_one_example_is_enough(model: Path, tmp_path: Path
     assert len(metrics(tmp_path / "run", "train")) == 2
 
 
+def test_long_documents_are_cut_as_in_evaluation_and_counted(model: Path, tmp_path: Path) -> None:
+    data = write_lines(tmp_path / "summaries.jsonl", [
+        {"document": "To be, or not to be: that is the question. " * 200, "summary": "A question."},
+        {"document": "short", "summary": "S."},
+        {"document": "short", "summary": "much too long " * 200},
+    ])
+    val = write_lines(tmp_path / "val.jsonl", [{"document": "x " * 2000, "summary": "X."}])
+    result = mayfly(
+        "finetune", model, "--task", "summarize", "--data", data, "--val", val, "--out", tmp_path / "run", "--epochs", 1)
+    assert "cut what is read in 2 examples longer than the context of 256 tokens" in result.err
+    assert "skipped 1 examples longer than the context of 256 tokens" in result.err
+    # Answers are whole: their tokens and the end of the text.
+    tokenizer = tokenizers.Tokenizer.from_file(str(model / "checkpoints/latest/tokenizer.json"))
+    answers = sum(len(tokenizer.encode(text).ids) + 1 for text in (" A question.", " S."))
+    assert f"{answers} answer tokens to learn" in result.err
+
+
 def test_usage(model: Path, tmp_path: Path) -> None:
     data = write_lines(tmp_path / "qa.jsonl", QUESTIONS)
     result = mayfly("finetune", model, "--task", "similarity", "--data", data, "--out", tmp_path / "run", code=64)

@@ -32,6 +32,20 @@ package struct PromptTokens {
   package func prompt(
     of example: TaskExample, limit: Int
   ) throws(EvaluationError) -> (text: String, ids: [Int32], isCut: Bool) {
+    let prompt = try cut(example, to: limit)
+    return (prompt.text, Array(prompt.ids.suffix(limit)), prompt.isCut)
+  }
+
+  /// The same where cutting a part of what is read is enough, and some of it stays; nil where it isn't.
+  package func fittingPrompt(of example: TaskExample, limit: Int) throws(EvaluationError) -> [Int32]? {
+    let prompt = try cut(example, to: limit)
+    return prompt.ids.count <= limit && !(prompt.isCut && prompt.kept == 0) ? prompt.ids : nil
+  }
+
+  /// - Returns: the prompt with the end of its long part cut until it fits or nothing is left of that (`kept` tokens).
+  private func cut(
+    _ example: TaskExample, to limit: Int
+  ) throws(EvaluationError) -> (text: String, ids: [Int32], isCut: Bool, kept: Int) {
     let make: (String) -> String
     var long: String
     switch example {
@@ -47,8 +61,8 @@ package struct PromptTokens {
       (make, long) = ({ $0 }, "")
     }
     var ids = try encode(make(long))
-    if ids.count <= limit { return (make(long), ids, false) }
     let parts = encoder.encode(long, specialTokens: false)
+    if ids.count <= limit { return (make(long), ids, false, parts.count) }
     var kept = parts.count
     while ids.count > limit, kept > 0 {
       // Each token less makes the prompt about one shorter, so this ends after a time or two.
@@ -56,7 +70,7 @@ package struct PromptTokens {
       long = wholeCharacters(tokenizer.decodeBytes(parts[..<kept]))
       ids = try encode(make(long))
     }
-    return (make(long), Array(ids.suffix(limit)), true)
+    return (make(long), ids, true, kept)
   }
 
   /// The text of bytes, without a character at the end that was cut.

@@ -12,16 +12,22 @@ package struct AnswerExample: Sendable, Equatable {
 
   package var answerTokens: Int { isLearned.lazy.filter(\.self).count }
 
+  /// The tokens from the first that is learned on.
+  package var answer: ArraySlice<Int32> { ids[(isLearned.firstIndex(of: true) ?? ids.count)...] }
+
   /// A prompt and an answer. An empty prompt is read as the end of the text before.
   package init(_ text: TaskPrompt, encoder: Encoder, endOfText: Int32) {
     // Texts of others: what looks like a special token is text.
-    var ids = encoder.encode(text.prompt, specialTokens: false)
-    if ids.isEmpty { ids = [endOfText] }
-    let answerStart = ids.count
-    ids += encoder.encode(text.answer, specialTokens: false)
-    ids.append(endOfText)
-    self.ids = ids
-    isLearned = ids.indices.map { $0 >= answerStart }
+    let prompt = encoder.encode(text.prompt, specialTokens: false)
+    self.init(
+      prompt: prompt.isEmpty ? [endOfText] : prompt,
+      answer: encoder.encode(text.answer, specialTokens: false) + [endOfText])
+  }
+
+  /// - Parameter answer: its end included.
+  package init(prompt: [Int32], answer: [Int32]) {
+    ids = prompt + answer
+    isLearned = ids.indices.map { $0 >= prompt.count }
   }
 
   /// A conversation; what follows its last answer is left out. Nil where nothing is learned.

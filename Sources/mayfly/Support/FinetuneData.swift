@@ -8,9 +8,9 @@ protocol FinetuneData {
   var model: ModelConfig { get }
   /// Tokens of the longest example.
   var longest: Int { get }
-  func rows(_ settings: Settings) -> (train: any ExampleRows, val: any ExampleRows)
+  func rows(_ settings: Settings) throws -> (train: any ExampleRows, val: any ExampleRows)
   /// What to say of examples that don't fit into rows of so many tokens; nil: all do.
-  func misfits(context: Int) -> String?
+  func misfits(context: Int) throws -> String?
 }
 
 extension FinetuneData {

@@ -69,7 +69,7 @@ struct FinetuneRun {
         from: initial)
     }
     var settings = try resolve()
-    (train, val) = data.rows(settings)
+    (train, val) = try data.rows(settings)
     guard train.rowCount > 0 else {
       throw CommandError(
         "\(request.data): every example is longer than the context of \(settings.train.context) tokens; "
@@ -93,7 +93,7 @@ struct FinetuneRun {
     try FileSystem.requireWritableFolder(folder.path)
     lock = try FolderLock(folder.path)
     checkpoint = request.resumes ? TrainingRun.newestCheckpoint(folder) : nil
-    report()
+    try report()
   }
 
   func start() throws {
@@ -124,12 +124,12 @@ struct FinetuneRun {
     return defaults
   }
 
-  private func report() {
+  private func report() throws {
     Log.line(
       "\(train.targetCount) \(request.kind == .classify ? "texts" : "answer tokens") to learn in \(train.rowCount) rows of "
         + "\(settings.train.context) tokens, \(val.targetCount) to measure by")
     if !data.model.labels.isEmpty { Log.line("labels: \(data.model.labels.joined(separator: ", "))") }
     if val.rowCount == 0 { Log.line("warning: nothing to measure by: give --val FILE, or more examples") }
-    if let misfits = data.misfits(context: settings.train.context) { Log.line("warning: \(misfits)") }
+    if let misfits = try data.misfits(context: settings.train.context) { Log.line("warning: \(misfits)") }
   }
 }
