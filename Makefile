@@ -45,7 +45,7 @@ test-lm-eval: build venv ## score a served model with lm-evaluation-harness (ins
 bench: build venv bench-gemm ## measure beside PyTorch and oneDNN (BENCH="--quick" for a short look at training)
 	$(PYTHON) Benchmarks/bench.py $(BENCH)
 
-tasks: build venv ## fine-tune for each task and measure it beside baselines (twenty minutes; TASKS="--quick": a minute or two)
+tasks: build venv ## fine-tune for each task and measure it beside baselines (half an hour; TASKS="--quick": two minutes)
 	@Scripts/fetch-tasks
 	$(PYTHON) Benchmarks/tasks.py $(TASKS)
 
