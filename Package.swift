@@ -55,11 +55,12 @@ let package = Package(
         "Training", "Evaluation", "Generation", "Models", "Compute", "Tokenization", "Formats", hummingbird,
         serviceLifecycle,
       ]),
+    .target(name: "CArguments", cSettings: [.unsafeFlags(["-std=c2x", "-Wall", "-Wextra", "-Werror"])]),
     .executableTarget(
       name: "mayfly",
       dependencies: [
         "Serving", "Training", "Evaluation", "Generation", "Models", "ComputeCPU", "Compute", "Corpus", "Tokenization",
-        "Formats", argumentParser,
+        "Formats", "CArguments", argumentParser,
       ],
       swiftSettings: swiftSettings),
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CArguments
 import Foundation
 
 struct Mayfly: ParsableCommand {
@@ -25,10 +26,18 @@ enum Main {
   static func main() {
     StandardStreams.secure()
     do {
-      var command = try Mayfly.parseAsRoot()
+      var command = try Mayfly.parseAsRoot(arguments)
       try command.run()
     } catch {
       exit(Failure.report(error))
     }
+  }
+
+  /// What the program was told; nil: whatever Swift finds.
+  private static var arguments: [String]? {
+    guard let words = process_arguments() else { return nil }
+    var arguments: [String] = []
+    while let word = words[arguments.count] { arguments.append(String(cString: word)) }
+    return Array(arguments.dropFirst())
   }
 }

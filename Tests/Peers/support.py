@@ -158,6 +158,8 @@ def load_model(folder: Path) -> torch.nn.Module:
         folder, dtype=torch.float32, output_loading_info=True
     )
     assert not any(info.values()), f"transformers complains about {folder}: {info}"
+    # transformers would never train the embedding of the token that also pads, which ends a text.
+    model.get_input_embeddings().padding_idx = None
     return model.eval()
 
 
@@ -172,6 +174,27 @@ def assert_same_logprobs(model: torch.nn.Module, ids: list[int], found: list[flo
     assert found[0] is None
     expected = logprobs(model, ids)[torch.arange(len(ids)), ids][1:]
     torch.testing.assert_close(torch.tensor(found[1:], dtype=torch.float64), expected, rtol=0, atol=1e-4)
+
+
+# One update of AdamW whose eps outweighs every gradient g: w − 1e9 · g / (|g| + 1e6), gradient descent by 1000 g.
+DESCENT = settings(
+    train__learning_rate=1e9, train__eps=1e6, train__weight_decay=0, train__grad_clip=0, train__warmup_steps=0,
+    train__schedule="constant",
+)
+
+
+@torch.no_grad()
+def assert_same_gradients(model: torch.nn.Module, before: Path, after: Path) -> None:
+    """The gradients that led from one folder to the other, by an update of `DESCENT`, are the model's, each tensor
+    within 1e-4 of its largest element."""
+    started, ended = (dict(load_model(folder).named_parameters()) for folder in (before, after))
+    assert started
+    for name, parameter in model.named_parameters():
+        found = (started[name].double() - ended[name].double()) / 1000
+        largest = parameter.grad.abs().max().item()
+        assert largest > 0, name
+        torch.testing.assert_close(
+            found, parameter.grad.double(), rtol=0, atol=1e-4 * largest, msg=lambda text: f"{name}: {text}")
 
 
 # --- PyTorch as the reference of the classic encoder ------------------------------------------------------------------

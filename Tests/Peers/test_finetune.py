@@ -9,7 +9,7 @@ import pytest
 import tokenizers
 import torch
 
-from support import latest, load_model, mayfly, metrics, settings
+from support import DESCENT, assert_same_gradients, latest, load_model, mayfly, metrics, prose, settings
 
 QUESTIONS = [
     {"context": "The miller paints the bridge.", "question": "Who paints?", "answer": "the miller"},
@@ -73,6 +73,40 @@ def test_loss_and_gradient_are_those_of_each_example_alone(model: Path, tmp_path
     assert step["loss"] == pytest.approx(expected.item(), abs=1e-5)
     assert evaluation["loss"] == pytest.approx(expected.item(), abs=1e-5)
     assert step["grad_norm"] == pytest.approx(norm.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama", "qwen3", "nanochat"])
+def test_gradients_are_those_of_pytorch_with_ignored_labels(
+    architecture: str, data: Path, small: list[str], tmp_path: Path
+) -> None:
+    model, out = tmp_path / "model", tmp_path / "run"
+    mayfly("train", "--data", data, "--steps", 20, "--out", model, *small, *settings(
+        model__architecture=architecture, model__num_key_value_heads=4 if architecture == "gpt2" else 2,
+        model__max_position_embeddings=256))
+    examples = QUESTIONS + [
+        {"context": prose(40 * i, seed=i), "question": "Who?", "answer": prose(20 * i % 60 + 1, seed=i)} for i in range(1, 9)
+    ]
+    file = write_lines(tmp_path / "qa.jsonl", examples)
+    # All rows in one update, two at a time.
+    result = mayfly(
+        "finetune", model, "--task", "qa", "--data", file, "--val", file, "--out", out, "--steps", 1, *DESCENT,
+        *settings(train__batch_size=6, train__micro_batch_size=2, train__context=256),
+    )
+    assert "in 6 rows of 256 tokens" in result.err, result.err
+
+    tokenizer = tokenizers.Tokenizer.from_file(str(latest(model) / "tokenizer.json"))
+    end = tokenizer.token_to_id("<|endoftext|>")
+    rows, labels = [], []
+    for example in examples:
+        before, answer = (tokenizer.encode(text, add_special_tokens=False).ids for text in prompt(example))
+        rows.append(torch.tensor(before + answer + [end]))
+        labels.append(torch.tensor([-100] * len(before) + answer + [end]))
+    torch_model = load_model(latest(model))
+    padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+    mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
+    ignored = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=-100)
+    torch_model(padded, attention_mask=mask, labels=ignored).loss.backward()
+    assert_same_gradients(torch_model, latest(model), latest(out))
 
 
 def test_learns_answers_and_resumes(model: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 import transformers
 
-from support import command, latest, load_model, mayfly, metrics, settings
+from support import DESCENT, assert_same_gradients, command, latest, load_model, mayfly, metrics, settings
 
 CHATS = [
     [{"role": "user", "content": "Who paints?"}, {"role": "assistant", "content": "the miller"}],
@@ -41,7 +41,7 @@ def tuned(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def test_loss_and_gradient_are_those_of_each_conversation_alone(model: Path, tuned: Path) -> None:
+def test_loss_and_gradients_are_those_of_each_conversation_alone(model: Path, tuned: Path, tmp_path: Path) -> None:
     torch_model = load_model(latest(model))
     tokenizer = transformers.AutoTokenizer.from_pretrained(latest(tuned))
     losses, count = [], 0
@@ -72,6 +72,10 @@ def test_loss_and_gradient_are_those_of_each_conversation_alone(model: Path, tun
     assert evaluation["tokens"] == count
     assert step["loss"] == pytest.approx(expected.item(), abs=1e-5)
     assert step["grad_norm"] == pytest.approx(norm.item(), rel=1e-4)
+    chats = write_chats(tmp_path / "chats.jsonl", CHATS)
+    mayfly("finetune", model, "--task", "chat", "--data", chats, "--val", chats, "--out", tmp_path / "run", "--steps", 1,
+           *DESCENT, *settings(train__batch_size=1, train__context=256))
+    assert_same_gradients(torch_model, latest(model), latest(tmp_path / "run"))
 
 
 def test_the_checkpoint_has_the_template_and_transformers_writes_the_same(tuned: Path, tmp_path: Path) -> None:
