@@ -11,6 +11,14 @@ package final class CPUExecution: Execution {
   private let parameters: CPUStore
   private let states: CPUStore?
   private let instructions: [Instruction]
+  /// Which instructions do the work of which operation, for a profile.
+  private let spans: [Span]
+
+  private struct Span {
+    let kind: String
+    let flops: Double
+    let instructions: Range<Int>
+  }
 
   init(
     _ program: Program, parameters: CPUStore, states: CPUStore?, executor: CPUExecutor
@@ -27,6 +35,7 @@ package final class CPUExecution: Execution {
 
     let base = arena.pointer
     var instructions: [Instruction] = []
+    var spans: [Span] = []
     for operation in graph.operations {
       let lowering = Lowering(
         graph: graph,
@@ -35,11 +44,15 @@ package final class CPUExecution: Execution {
           try executor.rotaryTable(frequencies, positions: positions)
         },
         headWorkspace: workspace.pointer)
+      let first = instructions.count
       instructions += try lowering.lower(operation)
+      spans.append(
+        Span(kind: operation.kind, flops: operation.flops(in: graph), instructions: first..<instructions.count))
     }
     self.arena = arena
     self.workspace = workspace
     self.instructions = instructions
+    self.spans = spans
   }
 
   private static func address(
@@ -85,9 +98,15 @@ package final class CPUExecution: Execution {
   }
 
   package func run(_ context: RunContext) {
-    for index in instructions.indices {
-      instructions[index].run(context, executor.kernels, executor.pool)
+    if let profile = executor.profile, profile.isOn {
+      for span in spans { profile.time(span.kind, flops: span.flops) { run(span.instructions, context) } }
+    } else {
+      run(instructions.indices, context)
     }
+  }
+
+  private func run(_ range: Range<Int>, _ context: RunContext) {
+    for index in range { instructions[index].run(context, executor.kernels, executor.pool) }
   }
 }
 

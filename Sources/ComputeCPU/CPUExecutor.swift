@@ -17,15 +17,19 @@ package final class CPUExecutor: Executor {
   package let threads: Int
   let pool: OpaquePointer
   let kernels: mf_kernels
+  let profile: StepProfile?
   /// Made so far; as many as there are different models, and kept for all their programs.
   private var rotaryTables: [RotaryTable] = []
 
   /// - Parameters:
   ///   - threads: nil is one per core that this process may use.
   ///   - instructionSet: a name from ``availableInstructionSets``; nil is the fastest.
+  ///   - profile: gets the time of everything that runs here, while it is on.
   /// - Throws: ``ComputeError/unavailable(_:)`` for an instruction set that this processor lacks,
   ///   ``ComputeError/outOfMemory(bytes:purpose:)``.
-  package init(threads: Int? = nil, instructionSet: String? = nil) throws(ComputeError) {
+  package init(
+    threads: Int? = nil, instructionSet: String? = nil, profile: StepProfile? = nil
+  ) throws(ComputeError) {
     let available = Self.availableInstructionSets
     guard let name = instructionSet ?? available.first, available.contains(name),
       let isa = Self.instructionSets.first(where: { $0.name == name })?.isa, let kernels = mf_kernels_for(isa)
@@ -40,6 +44,7 @@ package final class CPUExecutor: Executor {
     self.threads = threads
     self.pool = pool
     self.kernels = kernels.pointee
+    self.profile = profile
   }
 
   deinit {
@@ -63,6 +68,12 @@ package final class CPUExecutor: Executor {
       preconditionFailure("parameters of another executor")
     }
     return try CPUExecution(program, parameters: parameters, states: states as? CPUStore, executor: self)
+  }
+
+  /// Runs `body`, noted in the profile if there is one that is on.
+  func timed<T>(_ kind: String, _ body: () -> T) -> T {
+    guard let profile, profile.isOn else { return body() }
+    return profile.time(kind, body)
   }
 
   /// Makes scratch of `bytes` available to each worker.

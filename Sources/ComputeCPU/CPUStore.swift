@@ -64,10 +64,16 @@ final class CPUStore: ParameterStore {
   }
 
   func gradientNorm() -> Double {
-    executor.kernels.sum_of_squares(executor.pool, Int64(gradients.count), gradients.pointer).squareRoot()
+    executor.timed("GradientNorm") {
+      executor.kernels.sum_of_squares(executor.pool, Int64(gradients.count), gradients.pointer).squareRoot()
+    }
   }
 
   func adamW(_ update: AdamWUpdate) {
+    executor.timed("AdamW") { apply(update) }
+  }
+
+  private func apply(_ update: AdamWUpdate) {
     // In fp64: 1 − β₂ᵗ loses half of fp32's digits in the first steps.
     let correction1 = Float(1 - pow(Double(update.beta1), Double(update.step)))
     let correction2 = Float(1 - pow(Double(update.beta2), Double(update.step)))

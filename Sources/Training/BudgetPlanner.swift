@@ -49,7 +49,7 @@ package struct BudgetPlanner {
       let micro = try transformer.lossProgram(batch: 1, time: preset.context, training: true)
       let flopsPerToken = micro.program.flops / Double(preset.context)
       if flopsPerSecond == nil {
-        flopsPerSecond = try measure(transformer, preset) * flopsPerToken
+        flopsPerSecond = try measure(transformer.config, preset) * flopsPerToken
       }
       let tokens = budget * (flopsPerSecond ?? 0) / flopsPerToken
       candidates.append(
@@ -62,42 +62,14 @@ package struct BudgetPlanner {
   }
 
   /// Tokens per second of a few real updates.
-  private func measure(_ transformer: Transformer, _ preset: Preset) throws -> Double {
-    var settings = TrainSettings()
-    settings.batchSize = preset.batchSize
-    settings.context = preset.context
-    settings.learningRate = 0
-    let store = try executor.makeParameters(transformer.parameterLayout, training: true)
-    Initialization(transformer.config).fill(store, seed: 0)
-    let update = try UpdateStep(transformer, settings: settings, store: store, executor: executor)
-    let source = NoiseSource(vocabularySize: transformer.config.vocabularySize)
-    var best = 0.0
-    for step in 1...4 {
-      let start = ContinuousClock.now
-      _ = try update.run(step: step, firstMicroStep: 0, learningRate: 0, source: source)
-      // The first update touches fresh memory: not typical.
-      if step > 1 {
-        best = max(best, Double(settings.batchSize * settings.context) / seconds(ContinuousClock.now - start))
-      }
-    }
-    return best
-  }
-}
-
-/// Tokens by chance, to measure a speed with.
-private final class NoiseSource: BatchSource {
-  private var generator = PhiloxGenerator(seed: 0)
-  private let vocabularySize: UInt64
-
-  init(vocabularySize: Int) {
-    self.vocabularySize = UInt64(vocabularySize)
-  }
-
-  var mask: MaskKind { .causal }
-  var dataWaitSeconds: Double { 0 }
-
-  func next(_ batch: TokenBatch) {
-    for index in batch.ids.indices { batch.ids[index] = Int32(generator.next() % vocabularySize) }
-    for index in batch.targets.indices { batch.targets[index] = Int32(generator.next() % vocabularySize) }
+  private func measure(_ config: ModelConfig, _ preset: Preset) throws -> Double {
+    var settings = Settings(model: config)
+    settings.train.batchSize = preset.batchSize
+    settings.train.context = preset.context
+    let test = try SpeedTest(settings, executor: executor)
+    // The first update touches fresh memory: not typical.
+    _ = try test.run(updates: 1)
+    let fastest = try test.run(updates: 3).min() ?? .infinity
+    return Double(test.tokensPerUpdate) / fastest
   }
 }

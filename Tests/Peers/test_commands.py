@@ -216,11 +216,29 @@ def test_doctor() -> None:
     assert "libraries" in found
 
 
+def test_bench() -> None:
+    sizes = settings(
+        model__architecture="gpt2", model__num_hidden_layers=2, model__num_attention_heads=2, model__hidden_size=32,
+        model__vocab_size=65, train__context=16, train__batch_size=4,
+    )
+    found = mayfly("bench", *sizes, "--steps", 3, "--threads", 1, "--json").json
+    assert (found["batch_size"], found["context"], found["steps"]) == (4, 16, 3)
+    assert found["tokens_per_second"] == pytest.approx(4 * 16 / found["seconds"])
+    operations = {operation["kind"]: operation for operation in found["operations"]}
+    # Four products a layer; the head's are its own.
+    assert operations["Linear"]["calls"] == operations["LinearWeightGradient"]["calls"] == 8
+    assert sum(operation["flops"] for operation in operations.values()) == pytest.approx(found["flops"])
+    whole = sum(operation["seconds"] for operation in operations.values()) + found["other_seconds"]
+    assert whole == pytest.approx(found["profiled_seconds"]) and found["other_seconds"] >= 0
+    text = mayfly("bench", *sizes, "--steps", 1, "--threads", 1).out
+    assert "tokens a second" in text and all(kind in text for kind in operations)
+
+
 def test_only_what_is_built_is_listed() -> None:
     listed = mayfly("--help").out
     for built in (
         "demo", "prepare", "train", "finetune", "eval", "score", "generate", "chat", "embed", "serve", "deploy", "tokenize",
-        "doctor",
+        "bench", "doctor",
     ):
         assert built in listed
     for later in ("quantize", "audit", "inspect"):

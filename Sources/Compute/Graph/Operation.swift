@@ -53,6 +53,11 @@ package enum Operation: Sendable {
   }
 }
 
+extension Operation {
+  /// The name of what it is, as profiles show it: "LinearInputGradient".
+  package var kind: String { "\(type(of: operands))" }
+}
+
 /// What an operation reads and writes, for the memory plan.
 package protocol Operands: Sendable {
   var reads: [Node?] { get }

@@ -19,12 +19,13 @@ struct DeviceOptions: ParsableArguments {
     }
   }
 
+  /// - Parameter profile: gets the time of what runs, while it is on.
   /// - Throws: ``ComputeError/unavailable(_:)``.
-  func makeExecutor() throws(ComputeError) -> any Executor {
+  func makeExecutor(profile: StepProfile? = nil) throws(ComputeError) -> any Executor {
     if device == .cuda {
       throw .unavailable("--device cuda: this version computes on the CPU only; leave --device out")
     }
-    return try CPUExecutor(threads: threads, instructionSet: Self.forcedInstructionSet)
+    return try CPUExecutor(threads: threads, instructionSet: Self.forcedInstructionSet, profile: profile)
   }
 
   /// What `MAYFLY_CPU_ISA` asks for; an empty one asks for nothing.
