@@ -179,6 +179,16 @@ def test_training_ends_in_serving(data: Path, small: list[str], tmp_path: Path) 
         process.wait()
 
 
+def test_an_address_that_is_taken_is_said_before_training(data: Path, small: list[str], tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = mayfly(
+            "train", "--data", data, "--steps", 3, "--out", tmp_path / "run", *small, "--then", "serve", "--port", port,
+            code=1)
+    assert f"127.0.0.1:{port}: can't listen: Address already in use" in result.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_training_that_is_stopped_does_not_serve(data: Path, small: list[str], tmp_path: Path) -> None:
     process = subprocess.Popen(
         command("train", "--data", data, "--steps", 100_000, "--out", tmp_path / "run", *small, "--then", "serve",

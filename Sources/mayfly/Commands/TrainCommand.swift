@@ -1,6 +1,7 @@
 import ArgumentParser
 import Formats
 import Models
+import Serving
 import Training
 
 /// Trains a model.
@@ -56,6 +57,10 @@ struct Train: ParsableCommand {
   }
 
   func run() throws {
+    if then == .serve {
+      let options = try serveOptions()
+      try AddressCheck.run(host: options.host, port: options.port)
+    }
     let (folder, attempt) = try train()
     guard then == .serve else {
       Log.line("\nThe model is in \(folder). Try it:")
