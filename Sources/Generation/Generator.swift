@@ -28,7 +28,7 @@ package struct GenerationStep {
 
 /// Continues a prompt, token by token.
 package struct Generator {
-  private let session: KeyValueSession
+  package let session: KeyValueSession
   private let tokenizer: Tokenizer?
   private let endOfText: Int32?
 
@@ -39,7 +39,7 @@ package struct Generator {
     self.endOfText = endOfText
   }
 
-  /// Generates up to `maxTokens` tokens after the prompt.
+  /// Generates up to `maxTokens` tokens after the prompt, of which the session reads what it hasn't read yet.
   ///
   /// - Parameters:
   ///   - prompt: ids; must not be empty.
@@ -52,7 +52,7 @@ package struct Generator {
     listener: (String) throws -> Bool = { _ in true }
   ) throws -> GenerationResult {
     guard maxTokens > 0 else { return GenerationResult() }
-    let logits = try session.append(prompt)
+    let logits = try session.logits(behind: prompt)
     return try generate(after: logits, prompt: prompt, maxTokens: maxTokens, options: options, stops: stops) { step in
       try step.text.isEmpty || listener(step.text)
     }

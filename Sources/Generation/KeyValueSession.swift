@@ -9,7 +9,8 @@ package final class KeyValueSession {
   private let executor: any Executor
   private let weights: any ParameterStore
   private let cache: any ParameterStore
-  private let capacity: Int
+  /// Tokens that there may be in all.
+  package let capacity: Int
   private let decode: LogitsProgram
   private let decoding: any Execution
   /// The tokens in the cache.
@@ -56,6 +57,17 @@ package final class KeyValueSession {
     decoding.run(RunContext())
     past.append(last)
     return decoding.get(decode.logits)
+  }
+
+  /// Makes a text the whole sequence and gives the logits (V) of what follows it. Only what it doesn't have in common
+  /// with the sequence so far is read.
+  ///
+  /// - Throws: ``ComputeError``. `ids` must not be empty.
+  package func logits(behind ids: [Int32]) throws(ComputeError) -> [Float] {
+    // The last token is read in any case, as its logits aren't kept.
+    let common = zip(past, ids.dropLast()).prefix { $0 == $1 }.count
+    rewind(to: common)
+    return try append(Array(ids[common...]))
   }
 
   /// Forgets all tokens but the first `count`; what runs them stays ready.

@@ -53,6 +53,25 @@ struct KeyValueSessionTests {
     }
   }
 
+  @Test("takes any other text for the one before")
+  func another() throws {
+    let (transformer, weights) = try ready(.llama, context: 16)
+    let ids = integers(12, below: 37, seed: 5)
+    let session = try KeyValueSession(transformer, weights: weights, executor: executor)
+    // Goes on; is the same; ends earlier; turns off; has nothing in common.
+    let texts: [[Int32]] = [
+      Array(ids[..<7]), ids, ids, Array(ids[..<5]), ids[..<4] + [1, 2, 3], [36 - ids[0], 4],
+    ]
+    for text in texts {
+      let logits = try session.logits(behind: text)
+      #expect(relativeError(logits, try expected(text, transformer, weights)) < 1e-5)
+    }
+    let long = integers(20, below: 37, seed: 6)
+    #expect(relativeError(try session.logits(behind: long), try expected(long.suffix(8), transformer, weights)) < 1e-5)
+    // What was forgotten isn't taken for read.
+    #expect(relativeError(try session.logits(behind: ids), try expected(ids, transformer, weights)) < 1e-5)
+  }
+
   @Test("reads a prompt that is longer than what it reads at once")
   func longPrompt() throws {
     let (transformer, weights) = try ready(.qwen3, context: 700)

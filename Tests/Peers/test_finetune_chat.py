@@ -13,7 +13,7 @@ import transformers
 from support import DESCENT, assert_same_gradients, command, latest, load_model, mayfly, metrics, settings
 
 CHATS = [
-    [{"role": "user", "content": "Who paints?"}, {"role": "assistant", "content": "the miller"}],
+    [{"role": "user", "content": "Who paints?"}, {"role": "assistant", "content": " the miller\n"}],
     [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello <|endoftext|>"},
      {"role": "assistant", "content": "Yes?"}, {"role": "user", "content": "谁忘了？"}, {"role": "assistant", "content": "叔叔"}],
     [{"role": "assistant", "content": "I begin."}, {"role": "user", "content": "So?"}],
@@ -123,3 +123,20 @@ def test_chat_answers_each_line_of_a_pipe(tuned: Path) -> None:
     assert two.stdout == one.stdout * 2
     long = talk("Hello, who is there?\n" * 30)
     assert b"no longer fit" in long.stderr
+
+
+def test_chat_goes_on_from_what_was_said(tuned: Path) -> None:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(latest(tuned))
+    torch_model = load_model(latest(tuned))
+    lines = ["Who paints?", "And the river?", "谁？", "Why does a grey cat carry seven stones over the bridge?"]
+    history, answers = [], []
+    for line in lines:
+        history.append({"role": "user", "content": line})
+        ids = tokenizer.apply_chat_template(history, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+        made = torch_model.generate(**ids, max_new_tokens=9, do_sample=False)[0, ids["input_ids"].shape[1]:]
+        answers.append(tokenizer.decode(made, skip_special_tokens=True).strip(" "))
+        history.append({"role": "assistant", "content": answers[-1]})
+    found = subprocess.run(
+        command("chat", tuned, "--max-tokens", 9, "--temperature", 0), input="\n".join(lines).encode(),
+        capture_output=True, timeout=120, check=True)
+    assert found.stdout.decode() == "".join(answer.lstrip() + "\n" for answer in answers)

@@ -20,7 +20,7 @@ package struct ChatTemplate: @unchecked Sendable {
       {%- if message['role'] == 'system' %}{{ 'System: ' + message['content'] + '\\n' }}
       {%- elif message['role'] == 'user' %}{{ 'User: ' + message['content'] + '\\n' }}
       {%- elif message['role'] == 'assistant' %}{{ 'Assistant:' }}
-      {%- generation %}{{ ' ' + message['content'] + eos_token }}{% endgeneration %}{{ '\\n' }}
+      {%- generation %}{{ ' ' + message['content'] | trim + eos_token }}{% endgeneration %}{{ '\\n' }}
       {%- else %}{{ raise_exception('unknown role ' + message['role'] + '; expected system, user or assistant') }}
       {%- endif %}
       {%- endfor %}

@@ -11,8 +11,8 @@ struct Chat: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Talk with a model.",
     discussion: """
-      A line is a message; /new begins anew, /quit or Ctrl-D ends, Ctrl-C stops an answer. Without a terminal, the lines \
-      of stdin are the messages and stdout has the answers alone.
+      A line is a message; /new begins anew, /quit or Ctrl-D ends. Ctrl-C stops an answer, or ends with exit code 130 where \
+      none is written. Without a terminal, the lines of stdin are the messages and stdout has the answers alone.
       """)
 
   @Argument(help: "A run, a checkpoint or a Hugging Face folder.")
@@ -40,31 +40,38 @@ struct Chat: ParsableCommand {
     let isTerminal = isatty(STDIN_FILENO) == 1
     let instructions = system.map { [ChatMessage(role: "system", content: $0)] } ?? []
     var history: [ChatMessage] = []
+    var generator: Generator?
     Interruption.watch()
     while true {
       if isTerminal { Log.write("> ") }
-      guard let line = readLine() else { break }
+      guard let line = readLine() else {
+        if isTerminal { Log.line("") }
+        break
+      }
       if line.allSatisfy(\.isWhitespace) { continue }
       if line == "/quit" { break }
       if line == "/new" {
-        history = []
+        (history, generator) = ([], nil)
         continue
       }
       history.append(ChatMessage(role: "user", content: line))
       let ids = try fit(&history, behind: instructions, template, tokenizer, model.config.maxPositions)
+      let room = min(maxTokens, model.config.maxPositions - ids.count)
+      let ready = try writer(generator, longest: ids.count + room, model, template)
+      generator = ready
       Interruption.clear()
-      let result = try model.generator(longest: ids.count + maxTokens, endOfText: end(template, tokenizer)).generate(
-        prompt: try model.checked(ids), maxTokens: min(maxTokens, model.config.maxPositions - ids.count),
-        options: sampling.options
-      ) { text in
-        try Output.write(text)
+      var begins = true
+      let result = try ready.generate(prompt: model.checked(ids), maxTokens: room, options: sampling.options) { text in
+        // A space stands between a template's words and the answer.
+        let shown = begins ? text.drop(while: \.isWhitespace) : text[...]
+        begins = begins && shown.isEmpty
+        try Output.write(String(shown))
         return !Interruption.isAsked
       }
       Interruption.finish()
       try Output.line("")
       history.append(ChatMessage(role: "assistant", content: result.text.trimmingCharacters(in: .whitespaces)))
     }
-    if isTerminal { Log.line("") }
   }
 
   /// The tokens of a conversation, whose oldest turns are left out until an answer has room.
@@ -90,9 +97,15 @@ struct Chat: ParsableCommand {
     }
   }
 
-  /// What ends an answer: the template's own mark, where it has one.
-  private func end(_ template: ChatTemplate, _ tokenizer: Tokenizer) -> Int32? {
-    template.specialTokens["eos_token"].flatMap { tokenizer.id(ofAddedToken: $0) }
+  /// One session for the whole conversation, which has read the turns before; where they outgrow it, another one of
+  /// twice the size.
+  private func writer(
+    _ ready: Generator?, longest: Int, _ model: LoadedModel, _ template: ChatTemplate
+  ) throws -> Generator {
+    if let ready, ready.session.capacity >= longest { return ready }
+    // What ends an answer: the template's own mark, where it has one.
+    let end = template.specialTokens["eos_token"].flatMap { model.tokenizer?.id(ofAddedToken: $0) }
+    return try model.generator(longest: 2 * longest, endOfText: end)
   }
 }
 
@@ -103,7 +116,12 @@ private enum Interruption {
 
   static func watch() {
     signal(SIGINT) { _ in
-      if !Interruption.isAnswering.load(ordering: .relaxed) { _exit(130) }
+      if !Interruption.isAnswering.load(ordering: .relaxed) {
+        // The shell's prompt goes below ours.
+        var newline = UInt8(ascii: "\n")
+        if isatty(STDERR_FILENO) == 1 { _ = write(STDERR_FILENO, &newline, 1) }
+        _exit(130)
+      }
       Interruption.asked.store(true, ordering: .relaxed)
     }
   }
