@@ -299,7 +299,7 @@ int main(int count, char **words) {
     fprintf(stderr, "gemm_bench: no threads or memory\n");
     return 1;
   }
-  const mf_kernels *kernels = mf_kernels_best();
+  const mf_kernels *kernels = mf_kernels_best(MF_FP32);
   check(dnnl_engine_create(&engine, dnnl_cpu, 0), "engine");
   check(dnnl_stream_create(&stream, engine, dnnl_stream_default_flags), "stream");
   const dnnl_version_t *version = dnnl_version();

@@ -29,7 +29,7 @@ typedef struct {
   float *values;                    // [⌈D / NR⌉][padded][NR]
 } packed_keys;
 
-MF_INLINE void pack_keys_transposed(const float *k, int64_t ld, int64_t keys, int64_t size, float *panels) {
+MF_INLINE void pack_keys_transposed(const act *k, int64_t ld, int64_t keys, int64_t size, float *panels) {
   for (int64_t j = 0; j < keys; j += NR)
     pack_panel_transposed(k + j * ld, ld, size, mf_min(NR, keys - j), panels + j * size);
 }
@@ -37,8 +37,9 @@ MF_INLINE void pack_keys_transposed(const float *k, int64_t ld, int64_t keys, in
 /// Queries of one head and their ranges of visible keys.
 typedef struct {
   int64_t rows, ld_q, ld_o;
-  const float *q;
-  float *o, *lse;                   // lse may be NULL
+  const act *q;
+  act *o;
+  float *lse;                       // may be NULL
   const int32_t *starts, *ends;
   float scale;
   const mf_attention *drops;        // whose dropout strikes; NULL: none
@@ -102,9 +103,23 @@ static void drop_row(
   }
 }
 
+/// What a strip of queries needs for itself.
+typedef struct {
+  float *scores;                    // (MR, KEY_BLOCK)
+  float *output, *q;                // (MR, D), rows rounded up to panels; q: of halves
+} strip_scratch;
+
+MF_INLINE strip_scratch strip_scratch_take(float **scratch, int64_t size) {
+  strip_scratch strip = {.scores = scratch_take(scratch, MR * KEY_BLOCK)};
+  strip.output = scratch_take(scratch, MR * mf_round_up(size, NR));
+  strip.q = scratch_take(scratch, MF_HALF ? MR * mf_round_up(size, NR) : 0);
+  return strip;
+}
+
 /// One strip of queries row..<row + rows.
 static void attention_strip(
-    const query_rows *queries, const packed_keys *keys, int64_t row, int64_t rows, float *scores, float *output) {
+    const query_rows *queries, const packed_keys *keys, int64_t row, int64_t rows, const strip_scratch *scratch) {
+  float *scores = scratch->scores, *output = scratch->output;
   const int64_t size = keys->size, ld_output = mf_round_up(size, NR);
   int64_t low = INT64_MAX, high = 0;
   float largest[MR], sum[MR];
@@ -118,9 +133,11 @@ static void attention_strip(
     sum[r] = 0;
   }
   bool written = false;
+  int64_t ld_q = queries->ld_q;
+  const float *q = tile_rows(queries->q + row * ld_q, &ld_q, rows, size, scratch->q);
   for (int64_t origin = low < high ? low / NR * NR : high; origin < high; origin += KEY_BLOCK) {
     const int64_t first = mf_max(low, origin), last = mf_min(high, origin + KEY_BLOCK);
-    tile_args t = {.k = size, .a = queries->q + row * queries->ld_q, .lda = queries->ld_q, .ldb = NR, .ldc = KEY_BLOCK};
+    tile_args t = {.k = size, .a = q, .lda = ld_q, .ldb = NR, .ldc = KEY_BLOCK};
     for (int64_t j = origin; j < last; j += NR) {
       t.b = keys->transposed + j * size;
       t.c = scores + (j - origin);
@@ -152,10 +169,10 @@ static void attention_strip(
   const float kept = queries->drops != NULL ? 1.0f / (1.0f - queries->drops->dropout) : 1.0f;
   for (int64_t r = 0; r < rows; r++) {
     const float inverse = sum[r] > 0 || sum[r] != sum[r] ? kept / sum[r] : 0.0f;
-    float *o = queries->o + (row + r) * queries->ld_o;
+    act *o = queries->o + (row + r) * queries->ld_o;
     for (int64_t d = 0; d < size; d += W) {
       const int64_t n = v_left(d, size);
-      v_store_n(o + d, written ? v_load(output + r * ld_output + d) * inverse : (vf)0.0f, n);
+      v_store_act_n(o + d, written ? v_load(output + r * ld_output + d) * inverse : (vf)0.0f, n);
     }
     if (queries->lse != NULL) queries->lse[row + r] = sum[r] == 0 ? -INFINITY : largest[r] + logf(sum[r]);
   }
@@ -202,21 +219,21 @@ static void attention_task(void *opaque, int64_t task, int worker) {
   packed_keys keys = {.keys = seen, .padded = mf_round_up(seen, NR), .size = size};
   keys.transposed = scratch_take(&scratch, keys.padded * size);
   keys.values = scratch_take(&scratch, keys.padded * mf_round_up(size, NR));
-  float *scores = scratch_take(&scratch, MR * KEY_BLOCK), *output = scratch_take(&scratch, MR * mf_round_up(size, NR));
-  const int64_t row = b * time;
-  pack_keys_transposed(args->k + row * args->ld_kv + kv * size, args->ld_kv, seen, size, keys.transposed);
-  pack_rows(args->v + row * args->ld_kv + kv * size, args->ld_kv, seen, size, keys.values, keys.padded * NR);
+  const strip_scratch strip = strip_scratch_take(&scratch, size);
+  const int64_t row = b * time, at = row * args->ld_kv + kv * size;
+  pack_keys_transposed((const act *)args->k + at, args->ld_kv, seen, size, keys.transposed);
+  pack_rows((const act *)args->v + at, args->ld_kv, seen, size, keys.values, keys.padded * NR);
   const int64_t strips = strip_count(end - begin);
   for (int64_t head = kv * group; head < (kv + 1) * group; head++) {
     const query_rows queries = {.rows = time, .ld_q = args->ld_q, .ld_o = args->ld_o,
-                                .q = args->q + row * args->ld_q + head * size,
-                                .o = args->o + row * args->ld_o + head * size,
+                                .q = (const act *)args->q + row * args->ld_q + head * size,
+                                .o = (act *)args->o + row * args->ld_o + head * size,
                                 .lse = args->lse + (b * args->heads + head) * time, .starts = starts, .ends = ends,
                                 .scale = args->scale, .drops = args->dropout > 0 ? args : NULL,
                                 .first_row = (uint32_t)((b * args->heads + head) * time)};
     for (int64_t s = 0; s < strips; s++) {
       const int64_t first = strip_start(end - begin, strips, s), next = strip_start(end - begin, strips, s + 1);
-      attention_strip(&queries, &keys, begin + first, next - first, scores, output);
+      attention_strip(&queries, &keys, begin + first, next - first, &strip);
     }
   }
 }
