@@ -7,7 +7,13 @@
 // clang-format off
 #include "tile.h"
 #include "pack.h"
+#if MF_BF16_INSTRUCTIONS
+#include "tile_bf16.h"
+#include "pack_bf16.h"
+#include "gemm_bf16.h"
+#else
 #include "gemm.h"
+#endif
 #include "elementwise.h"
 #include "activation.h"
 #include "norm.h"
