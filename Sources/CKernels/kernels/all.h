@@ -14,6 +14,7 @@
 #else
 #include "gemm.h"
 #endif
+#include "operand.h"
 #include "elementwise.h"
 #include "activation.h"
 #include "norm.h"

@@ -79,7 +79,7 @@ static void decode_row(
     const int64_t n = mf_min(KEY_BLOCK, keys - origin);
     decode_scores(q, k + origin * ld, ld, n, size, scale, scores);
     for (int64_t j = n; j < mf_round_up(n, W); j++) scores[j] = 0;
-    const float decay = softmax_row(scores, origin, origin, origin + n, 0, keys, 1.0f, &largest, &sum);
+    const float decay = softmax_row(scores, scores, false, origin, origin, origin + n, 0, keys, 1.0f, &largest, &sum);
     decode_values(scores, v + origin * ld, ld, n, size, decay, output);
   }
   const float inverse = 1.0f / sum;
@@ -121,11 +121,7 @@ static void cached_attention_task(void *opaque, int64_t task, int worker) {
     starts[t] = 0;
     ends[t] = positions[t] + 1;
   }
-  packed_keys keys = {.keys = seen, .padded = mf_round_up(seen, NR), .size = size};
-  keys.transposed = scratch_take(&scratch, keys.padded * size);
-  keys.values = scratch_take(&scratch, keys.padded * mf_round_up(size, NR));
-  pack_keys_transposed((const act *)k, ld, seen, size, keys.transposed);
-  pack_rows((const act *)v, ld, seen, size, keys.values, keys.padded * NR);
+  const packed_keys keys = pack_keys((const act *)k, (const act *)v, ld, seen, size, &scratch);
   const int64_t strips = strip_count(time);
   for (int64_t head = kv * group; head < (kv + 1) * group; head++) {
     const query_rows queries = {.rows = time, .ld_q = args->ld_q, .ld_o = args->ld_o, .q = q + head * size,

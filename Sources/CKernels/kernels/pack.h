@@ -40,7 +40,7 @@ MF_INLINE void v_transpose(vf rows[W]) {
 }
 
 /// One panel of `columns` (≤ NR) rows of a transposed operand: panel[p][j] = source[j·ld + p].
-static void pack_panel_transposed(const act *source, int64_t ld, int64_t k, int64_t columns, float *panel) {
+MF_UNUSED static void pack_panel_transposed(const act *source, int64_t ld, int64_t k, int64_t columns, float *panel) {
   for (int half = 0; half < 2; half++) {
     const act *from = source + half * W * ld;
     float *to = panel + half * W;
@@ -68,7 +68,7 @@ static void pack_panel_transposed(const act *source, int64_t ld, int64_t k, int6
 
 /// Rows of an operand into panels of NR columns, row by row, so that memory is read in one stream:
 /// panel j / NR holds [p][j mod NR] = source[p·ld + j]; panels are `stride` apart.
-static void pack_rows(const act *source, int64_t ld, int64_t k, int64_t columns, float *panels, int64_t stride) {
+MF_UNUSED static void pack_rows(const act *source, int64_t ld, int64_t k, int64_t columns, float *panels, int64_t stride) {
   const int64_t whole = columns / NR, rest = columns - whole * NR;
   for (int64_t p = 0; p < k; p++) {
     const act *from = source + p * ld;
