@@ -50,9 +50,10 @@ tasks: build venv ## fine-tune for each task and measure it beside baselines (ha
 	$(PYTHON) Benchmarks/tasks.py $(TASKS)
 
 bench-gemm: ## measure matrix products side by side with oneDNN
-	@Scripts/require swift onednn
+	@Scripts/require swift python
 	@$(MAKE) --quiet --directory Benchmarks/gemm
-	.build/gemm-bench/gemm_bench --json .build/gemm-bench/results.json
+	.build/gemm-bench/gemm_bench --json .build/gemm-bench/fp32.json
+	.build/gemm-bench/gemm_bench --storage bf16 --json .build/gemm-bench/bf16.json
 
 profile: build ## where a training step spends its time, by function (needs Linux perf)
 	@Scripts/profile

@@ -37,13 +37,19 @@ MF_INLINE int64_t mf_head_chunk_rows(int64_t rows, int64_t vocabulary) {
   return mf_ceil_div(rows, mf_max(1, mf_ceil_div(rows, most)));
 }
 
-extern const mf_kernels mf_kernels_plain;
+/// The table of an instruction set and a storage type's suffix.
+#define MF_TABLE_(isa, suffix) mf_kernels_##isa##suffix
+#define MF_TABLE(isa, suffix) MF_TABLE_(isa, suffix)
+#define MF_DECLARE(isa) extern const mf_kernels mf_kernels_##isa##_fp32, mf_kernels_##isa##_bf16, mf_kernels_##isa##_fp16
+
+MF_DECLARE(plain);
 #if defined(__aarch64__)
-extern const mf_kernels mf_kernels_neon;
+MF_DECLARE(neon);
 #endif
 #if defined(__x86_64__)
-extern const mf_kernels mf_kernels_avx2;
-extern const mf_kernels mf_kernels_avx512;
+MF_DECLARE(avx2);
+MF_DECLARE(avx512);
+extern const mf_kernels mf_kernels_avx512bf16_bf16;
 #endif
 
 #endif

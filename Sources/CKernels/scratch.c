@@ -4,12 +4,12 @@
 size_t mf_gemm_scratch(void) { return (size_t)2 << 20; }
 
 /// Every piece is rounded up to a cache line, of which there are fewer than 32.
-size_t mf_attention_scratch(int64_t time, int64_t head_size, int64_t group, bool gradient) {
-  (void)group;  // its heads are handled one after another
+size_t mf_attention_scratch(mf_storage storage, int64_t time, int64_t head_size, bool gradient) {
   const int64_t rows = mf_round_up(time, MF_WIDEST_PANEL), wide = mf_round_up(head_size, MF_WIDEST_PANEL);
-  const int64_t scores = MF_MOST_TILE_ROWS * MF_ATTENTION_BLOCK;
-  const int64_t forward = 2 * rows + 2 * rows * wide + scores + MF_MOST_TILE_ROWS * wide;
-  const int64_t backward = 5 * rows + 5 * rows * wide + 2 * scores + MF_ATTENTION_KEYS * MF_ATTENTION_BLOCK;
+  const int64_t scores = MF_MOST_TILE_ROWS * MF_ATTENTION_BLOCK, strip = MF_MOST_TILE_ROWS * wide;
+  const int64_t forward = 2 * rows + 2 * rows * wide + 2 * scores + 2 * strip;
+  int64_t backward = 5 * rows + 5 * rows * wide + 3 * scores + MF_ATTENTION_KEYS * MF_ATTENTION_BLOCK;
+  if (storage != MF_FP32) backward += 3 * rows * wide + 2 * strip;
   return (size_t)((gradient ? mf_max(forward, backward) : forward) + 32 * 16) * sizeof(float);
 }
 

@@ -1,9 +1,9 @@
-// Vectors of MF_WIDTH lanes, for whichever instruction set includes this file (isa_*.c).
+// Vectors of MF_WIDTH lanes, for whichever instruction set includes this file (isa/).
 //
 // Everything is written with the compiler's vector types; the instruction set shows only in masked loads and stores and
 // in whether a multiply-add is one instruction (MF_FMA). Reductions add in a fixed order.
 #ifndef MF_WIDTH
-#error "an isa_*.c file defines MF_WIDTH and MF_FMA first"
+#error "a header of isa/ defines MF_WIDTH and MF_FMA first"
 #endif
 
 enum { W = MF_WIDTH };

@@ -11,7 +11,7 @@ package final class CPUExecutor: Executor {
 
   /// The instruction sets that this processor has, fastest first.
   package static var availableInstructionSets: [String] {
-    instructionSets.filter { mf_kernels_for($0.isa) != nil }.map(\.name)
+    instructionSets.filter { mf_kernels_for($0.isa, MF_FP32) != nil }.map(\.name)
   }
 
   package let threads: Int
@@ -32,7 +32,7 @@ package final class CPUExecutor: Executor {
   ) throws(ComputeError) {
     let available = Self.availableInstructionSets
     guard let name = instructionSet ?? available.first, available.contains(name),
-      let isa = Self.instructionSets.first(where: { $0.name == name })?.isa, let kernels = mf_kernels_for(isa)
+      let isa = Self.instructionSets.first(where: { $0.name == name })?.isa, let kernels = mf_kernels_for(isa, MF_FP32)
     else {
       throw .unavailable(
         "no instruction set '\(instructionSet ?? "")' here; MAYFLY_CPU_ISA can be \(available.joined(separator: ", "))")

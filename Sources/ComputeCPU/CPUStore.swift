@@ -81,7 +81,7 @@ final class CPUStore: ParameterStore {
       let start = segment.range.lowerBound
       var arguments = mf_adamw(
         count: Int64(segment.range.count), weights: weights.pointer + start, m: firstMoment.pointer + start,
-        v: secondMoment.pointer + start, gradients: gradients.pointer + start,
+        v: secondMoment.pointer + start, copy: nil, gradients: gradients.pointer + start,
         gradient_scale: update.gradientScale, learning_rate: update.learningRate, beta1: update.beta1,
         beta2: update.beta2, epsilon: update.epsilon, weight_decay: segment.decays ? update.weightDecay : 0,
         bias_correction1: correction1, bias_correction2: correction2)

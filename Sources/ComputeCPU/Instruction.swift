@@ -5,7 +5,7 @@ import Compute
 enum Instruction {
   case gemm(mf_gemm)
   case gradientGemm(mf_gemm, addsAlways: Bool)
-  case columnSum(rows: Int64, width: Int64, x: UnsafePointer<Float>, y: UnsafeMutablePointer<Float>, addsAlways: Bool)
+  case columnSum(rows: Int64, width: Int64, x: UnsafeRawPointer, y: UnsafeMutablePointer<Float>, addsAlways: Bool)
   case norm(mf_norm)
   case normGradient(mf_norm_grad, weightAddsAlways: Bool, biasAddsAlways: Bool)
   case headNorm(mf_head_norm)
@@ -22,7 +22,7 @@ enum Instruction {
   case meanPool(mf_mean_pool)
   case meanPoolGradient(mf_mean_pool_grad)
   case headLoss(mf_head_loss, weightAddsAlways: Bool, biasAddsAlways: Bool)
-  case add(count: Int64, a: UnsafePointer<Float>, b: UnsafePointer<Float>, y: UnsafeMutablePointer<Float>)
+  case add(count: Int64, a: UnsafeRawPointer, b: UnsafeRawPointer, y: UnsafeMutableRawPointer)
   case softcap(count: Int64, cap: Float, x: UnsafeMutablePointer<Float>)
 }
 
@@ -32,7 +32,7 @@ extension Instruction {
     switch self {
     case .gemm(var call): kernels.gemm(pool, &call)
     case .gradientGemm(var call, let addsAlways):
-      if addsAlways || context.accumulates { call.initial = UnsafePointer(call.c) }
+      if addsAlways || context.accumulates { call.initial = UnsafeRawPointer(call.c) }
       kernels.gemm(pool, &call)
     case .columnSum(let rows, let width, let x, let y, let addsAlways):
       kernels.column_sum(pool, rows, width, x, y, addsAlways || context.accumulates)

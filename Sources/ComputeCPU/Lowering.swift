@@ -54,8 +54,8 @@ struct Lowering {
         .normGradient(
           mf_norm_grad(
             kind: op.kind.kernel, rows: rows(op.x), width: width(op.x), epsilon: op.epsilon, x: address(op.x),
-            weight: address(op.weight), mean: address(op.mean), rstd: address(op.rstd), dy: address(op.dy),
-            addend: address(op.addend), dx: address(op.dx), dweight: address(op.dWeight?.node),
+            dy: address(op.dy), addend: address(op.addend), weight: address(op.weight), mean: address(op.mean),
+            rstd: address(op.rstd), dx: address(op.dx), dweight: address(op.dWeight?.node),
             dbias: address(op.dBias?.node), accumulate_weight: false, accumulate_bias: false),
           weightAddsAlways: op.dWeight?.addsAlways ?? false, biasAddsAlways: op.dBias?.addsAlways ?? false)
       ]
@@ -76,10 +76,10 @@ struct Lowering {
           mf_head_norm_grad(
             rows: rows(op.x), ld: width(op.x), heads: Int64(op.layout.normalizedHeads),
             query_heads: Int64(op.layout.queryHeads), head_size: Int64(op.layout.headSize), epsilon: op.epsilon,
-            x: address(op.x), query_weight: address(op.queryWeight), key_weight: address(op.keyWeight),
-            rstd: address(op.rstd),
-            dy: address(op.dy), dx: address(op.dx), dquery_weight: address(op.dQueryWeight?.node),
-            dkey_weight: address(op.dKeyWeight?.node), accumulate: false),
+            x: address(op.x), dy: address(op.dy), query_weight: address(op.queryWeight),
+            key_weight: address(op.keyWeight), rstd: address(op.rstd), dx: address(op.dx),
+            dquery_weight: address(op.dQueryWeight?.node), dkey_weight: address(op.dKeyWeight?.node),
+            accumulate: false),
           addsAlways: op.dQueryWeight?.addsAlways ?? false)
       ]
 
@@ -89,7 +89,7 @@ struct Lowering {
           mf_gemm(
             m: rows(op.x), n: rows(op.weight), k: width(op.weight), a: address(op.x), lda: width(op.x),
             a_transposed: false, b: address(op.weight), ldb: width(op.weight), b_transposed: true,
-            c: address(op.y), ldc: width(op.y), initial: address(op.residual), ld_initial: width(op.y),
+            c: address(op.y), ldc: width(op.y), c_fp32: false, initial: address(op.residual), ld_initial: width(op.y),
             bias: address(op.bias)))
       ]
 
@@ -99,7 +99,8 @@ struct Lowering {
           mf_gemm(
             m: rows(op.dy), n: width(op.weight), k: rows(op.weight), a: address(op.dy), lda: width(op.dy),
             a_transposed: false, b: address(op.weight), ldb: width(op.weight), b_transposed: false,
-            c: address(op.dx), ldc: width(op.dx), initial: address(op.addend), ld_initial: width(op.dx), bias: nil))
+            c: address(op.dx), ldc: width(op.dx), c_fp32: false, initial: address(op.addend), ld_initial: width(op.dx),
+            bias: nil))
       ]
 
     case .linearWeightGradient(let op):
@@ -107,7 +108,7 @@ struct Lowering {
         mf_gemm(
           m: width(op.dy), n: width(op.x), k: rows(op.x), a: address(op.dy), lda: width(op.dy), a_transposed: true,
           b: address(op.x), ldb: width(op.x), b_transposed: false, c: address(op.dWeight.node), ldc: width(op.x),
-          initial: nil, ld_initial: width(op.x), bias: nil),
+          c_fp32: true, initial: nil, ld_initial: width(op.x), bias: nil),
         addsAlways: op.dWeight.addsAlways)
       guard let dBias = op.dBias else { return [product] }
       return [
@@ -203,7 +204,7 @@ struct Lowering {
         mf_gemm(
           m: rows(op.x), n: rows(op.weight), k: width(op.x), a: address(op.x), lda: width(op.x), a_transposed: false,
           b: address(op.weight), ldb: width(op.weight), b_transposed: true, c: address(op.logits),
-          ldc: width(op.logits), initial: nil, ld_initial: 0, bias: address(op.bias)))
+          ldc: width(op.logits), c_fp32: true, initial: nil, ld_initial: 0, bias: address(op.bias)))
       guard let cap = op.softcap else { return [product] }
       return [product, .softcap(count: Int64(shape(op.logits).count), cap: cap, x: address(op.logits))]
 
@@ -214,7 +215,8 @@ struct Lowering {
           mf_head_loss(
             rows: rows(op.x), width: width(op.x), vocabulary: rows(op.weight), softcap: op.softcap ?? 0,
             x: address(op.x), weight: address(op.weight), bias: address(op.bias), targets: integers(op.targets),
-            weights: address(op.weights), normalizer: address(op.normalizer), losses: address(op.losses),
+            weights: address(op.weights), normalizer: address(op.normalizer), gradient_scale: 1,
+            losses: address(op.losses),
             correct: address(op.correct), dx: address(gradients?.dx), dweight: address(gradients?.dWeight.node),
             dbias: address(gradients?.dBias?.node), accumulate_weight: false, accumulate_bias: false,
             workspace: headWorkspace),
@@ -247,17 +249,13 @@ extension Operation {
   /// Bytes of scratch that each worker needs for this operation.
   func scratch(in graph: Graph) -> Int {
     func attention(_ op: Attention, gradient: Bool) -> Int {
-      mf_attention_scratch(
-        Int64(graph.shape(op.qkv)[1]), Int64(op.layout.headSize),
-        Int64(op.layout.queryHeads / op.layout.keyValueHeads), gradient)
+      mf_attention_scratch(MF_FP32, Int64(graph.shape(op.qkv)[1]), Int64(op.layout.headSize), gradient)
     }
     switch self {
     case .attention(let op): return attention(op, gradient: false)
     case .attentionGradient(let op): return attention(op.forward, gradient: true)
     case .cachedAttention(let op):
-      return mf_attention_scratch(
-        Int64(graph.shape(op.keys)[1]), Int64(op.layout.headSize),
-        Int64(op.layout.queryHeads / op.layout.keyValueHeads), false)
+      return mf_attention_scratch(MF_FP32, Int64(graph.shape(op.keys)[1]), Int64(op.layout.headSize), false)
     case .linear, .linearInputGradient, .linearWeightGradient, .logits, .headLoss: return mf_gemm_scratch()
     case .embedding, .embeddingGradient, .norm, .normGradient, .headNorm, .headNormGradient, .rotary, .activation,
       .activationGradient, .dropout, .add, .meanPool, .meanPoolGradient:

@@ -1,8 +1,11 @@
-// Mayfly's CPU kernels: fp32 loops with run-time dispatch by instruction set, on one thread pool.
+// Mayfly's CPU kernels: loops with run-time dispatch by instruction set and storage type, on one thread pool.
 //
 // Conventions
 // - Letters: B batch, T time, C width, H query heads, K key/value heads, D head size, V vocabulary, N = B·T rows.
 // - All matrices are row-major; `ld…` is the distance between rows in elements.
+// - Storage: a table of kernels is made for one type (fp32, bf16, fp16) in which activations, their gradients and the
+//   weights that products and the embedding read are stored; these are `void *` here. Everything else is fp32, and all
+//   arithmetic is.
 // - Every kernel splits its work into pieces whose bounds depend on the shapes alone and sums in an order that depends
 //   on the shapes alone, so that results have the same bits for any number of threads.
 // - Nothing allocates: kernels take scratch from the pool, reserved beforehand with mf_pool_reserve().
@@ -32,13 +35,13 @@ void mf_parallel(mf_pool *pool, int64_t tasks, void (*body)(void *context, int64
 
 // MARK: Operations' arguments
 
-/// C = initial + A·B + bias.
+/// C = initial + A·B + bias. A and B are of storage; so are C and initial, unless c_fp32 says that they are fp32.
 typedef struct {
   int64_t m, n, k;
-  const float *a; int64_t lda; bool a_transposed;  // A(i,p) = a[i·lda + p], transposed: a[p·lda + i]
-  const float *b; int64_t ldb; bool b_transposed;  // B(p,j) = b[p·ldb + j], transposed: b[j·ldb + p]
-  float *c; int64_t ldc;
-  const float *initial; int64_t ld_initial;        // NULL: zero. May be c itself (accumulate), else must not overlap it
+  const void *a; int64_t lda; bool a_transposed;   // A(i,p) = a[i·lda + p], transposed: a[p·lda + i]
+  const void *b; int64_t ldb; bool b_transposed;   // B(p,j) = b[p·ldb + j], transposed: b[j·ldb + p]
+  void *c; int64_t ldc; bool c_fp32;
+  const void *initial; int64_t ld_initial;         // NULL: zero. May be c itself (accumulate), else must not overlap it
   const float *bias;                               // (n), or NULL
 } mf_gemm;
 
@@ -49,8 +52,10 @@ typedef struct {
   mf_norm_kind kind;
   int64_t rows, width;
   float epsilon;
-  const float *x, *weight, *bias;
-  float *y, *mean, *rstd;                          // mean: (rows), unused for RMS; rstd: (rows)
+  const void *x;
+  const float *weight, *bias;
+  void *y;
+  float *mean, *rstd;                              // mean: (rows), unused for RMS; rstd: (rows)
 } mf_norm;
 
 /// Gradients of mf_norm. dx = addend + …; addend may be NULL or dx itself. dweight, dbias may be NULL.
@@ -58,8 +63,10 @@ typedef struct {
   mf_norm_kind kind;
   int64_t rows, width;
   float epsilon;
-  const float *x, *weight, *mean, *rstd, *dy, *addend;
-  float *dx, *dweight, *dbias;
+  const void *x, *dy, *addend;
+  const float *weight, *mean, *rstd;
+  void *dx;
+  float *dweight, *dbias;
   bool accumulate_weight, accumulate_bias;
 } mf_norm_grad;
 
@@ -69,15 +76,19 @@ typedef struct {
 typedef struct {
   int64_t rows, ld, heads, query_heads, head_size;
   float epsilon;
-  const float *x, *query_weight, *key_weight;
-  float *y, *rstd;                                 // rstd: (rows, heads)
+  const void *x;
+  const float *query_weight, *key_weight;
+  void *y;
+  float *rstd;                                     // (rows, heads)
 } mf_head_norm;
 
 typedef struct {
   int64_t rows, ld, heads, query_heads, head_size;
   float epsilon;
-  const float *x, *query_weight, *key_weight, *rstd, *dy;
-  float *dx, *dquery_weight, *dkey_weight;         // dx may be dy
+  const void *x, *dy;
+  const float *query_weight, *key_weight, *rstd;
+  void *dx;                                        // may be dy
+  float *dquery_weight, *dkey_weight;
   bool accumulate;                                 // of both weight gradients
 } mf_head_norm_grad;
 
@@ -88,8 +99,8 @@ typedef struct {
   const int32_t *positions;                        // (rows), each in 0..<table rows
   const float *cosines, *sines;                    // (table rows, head_size/2)
   bool inverse;
-  const float *x;
-  float *y;
+  const void *x;
+  void *y;
 } mf_rotary;
 
 typedef enum { MF_MASK_CAUSAL, MF_MASK_FULL, MF_MASK_RANGES } mf_mask_kind;
@@ -108,15 +119,15 @@ typedef struct {
   uint32_t site, micro_step;
   mf_mask_kind mask;
   const int32_t *ranges;                           // (B, T, 2), only for MF_MASK_RANGES
-  const float *q, *k, *v; int64_t ld_q, ld_kv;     // row b·T+t at q + row·ld_q, head h at + h·D
-  float *o; int64_t ld_o;
+  const void *q, *k, *v; int64_t ld_q, ld_kv;      // row b·T+t at q + row·ld_q, head h at + h·D
+  void *o; int64_t ld_o;
   float *lse;                                      // (B, H, T), log-sum-exp of the scaled, masked scores
 } mf_attention;
 
 typedef struct {
   mf_attention forward;                            // as it was run: o and lse hold its results
-  const float *do_; int64_t ld_do;
-  float *dq, *dk, *dv; int64_t ld_dq, ld_dkv;      // overwritten
+  const void *do_; int64_t ld_do;
+  void *dq, *dk, *dv; int64_t ld_dq, ld_dkv;       // overwritten
 } mf_attention_grad;
 
 /// Attention of new queries against a key/value cache (generation). The new keys and values are appended first:
@@ -125,9 +136,9 @@ typedef struct {
   int64_t batch, time, heads, kv_heads, head_size, capacity;
   float scale;
   const int32_t *positions;                        // (B, T), each in 0..<capacity
-  const float *q, *k, *v; int64_t ld_q, ld_kv;
+  const void *q, *k, *v; int64_t ld_q, ld_kv;
   float *k_cache, *v_cache;                        // (B, capacity, K·D)
-  float *o; int64_t ld_o;
+  void *o; int64_t ld_o;
 } mf_cached_attention;
 
 typedef enum { MF_RELU, MF_RELU_SQUARED, MF_SILU, MF_GELU, MF_GELU_TANH } mf_activation_kind;
@@ -137,16 +148,16 @@ typedef struct {
   mf_activation_kind kind;
   bool gated;
   int64_t rows, width;
-  const float *x;
-  float *y;
+  const void *x;
+  void *y;
 } mf_activation;
 
 typedef struct {
   mf_activation_kind kind;
   bool gated;
   int64_t rows, width;
-  const float *x, *dy;
-  float *dx;                                       // shape of x; plain: may be dy
+  const void *x, *dy;
+  void *dx;                                        // shape of x; plain: may be dy
 } mf_activation_grad;
 
 /// y = x ⊙ mask / (1 − rate). Element i is kept where word (i mod 4) of Philox4x32-10(counter = (i/4, i/4 >> 32, site,
@@ -157,8 +168,8 @@ typedef struct {
   float rate;
   uint64_t seed;
   uint32_t site, micro_step;
-  const float *x;
-  float *y;
+  const void *x;
+  void *y;
 } mf_dropout;
 
 /// y[r] = scale·table[ids[r]].
@@ -166,15 +177,15 @@ typedef struct {
   int64_t rows, width, vocabulary;
   float scale;
   const int32_t *ids;                              // (rows), each in 0..<vocabulary (the caller has checked)
-  const float *table;                              // (vocabulary, width)
-  float *y;                                        // (rows, width)
+  const void *table;                               // (vocabulary, width)
+  void *y;                                         // (rows, width)
 } mf_embedding;
 
 typedef struct {
   int64_t rows, width, vocabulary;
   float scale;
   const int32_t *ids;
-  const float *dy;
+  const void *dy;
   float *dtable;
   bool accumulate;
 } mf_embedding_grad;
@@ -183,34 +194,35 @@ typedef struct {
 typedef struct {
   int64_t batch, time, width, pools;               // pools: S, ranges of a row
   const int32_t *ranges;                           // (B, S, 2), clipped to [0, T)
-  const float *x;                                  // (B, T, width)
-  float *y;                                        // (B, S, width)
+  const void *x;                                   // (B, T, width)
+  void *y;                                         // (B, S, width)
 } mf_mean_pool;
 
 typedef struct {
   int64_t batch, time, width, pools;
   const int32_t *ranges;
-  const float *dy;                                 // (B, S, width)
-  float *dx;                                       // (B, T, width)
+  const void *dy;                                  // (B, S, width)
+  void *dx;                                        // (B, T, width)
 } mf_mean_pool_grad;
 
 /// Projection, softcap, cross-entropy and gradients in one pass over chunks of rows, so that the logits held are bounded
 /// by a constant. z = cap·tanh((x·Wᵀ + bias)/cap), cap 0: no softcap.
 /// loss_i = logsumexp(z_i) − z_i[target_i]; total = Σ weight_i·loss_i / normalizer.
 /// Rows of weight 0 may hold any target and get loss 0, correct 0 and dx 0.
-/// dx and dweight NULL: forward only (evaluation).
+/// dx and dweight NULL: forward only (evaluation). The gradients are multiplied by gradient_scale, the losses are not.
 typedef struct {
   int64_t rows, width, vocabulary;
   float softcap;
-  const float *x;                                  // (rows, width)
-  const float *weight;                             // (vocabulary, width)
+  const void *x;                                   // (rows, width)
+  const void *weight;                              // (vocabulary, width)
   const float *bias;                               // (vocabulary) or NULL
   const int32_t *targets;                          // (rows)
   const float *weights;                            // (rows)
   const float *normalizer;                         // one value
+  float gradient_scale;
   float *losses;                                   // (rows), unweighted; 0 where the weight is 0
   float *correct;                                  // (rows), 1 where the largest logit (lowest id in a tie) is the target
-  float *dx;                                       // (rows, width), gradient of total
+  void *dx;                                        // (rows, width), gradient of total
   float *dweight;                                  // (vocabulary, width)
   float *dbias;                                    // (vocabulary) or NULL
   bool accumulate_weight, accumulate_bias;
@@ -225,6 +237,7 @@ int64_t mf_head_loss_workspace(int64_t rows, int64_t width, int64_t vocabulary);
 typedef struct {
   int64_t count;
   float *weights, *m, *v;
+  void *copy;                                      // what the new weights are in storage, or NULL
   const float *gradients;
   float gradient_scale;                            // clipping: gradients are multiplied by it first
   float learning_rate, beta1, beta2, epsilon, weight_decay;
@@ -233,12 +246,14 @@ typedef struct {
 
 // MARK: Dispatch
 
-typedef enum { MF_ISA_PLAIN, MF_ISA_NEON, MF_ISA_AVX2, MF_ISA_AVX512 } mf_isa;
+typedef enum { MF_ISA_PLAIN, MF_ISA_NEON, MF_ISA_AVX2, MF_ISA_AVX512, MF_ISA_AVX512_BF16 } mf_isa;
+typedef enum { MF_FP32, MF_BF16, MF_FP16 } mf_storage;
 
-/// One instruction set's kernels. All write results only to the named outputs.
+/// One instruction set's kernels for one storage type. All write results only to the named outputs.
 typedef struct {
   mf_isa isa;
-  const char *name;                                // "plain", "neon", "avx2", "avx512"
+  mf_storage storage;
+  const char *name;                                // "plain", "neon", "avx2", "avx512", "avx512bf16"
   void (*gemm)(mf_pool *, const mf_gemm *);
   void (*norm)(mf_pool *, const mf_norm *);
   void (*norm_grad)(mf_pool *, const mf_norm_grad *);
@@ -256,21 +271,24 @@ typedef struct {
   void (*mean_pool)(mf_pool *, const mf_mean_pool *);
   void (*mean_pool_grad)(mf_pool *, const mf_mean_pool_grad *);
   void (*head_loss)(mf_pool *, const mf_head_loss *);
-  void (*add)(mf_pool *, int64_t count, const float *a, const float *b, float *y);        // y may be a or b
-  void (*softcap)(mf_pool *, int64_t count, float cap, float *x);                         // in place
-  void (*column_sum)(mf_pool *, int64_t rows, int64_t width, const float *x, float *y, bool accumulate);  // bias gradient
+  void (*add)(mf_pool *, int64_t count, const void *a, const void *b, void *y);           // y may be a or b
+  void (*softcap)(mf_pool *, int64_t count, float cap, float *x);                         // of logits, in place
+  void (*column_sum)(mf_pool *, int64_t rows, int64_t width, const void *x, float *y, bool accumulate);  // bias gradient
   double (*sum_of_squares)(mf_pool *, int64_t count, const float *x);                     // fp64 across blocks
   void (*adamw)(mf_pool *, const mf_adamw *);
+  void (*narrow)(mf_pool *, int64_t count, const float *x, void *y);                      // fp32 to storage
+  void (*widen)(mf_pool *, int64_t count, const void *x, float *y);                       // storage to fp32
 } mf_kernels;
 
-/// The kernels of an instruction set, or NULL where this processor or build lacks it.
-const mf_kernels *mf_kernels_for(mf_isa isa);
+/// The kernels of an instruction set for a storage type, or NULL where this processor or build lacks the instructions.
+/// MF_ISA_AVX512_BF16 differs from MF_ISA_AVX512 only for bf16.
+const mf_kernels *mf_kernels_for(mf_isa isa, mf_storage storage);
 /// The fastest that this processor has.
-const mf_kernels *mf_kernels_best(void);
+const mf_kernels *mf_kernels_best(mf_storage storage);
 
 /// Scratch per worker (bytes) that these operations need; reserve the maximum over a program once.
 size_t mf_gemm_scratch(void);
-size_t mf_attention_scratch(int64_t time, int64_t head_size, int64_t group, bool gradient);  // group = H/K
+size_t mf_attention_scratch(mf_storage storage, int64_t time, int64_t head_size, bool gradient);
 size_t mf_row_scratch(int64_t width);              // norms, head norms, column sums, rotary, head loss rows
 
 #endif

@@ -2,7 +2,7 @@
 //
 // Shapes: x (rows, width) or gated (rows, 2·width); y (rows, width).
 // Tasks: blocks of rows of about MF_ACTIVATION_BLOCK elements. A plain activation counts as one row per element run.
-// Bound: bytes (8 per element plain, 12 gated); GELU about equally FLOPs.
+// Bound: bytes (in fp32 8 per element plain, 12 gated); GELU about equally FLOPs.
 
 enum { MF_ACTIVATION_BLOCK = 8192 };
 
@@ -65,8 +65,8 @@ typedef struct {
   mf_activation_kind kind;
   bool gated;
   int64_t rows, width, rows_per_task, count;
-  const float *x, *dy;
-  float *y;
+  const act *x, *dy;
+  act *y;
 } activation_context;
 
 static activation_context activation_plan(bool gated, mf_activation_kind kind, int64_t rows, int64_t width) {
@@ -82,35 +82,35 @@ static activation_context activation_plan(bool gated, mf_activation_kind kind, i
 MF_INLINE void activation_row(const activation_context *args, mf_activation_kind kind, int64_t row) {
   const int64_t width = args->width;
   if (args->gated) {
-    const float *gate = args->x + row * 2 * width, *up = gate + width;
-    float *y = args->y + row * width;
+    const act *gate = args->x + row * 2 * width, *up = gate + width;
+    act *y = args->y + row * width;
     int64_t i = 0;
-    for (; i + W <= width; i += W) v_store(y + i, activate(kind, v_load(gate + i)) * v_load(up + i));
+    for (; i + W <= width; i += W) v_store_act(y + i, activate(kind, v_load_act(gate + i)) * v_load_act(up + i));
     const int64_t n = width - i;
-    if (n > 0) v_store_n(y + i, activate(kind, v_load_n(gate + i, n)) * v_load_n(up + i, n), n);
+    if (n > 0) v_store_act_n(y + i, activate(kind, v_load_act_n(gate + i, n)) * v_load_act_n(up + i, n), n);
   } else {
     const int64_t start = row * width, length = mf_min(width, args->count - start);
-    const float *x = args->x + start;
-    float *y = args->y + start;
+    const act *x = args->x + start;
+    act *y = args->y + start;
     int64_t i = 0;
-    for (; i + W <= length; i += W) v_store(y + i, activate(kind, v_load(x + i)));
-    if (i < length) v_store_n(y + i, activate(kind, v_load_n(x + i, length - i)), length - i);
+    for (; i + W <= length; i += W) v_store_act(y + i, activate(kind, v_load_act(x + i)));
+    if (i < length) v_store_act_n(y + i, activate(kind, v_load_act_n(x + i, length - i)), length - i);
   }
 }
 
 MF_INLINE void gate_gradient(
-    mf_activation_kind kind, const float *gate, const float *up, const float *dy, float *dgate, float *dup, int64_t n) {
+    mf_activation_kind kind, const act *gate, const act *up, const act *dy, act *dgate, act *dup, int64_t n) {
   vf slope;
-  const vf d = v_load_n(dy, n), f = activate_with_slope(kind, v_load_n(gate, n), &slope);
-  v_store_n(dgate, d * v_load_n(up, n) * slope, n);
-  v_store_n(dup, d * f, n);
+  const vf d = v_load_act_n(dy, n), f = activate_with_slope(kind, v_load_act_n(gate, n), &slope);
+  v_store_act_n(dgate, d * v_load_act_n(up, n) * slope, n);
+  v_store_act_n(dup, d * f, n);
 }
 
 MF_INLINE void activation_grad_row(const activation_context *args, mf_activation_kind kind, int64_t row) {
   const int64_t width = args->width;
   if (args->gated) {
-    const float *gate = args->x + row * 2 * width, *dy = args->dy + row * width;
-    float *dgate = args->y + row * 2 * width;
+    const act *gate = args->x + row * 2 * width, *dy = args->dy + row * width;
+    act *dgate = args->y + row * 2 * width;
     int64_t i = 0;
     for (; i + W <= width; i += W)
       gate_gradient(kind, gate + i, gate + width + i, dy + i, dgate + i, dgate + width + i, W);
@@ -118,17 +118,17 @@ MF_INLINE void activation_grad_row(const activation_context *args, mf_activation
       gate_gradient(kind, gate + i, gate + width + i, dy + i, dgate + i, dgate + width + i, width - i);
   } else {
     const int64_t start = row * width, length = mf_min(width, args->count - start);
-    const float *x = args->x + start, *dy = args->dy + start;
-    float *dx = args->y + start;
+    const act *x = args->x + start, *dy = args->dy + start;
+    act *dx = args->y + start;
     vf slope;
     int64_t i = 0;
     for (; i + W <= length; i += W) {
-      activate_with_slope(kind, v_load(x + i), &slope);
-      v_store(dx + i, v_load(dy + i) * slope);
+      activate_with_slope(kind, v_load_act(x + i), &slope);
+      v_store_act(dx + i, v_load_act(dy + i) * slope);
     }
     if (i < length) {
-      activate_with_slope(kind, v_load_n(x + i, length - i), &slope);
-      v_store_n(dx + i, v_load_n(dy + i, length - i) * slope, length - i);
+      activate_with_slope(kind, v_load_act_n(x + i, length - i), &slope);
+      v_store_act_n(dx + i, v_load_act_n(dy + i, length - i) * slope, length - i);
     }
   }
 }

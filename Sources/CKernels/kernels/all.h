@@ -1,11 +1,20 @@
-// Every kernel family for one instruction set, and its table. Included by isa_*.c inside their target attribute.
+// Every kernel family for one instruction set and storage type, and their table. Included by the headers of isa/ inside
+// their target attribute.
 #include "../simd.h"
+#include "../storage.h"
 
 // In the order in which they build on each other.
 // clang-format off
 #include "tile.h"
 #include "pack.h"
+#if MF_BF16_INSTRUCTIONS
+#include "tile_bf16.h"
+#include "pack_bf16.h"
+#include "gemm_bf16.h"
+#else
 #include "gemm.h"
+#endif
+#include "operand.h"
 #include "elementwise.h"
 #include "activation.h"
 #include "norm.h"
@@ -23,12 +32,12 @@
 // clang-format on
 
 #define MF_KERNELS(isa_value, isa_name)                                                                            \
-  {                                                                                                                \
-    .isa = (isa_value), .name = (isa_name), .gemm = gemm, .norm = norm, .norm_grad = norm_grad,                    \
-    .head_norm = head_norm, .head_norm_grad = head_norm_grad, .rotary = rotary, .attention = attention,            \
-    .attention_grad = attention_grad, .cached_attention = cached_attention, .activation = activation,              \
-    .activation_grad = activation_grad, .dropout = dropout, .embedding = embedding,                                \
+  const mf_kernels MF_TABLE(isa_name, MF_STORAGE_SUFFIX) = {                                                       \
+    .isa = (isa_value), .storage = MF_STORAGE, .name = #isa_name, .gemm = gemm, .norm = norm,                      \
+    .norm_grad = norm_grad, .head_norm = head_norm, .head_norm_grad = head_norm_grad, .rotary = rotary,            \
+    .attention = attention, .attention_grad = attention_grad, .cached_attention = cached_attention,                \
+    .activation = activation, .activation_grad = activation_grad, .dropout = dropout, .embedding = embedding,      \
     .embedding_grad = embedding_grad, .mean_pool = mean_pool, .mean_pool_grad = mean_pool_grad,                    \
     .head_loss = head_loss, .add = add, .softcap = softcap, .column_sum = column_sum,                              \
-    .sum_of_squares = sum_of_squares, .adamw = adamw,                                                              \
-  }
+    .sum_of_squares = sum_of_squares, .adamw = adamw, .narrow = narrow, .widen = widen,                            \
+  };

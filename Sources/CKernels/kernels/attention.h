@@ -6,6 +6,7 @@
 // transposed and its values as panels once, for all query heads that share them. Then, for strips of MR queries and
 // blocks of KEY_BLOCK keys: scores by tiles, softmax in place, P·V by tiles. Keys outside a strip's ranges are skipped.
 // Dropout strikes after the softmax: o_i = Σ_j softmax_j(s_ij)·m_ij/(1 − rate)·v_j, lse undropped; m_ij by Philox.
+// Products are those of operand.h: halves are multiplied as pairs where the processor can, with fp32 sums and softmax.
 // Bound: FLOPs (4·D per pair of query and visible key).
 // Dao et al., "FlashAttention", arXiv:2205.14135; Milakov & Gimelshein, arXiv:1805.02867, for the online softmax.
 
@@ -22,63 +23,80 @@ MF_INLINE float *scratch_take(float **scratch, int64_t floats) {
   return piece;
 }
 
+MF_INLINE operand *operand_take(float **scratch, int64_t elements) {
+  return (operand *)scratch_take(scratch, mf_ceil_div(elements * (int64_t)sizeof(operand), sizeof(float)));
+}
+
 /// One (sequence, key/value head): keys and values as panels, `padded` keys (a multiple of NR) of them.
 typedef struct {
   int64_t keys, padded, size;       // size: D
-  float *transposed;                // [padded / NR][D][NR]
-  float *values;                    // [⌈D / NR⌉][padded][NR]
+  operand *transposed;              // [padded / NR][D][NR]
+  operand *values;                  // [⌈D / NR⌉][padded][NR]
 } packed_keys;
 
-MF_INLINE void pack_keys_transposed(const float *k, int64_t ld, int64_t keys, int64_t size, float *panels) {
-  for (int64_t j = 0; j < keys; j += NR)
-    pack_panel_transposed(k + j * ld, ld, size, mf_min(NR, keys - j), panels + j * size);
+MF_INLINE packed_keys pack_keys(
+    const act *k, const act *v, int64_t ld, int64_t count, int64_t size, float **scratch) {
+  packed_keys keys = {.keys = count, .padded = mf_round_up(count, NR), .size = size};
+  keys.transposed = operand_take(scratch, keys.padded / NR * panel_elements(size));
+  keys.values = operand_take(scratch, keys.padded * mf_round_up(size, NR));
+  pack_columns(k, ld, count, size, keys.transposed);
+  pack_steps(v, ld, count, size, keys.values, panel_elements(keys.padded));
+  return keys;
 }
 
 /// Queries of one head and their ranges of visible keys.
 typedef struct {
   int64_t rows, ld_q, ld_o;
-  const float *q;
-  float *o, *lse;                   // lse may be NULL
+  const act *q;
+  act *o;
+  float *lse;                       // may be NULL
   const int32_t *starts, *ends;
   float scale;
   const mf_attention *drops;        // whose dropout strikes; NULL: none
   uint32_t first_row;               // (b·H + h)·T, for the random numbers
 } query_rows;
 
-/// Scores of one row for keys first..<last (of the block that begins at `origin`) → e^(score − largest) in place,
-/// zeros outside the row's own range. Updates the running maximum and sum; returns the factor of the earlier output.
+MF_INLINE void softmax_store(void *p, const bool operands, int64_t i, vf v) {
+  if (operands) v_store_operand((operand *)p + i, v);
+  else v_store((float *)p + i, v);
+}
+
+/// Which of the W keys from `i` on lie in from..<to.
+MF_INLINE vi softmax_sees(int64_t i, int64_t from, int64_t to) {
+  const vi key = v_lanes() + (int32_t)i;
+  return (key >= (int32_t)from) & (key < (int32_t)to);
+}
+
+/// Scores of one row for keys first..<last (of the block that begins at `origin`) → e^(score − largest) at `p`, as operands
+/// or as floats (which may be the scores themselves), zeros outside the row's own range. Updates the running maximum and
+/// sum; returns the factor of the earlier output.
 MF_INLINE float softmax_row(
-    float *scores, int64_t origin, int64_t first, int64_t last, int64_t start, int64_t end, float scale, float *largest,
-    float *sum) {
-  const int64_t from = mf_max(start, first), to = mf_min(end, last);
+    const float *scores, void *p, const bool operands, int64_t origin, int64_t first, int64_t last, int64_t start,
+    int64_t end, float scale, float *largest, float *sum) {
+  const int64_t from = mf_max(start, first) - origin, to = mf_min(end, last) - origin;
   // Vectors are taken at multiples of W from the block's origin.
   const int64_t row_from = (first - origin) / W * W, row_to = mf_round_up(last - origin, W);
-  if (from >= to) {
-    for (int64_t i = row_from; i < row_to; i += W) v_store(scores + i, (vf)0.0f);
-    return 1.0f;
-  }
-  const int64_t low = (from - origin) / W * W, high = mf_round_up(to - origin, W);
-  const vi left = v_lanes() + (int32_t)origin;
+  const int64_t low = from < to ? from / W * W : row_to, high = from < to ? mf_round_up(to, W) : row_to;
+  for (int64_t i = row_from; i < low; i += W) softmax_store(p, operands, i, (vf)0.0f);
+  for (int64_t i = high; i < row_to; i += W) softmax_store(p, operands, i, (vf)0.0f);
+  if (from >= to) return 1.0f;
   vf most = (vf)-INFINITY;
   for (int64_t i = low; i < high; i += W) {
-    const vi key = left + (int32_t)i;
     const vf s = v_load(scores + i) * scale;
-    const vf visible = ((key >= (int32_t)from) & (key < (int32_t)to)) ? s : (vf)-INFINITY;
-    v_store(scores + i, visible);
-    most = v_max(visible, most);
+    most = v_max(i < from || i + W > to ? (softmax_sees(i, from, to) ? s : (vf)-INFINITY) : s, most);
   }
   const float before = *largest, block_largest = v_largest(most);
   const float now = block_largest > before ? block_largest : before;
   // Only −∞ or NaN scores: nothing can be subtracted.
   const float shift = now == -INFINITY ? 0.0f : now;
   vf total = (vf)0.0f;
-  for (int64_t i = row_from; i < low; i += W) v_store(scores + i, (vf)0.0f);
   for (int64_t i = low; i < high; i += W) {
-    const vf p = v_exp(v_load(scores + i) - shift);
-    v_store(scores + i, p);
-    total += p;
+    const vf x = v_fma(v_load(scores + i), (vf)scale, (vf)-shift);
+    vf e = operands ? v_exp_operand(x) : v_exp(x);
+    if (i < from || i + W > to) e = softmax_sees(i, from, to) ? e : (vf)0.0f;
+    softmax_store(p, operands, i, e);
+    total += e;
   }
-  for (int64_t i = high; i < row_to; i += W) v_store(scores + i, (vf)0.0f);
   const float decay = before == -INFINITY ? 0.0f : expf(before - shift);
   *sum = *sum * decay + v_sum(total);
   *largest = now;
@@ -87,7 +105,7 @@ MF_INLINE float softmax_row(
 
 /// Zeroes what dropout drops of one query's probabilities of the keys first..<last, in the block from `origin`.
 static void drop_row(
-    float *probabilities, int64_t origin, int64_t first, int64_t last, const mf_attention *args, uint32_t row) {
+    operand *probabilities, int64_t origin, int64_t first, int64_t last, const mf_attention *args, uint32_t row) {
   const uint32_t threshold = dropout_threshold(args->dropout);
   // Blocks begin at multiples of W, and so of 4: no counter is cut.
   for (int64_t i = (first - origin) / W * W; i < last - origin; i += 4 * W) {
@@ -96,15 +114,36 @@ static void drop_row(
     vu in_order[4];
     philox_in_order(words, in_order);
     for (int part = 0; part < 4 && i + part * W < last - origin; part++) {
-      float *p = probabilities + i + part * W;
-      v_store(p, in_order[part] >= threshold ? v_load(p) : (vf)0.0f);
+      operand *p = probabilities + i + part * W;
+      v_store_operand(p, in_order[part] >= threshold ? v_load_operand(p) : (vf)0.0f);
     }
   }
 }
 
+/// What a strip of queries needs for itself.
+typedef struct {
+  float *scores;                    // (MR, KEY_BLOCK), then probabilities
+  operand *probabilities;           // the same as operands
+  float *output;                    // (MR, D), rows rounded up to panels
+  operand *q;                       // the same, where queries aren't read where they lie
+} strip_scratch;
+
+MF_INLINE strip_scratch strip_scratch_take(float **scratch, int64_t size) {
+  strip_scratch strip = {.scores = scratch_take(scratch, MR * KEY_BLOCK)};
+  strip.output = scratch_take(scratch, MR * mf_round_up(size, NR));
+  strip.q = operand_take(scratch, MF_HALF ? MR * mf_round_up(size, NR) : 0);
+#if MF_BF16_INSTRUCTIONS
+  strip.probabilities = operand_take(scratch, MR * KEY_BLOCK);
+#else
+  strip.probabilities = strip.scores;
+#endif
+  return strip;
+}
+
 /// One strip of queries row..<row + rows.
 static void attention_strip(
-    const query_rows *queries, const packed_keys *keys, int64_t row, int64_t rows, float *scores, float *output) {
+    const query_rows *queries, const packed_keys *keys, int64_t row, int64_t rows, const strip_scratch *scratch) {
+  float *scores = scratch->scores, *output = scratch->output;
   const int64_t size = keys->size, ld_output = mf_round_up(size, NR);
   int64_t low = INT64_MAX, high = 0;
   float largest[MR], sum[MR];
@@ -118,44 +157,48 @@ static void attention_strip(
     sum[r] = 0;
   }
   bool written = false;
+  int64_t ld_q = queries->ld_q;
+  const operand *q = tile_operand(queries->q + row * ld_q, &ld_q, rows, size, scratch->q);
   for (int64_t origin = low < high ? low / NR * NR : high; origin < high; origin += KEY_BLOCK) {
     const int64_t first = mf_max(low, origin), last = mf_min(high, origin + KEY_BLOCK);
-    tile_args t = {.k = size, .a = queries->q + row * queries->ld_q, .lda = queries->ld_q, .ldb = NR, .ldc = KEY_BLOCK};
+    small_tile s = {.k = size, .a = q, .lda = ld_q, .ldc = KEY_BLOCK, .columns = NR};
     for (int64_t j = origin; j < last; j += NR) {
-      t.b = keys->transposed + j * size;
-      t.c = scores + (j - origin);
-      t.columns = last - j <= W ? W : NR;
-      tiles[rows][1][t.columns > W](&t);
+      s.b = keys->transposed + j / NR * panel_elements(size);
+      s.c = scores + (j - origin);
+      small_tile_run(&s, rows, true);
     }
     for (int64_t r = 0; r < rows; r++) {
       const float decay = softmax_row(
-          scores + r * KEY_BLOCK, origin, first, last, queries->starts[row + r], queries->ends[row + r], queries->scale,
-          &largest[r], &sum[r]);
+          scores + r * KEY_BLOCK, scratch->probabilities + r * KEY_BLOCK, true, origin, first, last,
+          queries->starts[row + r], queries->ends[row + r], queries->scale, &largest[r], &sum[r]);
       if (written && decay != 1.0f)
         for (float *out = output + r * ld_output; out < output + r * ld_output + size; out += W)
           v_store(out, v_load(out) * decay);
       if (queries->drops != NULL)
         drop_row(
-            scores + r * KEY_BLOCK, origin, first, last, queries->drops, queries->first_row + (uint32_t)(row + r));
+            scratch->probabilities + r * KEY_BLOCK, origin, first, last, queries->drops,
+            queries->first_row + (uint32_t)(row + r));
     }
-    tile_args o = {.k = last - first, .a = scores + (first - origin), .lda = KEY_BLOCK, .ldb = NR, .ldc = ld_output,
-                   .ld_add = ld_output};
+    // A step that begins before `first` has probabilities of 0 there.
+    const int64_t step = first / STEP * STEP;
+    small_tile o = {.k = last - step, .a = scratch->probabilities + (step - origin), .lda = KEY_BLOCK, .ldc = ld_output,
+                    .ld_add = ld_output};
     for (int64_t d = 0; d < size; d += NR) {
-      o.b = keys->values + d * keys->padded + first * NR;
+      o.b = keys->values + d / NR * panel_elements(keys->padded) + step * NR;
       o.c = output + d;
       o.add = written ? o.c : NULL;
-      o.columns = size - d <= W ? W : NR;
-      tiles[rows][1][o.columns > W](&o);
+      o.columns = size - d <= W && STEP == 1 ? W : NR;
+      small_tile_run(&o, rows, true);
     }
     written = true;
   }
   const float kept = queries->drops != NULL ? 1.0f / (1.0f - queries->drops->dropout) : 1.0f;
   for (int64_t r = 0; r < rows; r++) {
     const float inverse = sum[r] > 0 || sum[r] != sum[r] ? kept / sum[r] : 0.0f;
-    float *o = queries->o + (row + r) * queries->ld_o;
+    act *o = queries->o + (row + r) * queries->ld_o;
     for (int64_t d = 0; d < size; d += W) {
       const int64_t n = v_left(d, size);
-      v_store_n(o + d, written ? v_load(output + r * ld_output + d) * inverse : (vf)0.0f, n);
+      v_store_left(o + d, written ? v_load(output + r * ld_output + d) * inverse : (vf)0.0f, n);
     }
     if (queries->lse != NULL) queries->lse[row + r] = sum[r] == 0 ? -INFINITY : largest[r] + logf(sum[r]);
   }
@@ -199,24 +242,21 @@ static void attention_task(void *opaque, int64_t task, int worker) {
     attention_range(args, b, i, &starts[i], &ends[i]);
     seen = mf_max(seen, ends[i]);
   }
-  packed_keys keys = {.keys = seen, .padded = mf_round_up(seen, NR), .size = size};
-  keys.transposed = scratch_take(&scratch, keys.padded * size);
-  keys.values = scratch_take(&scratch, keys.padded * mf_round_up(size, NR));
-  float *scores = scratch_take(&scratch, MR * KEY_BLOCK), *output = scratch_take(&scratch, MR * mf_round_up(size, NR));
-  const int64_t row = b * time;
-  pack_keys_transposed(args->k + row * args->ld_kv + kv * size, args->ld_kv, seen, size, keys.transposed);
-  pack_rows(args->v + row * args->ld_kv + kv * size, args->ld_kv, seen, size, keys.values, keys.padded * NR);
+  const int64_t row = b * time, at = row * args->ld_kv + kv * size;
+  const packed_keys keys =
+      pack_keys((const act *)args->k + at, (const act *)args->v + at, args->ld_kv, seen, size, &scratch);
+  const strip_scratch strip = strip_scratch_take(&scratch, size);
   const int64_t strips = strip_count(end - begin);
   for (int64_t head = kv * group; head < (kv + 1) * group; head++) {
     const query_rows queries = {.rows = time, .ld_q = args->ld_q, .ld_o = args->ld_o,
-                                .q = args->q + row * args->ld_q + head * size,
-                                .o = args->o + row * args->ld_o + head * size,
+                                .q = (const act *)args->q + row * args->ld_q + head * size,
+                                .o = (act *)args->o + row * args->ld_o + head * size,
                                 .lse = args->lse + (b * args->heads + head) * time, .starts = starts, .ends = ends,
                                 .scale = args->scale, .drops = args->dropout > 0 ? args : NULL,
                                 .first_row = (uint32_t)((b * args->heads + head) * time)};
     for (int64_t s = 0; s < strips; s++) {
       const int64_t first = strip_start(end - begin, strips, s), next = strip_start(end - begin, strips, s + 1);
-      attention_strip(&queries, &keys, begin + first, next - first, scores, output);
+      attention_strip(&queries, &keys, begin + first, next - first, &strip);
     }
   }
 }

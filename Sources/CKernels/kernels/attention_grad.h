@@ -6,10 +6,15 @@
 // Tasks: (sequence, key/value head). All is done transposed, strips of MR keys against blocks of QUERY_BLOCK queries,
 // so that dv and dk have their whole depth in one product; dq is added per QUERY_KEYS keys. Where the pairs are few,
 // the keys are cut into pieces for dk and dv, and the queries into pieces for dq in a second pass that recomputes dS.
+// Gradients of halves are summed in fp32 scratch and rounded once.
 // Bound: FLOPs (10·D per visible pair of query and key, 14·D in two passes).
 // Dao et al., arXiv:2205.14135, algorithm 4.
 
-enum { QUERY_BLOCK = MF_ATTENTION_BLOCK, QUERY_KEYS = MF_ATTENTION_KEYS / MR * MR };
+enum {
+  QUERY_BLOCK = MF_ATTENTION_BLOCK,
+  QUERY_KEYS = MF_ATTENTION_KEYS / MR * MR,
+  DELTA_AHEAD = 16,                 // rows of o that are fetched before they are needed
+};
 
 typedef struct {
   const mf_attention_grad *args;
@@ -18,6 +23,12 @@ typedef struct {
   bool keys_done, queries_done;     // what this pass writes: dk and dv, dq
 } attention_grad_context;
 
+/// A gradient as it is summed: fp32 rows `ld` apart.
+typedef struct {
+  float *p;
+  int64_t ld;
+} gradient_rows;
+
 /// One task's operands; queries are of one head at a time, counted from `query_begin`.
 typedef struct {
   const mf_attention_grad *args;
@@ -25,8 +36,13 @@ typedef struct {
   int64_t key_begin, key_end, query_begin, query_end, padded;
   int32_t *starts, *ends;           // (padded), empty behind the last query
   int32_t *panel_ranges;            // per NR queries: least and largest start, least and largest end
-  float *q_transposed, *do_transposed, *q_rows, *do_rows, *k_rows, *lse, *delta;
-  float *p, *dp, *ds;               // (MR, QUERY_BLOCK) twice, (QUERY_KEYS, QUERY_BLOCK)
+  float *lse, *delta;
+  operand *q_transposed, *do_transposed, *q_rows, *do_rows, *k_rows;
+  float *p, *dp;                    // (MR, QUERY_BLOCK)
+  operand *seen, *ds;               // P after dropout, (MR, QUERY_BLOCK); (QUERY_KEYS, QUERY_BLOCK)
+  operand *k_strip, *v_strip;       // (MR, D), of halves
+  operand *ds_strip;                // of ds, where a tile doesn't read it where it lies
+  gradient_rows dq, dk, dv;         // from query_begin (of one head), from key_begin on
   uint32_t first_row;               // (b·H + h)·T + query_begin, for dropout's random numbers
   bool write_keys, write_queries;
 } grad_task;
@@ -54,18 +70,22 @@ static void grad_pack_head(grad_task *t, int64_t head, int64_t b) {
   const mf_attention_grad *args = t->args;
   const mf_attention *forward = &args->forward;
   const int64_t size = forward->head_size, queries = t->query_end - t->query_begin, row = t->row + t->query_begin;
-  const float *q = forward->q + row * forward->ld_q + head * size, *d = args->do_ + row * args->ld_do + head * size;
-  pack_keys_transposed(q, forward->ld_q, queries, size, t->q_transposed);
-  pack_keys_transposed(d, args->ld_do, queries, size, t->do_transposed);
-  pack_rows(q, forward->ld_q, queries, size, t->q_rows, t->padded * NR);
-  pack_rows(d, args->ld_do, queries, size, t->do_rows, t->padded * NR);
-  const float *o = forward->o + row * forward->ld_o + head * size;
+  const act *q = (const act *)forward->q + row * forward->ld_q + head * size;
+  const act *d = (const act *)args->do_ + row * args->ld_do + head * size;
+  pack_columns(q, forward->ld_q, queries, size, t->q_transposed);
+  pack_columns(d, args->ld_do, queries, size, t->do_transposed);
+  pack_steps(q, forward->ld_q, queries, size, t->q_rows, panel_elements(t->padded));
+  pack_steps(d, args->ld_do, queries, size, t->do_rows, panel_elements(t->padded));
+  const act *o = (const act *)forward->o + row * forward->ld_o + head * size;
   const float *lse = forward->lse + (b * forward->heads + head) * forward->time + t->query_begin;
   for (int64_t i = 0; i < queries; i++) {
     vf sum = (vf)0.0f;
+    // A head's rows are too short and too far apart for the processor to see the pattern.
+    const act *ahead = o + mf_min(i + DELTA_AHEAD, queries - 1) * forward->ld_o;
     for (int64_t j = 0; j < size; j += W) {
       const int64_t n = v_left(j, size);
-      sum = v_fma(v_load_n(d + i * args->ld_do + j, n), v_load_n(o + i * forward->ld_o + j, n), sum);
+      __builtin_prefetch(ahead + j);
+      sum = v_fma(v_load_left(d + i * args->ld_do + j, n), v_load_left(o + i * forward->ld_o + j, n), sum);
     }
     t->delta[i] = v_sum(sum);
     t->lse[i] = lse[i];
@@ -87,23 +107,23 @@ MF_INLINE vf grad_kept(const grad_task *t, int64_t query, int64_t key, bool fres
   return words[key % 4] >= dropout_threshold(forward->dropout) ? (vf)(1.0f / (1.0f - forward->dropout)) : (vf)0.0f;
 }
 
-/// Scores of `rows` keys from `key` against queries from..<to (whole panels) → P in t->p and dS in `ds`.
+/// Scores of `rows` keys from `key` against queries from..<to (whole panels) → P in t->seen and dS in `ds`.
 MF_INLINE void grad_scores(
-    grad_task *t, int64_t key, int64_t rows, int64_t block, int64_t from, int64_t to, float *ds, const bool drops) {
+    grad_task *t, int64_t key, int64_t rows, int64_t block, int64_t from, int64_t to, operand *ds, const bool drops) {
   const mf_attention *forward = &t->args->forward;
-  const int64_t size = forward->head_size;
-  const float *k = forward->k + (t->row + key) * forward->ld_kv + t->kv * size;
-  const float *v = forward->v + (t->row + key) * forward->ld_kv + t->kv * size;
-  tile_args s = {.k = size, .a = k, .lda = forward->ld_kv, .ldb = NR, .ldc = QUERY_BLOCK, .columns = NR};
-  tile_args d = {.k = size, .a = v, .lda = forward->ld_kv, .ldb = NR, .ldc = QUERY_BLOCK, .columns = NR};
+  const int64_t size = forward->head_size, at = (t->row + key) * forward->ld_kv + t->kv * size;
+  small_tile s = {.k = size, .lda = forward->ld_kv, .ldc = QUERY_BLOCK, .columns = NR};
+  small_tile d = s;
+  s.a = tile_operand((const act *)forward->k + at, &s.lda, rows, size, t->k_strip);
+  d.a = tile_operand((const act *)forward->v + at, &d.lda, rows, size, t->v_strip);
   const vf scale = (vf)forward->scale;
   for (int64_t i = from; i < to; i += NR) {
-    s.b = t->q_transposed + i * size;
+    s.b = t->q_transposed + i / NR * panel_elements(size);
     s.c = t->p + (i - block);
-    tiles[rows][1][1](&s);
-    d.b = t->do_transposed + i * size;
+    small_tile_run(&s, rows, true);
+    d.b = t->do_transposed + i / NR * panel_elements(size);
     d.c = t->dp + (i - block);
-    tiles[rows][1][1](&d);
+    small_tile_run(&d, rows, true);
     const int32_t *range = t->panel_ranges + i / NR * 4;
     const bool all = range[1] <= key && key + rows <= range[2];
     for (int64_t half = i; half < i + NR; half += W) {
@@ -111,39 +131,39 @@ MF_INLINE void grad_scores(
       const vi start = vi_load(t->starts + half), end = vi_load(t->ends + half);
       vu words[4];
       for (int64_t r = 0; r < rows; r++) {
-        const int64_t at = r * QUERY_BLOCK + half - block;
-        vf p = v_exp(v_fma(v_load(t->p + at), scale, -lse));
+        const int64_t cell = r * QUERY_BLOCK + half - block;
+        vf p = v_exp_operand(v_fma(v_load(t->p + cell), scale, -lse));
         if (!all) p = ((start <= (int32_t)(key + r)) & ((int32_t)(key + r) < end)) ? p : (vf)0.0f;
-        vf dp = v_load(t->dp + at), seen = p;
+        vf dp = v_load(t->dp + cell), seen = p;
         if (drops) {
           const vf kept = grad_kept(t, half, key + r, r == 0, words);
           dp *= kept;
           seen *= kept;
         }
-        v_store(t->p + at, seen);
-        v_store(ds + at, p * (dp - delta) * scale);
+        v_store_operand(t->seen + cell, seen);
+        v_store_operand(ds + cell, p * (dp - delta) * scale);
       }
     }
   }
 }
 
-/// destination (rows, D) += A·B, B as row panels of `padded` rows; k steps from `from`.
+/// destination (rows, D) += A·B, B as row panels of `padded` rows; k from `from` (a multiple of STEP) on.
 MF_INLINE void grad_add(
-    tile_args t, int64_t rows, bool k_contiguous, const float *panels, int64_t padded, int64_t from, int64_t size,
-    float *destination, int64_t ld) {
-  t.ldb = NR;
+    small_tile t, int64_t rows, const bool k_contiguous, const operand *panels, int64_t padded, int64_t from,
+    int64_t size, float *destination, int64_t ld) {
   t.ldc = t.ld_add = ld;
   for (int64_t d = 0; d < size; d += NR) {
-    t.columns = mf_min(NR, size - d);
-    t.b = panels + d * padded + from * NR;
+    // Halves are summed in rows of whole panels.
+    t.columns = MF_HALF ? NR : mf_min(NR, size - d);
+    t.b = panels + d / NR * panel_elements(padded) + from * NR;
     t.c = destination + d;
     t.add = t.c;
-    tiles[rows][k_contiguous][t.columns > W](&t);
+    small_tile_run(&t, rows, k_contiguous);
   }
 }
 
 /// One block of queries (block..<block_end, whole panels) against up to QUERY_KEYS keys.
-static void grad_block(grad_task *t, int64_t head, int64_t block, int64_t block_end, int64_t key, int64_t key_end) {
+static void grad_block(grad_task *t, int64_t block, int64_t block_end, int64_t key, int64_t key_end) {
   const mf_attention_grad *args = t->args;
   const int64_t size = args->forward.head_size, strips = strip_count(key_end - key);
   const int64_t queries = mf_min(block_end, t->query_end - t->query_begin);
@@ -159,9 +179,9 @@ static void grad_block(grad_task *t, int64_t head, int64_t block, int64_t block_
         to = i + NR;
       }
     }
-    float *ds = t->ds + (first - key) * QUERY_BLOCK;
+    operand *ds = t->ds + (first - key) * QUERY_BLOCK;
     for (int64_t r = 0; r < rows; r++) {
-      float *row = ds + r * QUERY_BLOCK;
+      operand *row = ds + r * QUERY_BLOCK;
       memset(row, 0, (size_t)(from - block) * sizeof *row);
       if (from < to) memset(row + (to - block), 0, (size_t)(block_end - to) * sizeof *row);
     }
@@ -172,14 +192,13 @@ static void grad_block(grad_task *t, int64_t head, int64_t block, int64_t block_
     else
       grad_scores(t, first, rows, block, from, to, ds, false);
     if (!t->write_keys) continue;
-    const int64_t at = (t->row + first) * args->ld_dkv + t->kv * size;
-    const int64_t depth = mf_min(to, queries) - from;
+    const int64_t at = first - t->key_begin, depth = mf_min(to, queries) - from;
     grad_add(
-        (tile_args){.k = depth, .a = t->p + (from - block), .lda = QUERY_BLOCK}, rows, true, t->do_rows, t->padded,
-        from, size, args->dv + at, args->ld_dkv);
+        (small_tile){.k = depth, .a = t->seen + (from - block), .lda = QUERY_BLOCK}, rows, true, t->do_rows, t->padded,
+        from, size, t->dv.p + at * t->dv.ld, t->dv.ld);
     grad_add(
-        (tile_args){.k = depth, .a = ds + (from - block), .lda = QUERY_BLOCK}, rows, true, t->q_rows, t->padded, from,
-        size, args->dk + at, args->ld_dkv);
+        (small_tile){.k = depth, .a = ds + (from - block), .lda = QUERY_BLOCK}, rows, true, t->q_rows, t->padded, from,
+        size, t->dk.p + at * t->dk.ld, t->dk.ld);
   }
   if (!any || !t->write_queries) return;
   const int64_t query_strips = strip_count(queries - block);
@@ -193,15 +212,32 @@ static void grad_block(grad_task *t, int64_t head, int64_t block, int64_t block_
         to = mf_max(to, mf_min(key_end, t->ends[i]));
       }
     if (from >= to) continue;
+    from -= (from - t->key_begin) % STEP;
+    small_tile q = {.k = to - from, .lda = QUERY_BLOCK};
+    q.a = tile_operand_transposed(
+        t->ds + (from - key) * QUERY_BLOCK + (first - block), &q.lda, to - from, rows, t->ds_strip);
     grad_add(
-        (tile_args){.k = to - from, .a = t->ds + (from - key) * QUERY_BLOCK + (first - block), .lda = QUERY_BLOCK},
-        rows, false, t->k_rows, mf_round_up(t->key_end - t->key_begin, NR), from - t->key_begin, size,
-        args->dq + (t->row + t->query_begin + first) * args->ld_dq + head * size, args->ld_dq);
+        q, rows, false, t->k_rows, mf_round_up(t->key_end - t->key_begin, NR), from - t->key_begin, size,
+        t->dq.p + first * t->dq.ld, t->dq.ld);
   }
 }
 
-MF_INLINE void clear_rows(float *p, int64_t ld, int64_t rows, int64_t columns) {
-  for (int64_t r = 0; r < rows; r++) memset(p + r * ld, 0, (size_t)columns * sizeof *p);
+/// Where the gradient rows at `destination` are summed, zeroed: there, or for halves in scratch.
+MF_INLINE gradient_rows grad_rows_begin(act *destination, int64_t ld, float *sums, int64_t rows, int64_t columns) {
+  const gradient_rows gradient =
+      MF_HALF ? (gradient_rows){sums, mf_round_up(columns, NR)} : (gradient_rows){(float *)destination, ld};
+  const int64_t zeroed = MF_HALF ? gradient.ld : columns;
+  for (int64_t r = 0; r < rows; r++) memset(gradient.p + r * gradient.ld, 0, (size_t)zeroed * sizeof(float));
+  return gradient;
+}
+
+MF_INLINE void grad_rows_end(const gradient_rows *sums, act *destination, int64_t ld, int64_t rows, int64_t columns) {
+  if (!MF_HALF) return;
+  for (int64_t r = 0; r < rows; r++)
+    for (int64_t j = 0; j < columns; j += W) {
+      const int64_t n = v_left(j, columns);
+      v_store_left(destination + r * ld + j, v_load(sums->p + r * sums->ld + j), n);
+    }
 }
 
 static void attention_grad_task(void *opaque, int64_t task, int worker) {
@@ -216,16 +252,13 @@ static void attention_grad_task(void *opaque, int64_t task, int worker) {
   if (t.write_keys) {
     t.key_begin = begin;
     t.key_end = end;
-    clear_rows(args->dk + (t.row + begin) * args->ld_dkv + t.kv * size, args->ld_dkv, end - begin, size);
-    clear_rows(args->dv + (t.row + begin) * args->ld_dkv + t.kv * size, args->ld_dkv, end - begin, size);
   }
   if (t.write_queries) {
     t.query_begin = begin;
     t.query_end = end;
-    clear_rows(
-        args->dq + (t.row + begin) * args->ld_dq + t.kv * group * size, args->ld_dq, end - begin, group * size);
   }
-  t.padded = mf_round_up(t.query_end - t.query_begin, NR);
+  const int64_t queries = t.query_end - t.query_begin;
+  t.padded = mf_round_up(queries, NR);
   const int64_t wide = mf_round_up(size, NR), keys = t.key_end - t.key_begin, padded_keys = mf_round_up(keys, NR);
   float *scratch = mf_pool_scratch(context->pool, worker);
   t.starts = (int32_t *)scratch_take(&scratch, t.padded);
@@ -233,25 +266,48 @@ static void attention_grad_task(void *opaque, int64_t task, int worker) {
   t.panel_ranges = (int32_t *)scratch_take(&scratch, t.padded / NR * 4);
   t.lse = scratch_take(&scratch, t.padded);
   t.delta = scratch_take(&scratch, t.padded);
-  t.q_transposed = scratch_take(&scratch, t.padded * size);
-  t.do_transposed = scratch_take(&scratch, t.padded * size);
-  t.q_rows = scratch_take(&scratch, t.padded * wide);
-  t.do_rows = scratch_take(&scratch, t.padded * wide);
-  t.k_rows = scratch_take(&scratch, padded_keys * wide);
+  t.q_transposed = operand_take(&scratch, t.padded / NR * panel_elements(size));
+  t.do_transposed = operand_take(&scratch, t.padded / NR * panel_elements(size));
+  t.q_rows = operand_take(&scratch, t.padded * wide);
+  t.do_rows = operand_take(&scratch, t.padded * wide);
+  t.k_rows = operand_take(&scratch, padded_keys * wide);
   t.p = scratch_take(&scratch, MR * QUERY_BLOCK);
   t.dp = scratch_take(&scratch, MR * QUERY_BLOCK);
-  t.ds = scratch_take(&scratch, QUERY_KEYS * QUERY_BLOCK);
+  t.ds = operand_take(&scratch, QUERY_KEYS * QUERY_BLOCK);
+  t.k_strip = operand_take(&scratch, MF_HALF ? MR * wide : 0);
+  t.v_strip = operand_take(&scratch, MF_HALF ? MR * wide : 0);
+#if MF_BF16_INSTRUCTIONS
+  t.seen = operand_take(&scratch, MR * QUERY_BLOCK);
+  t.ds_strip = operand_take(&scratch, QUERY_KEYS * W);
+#else
+  t.seen = t.p;
+#endif
+  float *dq_sums = scratch_take(&scratch, MF_HALF ? t.padded * wide : 0);
+  float *dk_sums = scratch_take(&scratch, MF_HALF ? padded_keys * wide : 0);
+  float *dv_sums = scratch_take(&scratch, MF_HALF ? padded_keys * wide : 0);
+  act *dk = (act *)args->dk + (t.row + t.key_begin) * args->ld_dkv + t.kv * size;
+  act *dv = (act *)args->dv + (t.row + t.key_begin) * args->ld_dkv + t.kv * size;
+  if (t.write_keys) {
+    t.dk = grad_rows_begin(dk, args->ld_dkv, dk_sums, keys, size);
+    t.dv = grad_rows_begin(dv, args->ld_dkv, dv_sums, keys, size);
+  }
   grad_ranges(&t, b);
   if (t.write_queries)
-    pack_rows(
-        forward->k + (t.row + t.key_begin) * forward->ld_kv + t.kv * size, forward->ld_kv, keys, size, t.k_rows,
-        padded_keys * NR);
+    pack_steps(
+        (const act *)forward->k + (t.row + t.key_begin) * forward->ld_kv + t.kv * size, forward->ld_kv, keys, size,
+        t.k_rows, panel_elements(padded_keys));
   for (int64_t head = t.kv * group; head < (t.kv + 1) * group; head++) {
+    act *dq = (act *)args->dq + (t.row + t.query_begin) * args->ld_dq + head * size;
+    if (t.write_queries) t.dq = grad_rows_begin(dq, args->ld_dq, dq_sums, queries, size);
     grad_pack_head(&t, head, b);
     for (int64_t block = 0; block < t.padded; block += QUERY_BLOCK)
       for (int64_t key = t.key_begin; key < t.key_end; key += QUERY_KEYS)
-        grad_block(
-            &t, head, block, mf_min(t.padded, block + QUERY_BLOCK), key, mf_min(t.key_end, key + QUERY_KEYS));
+        grad_block(&t, block, mf_min(t.padded, block + QUERY_BLOCK), key, mf_min(t.key_end, key + QUERY_KEYS));
+    if (t.write_queries) grad_rows_end(&t.dq, dq, args->ld_dq, queries, size);
+  }
+  if (t.write_keys) {
+    grad_rows_end(&t.dk, dk, args->ld_dkv, keys, size);
+    grad_rows_end(&t.dv, dv, args->ld_dkv, keys, size);
   }
 }
 

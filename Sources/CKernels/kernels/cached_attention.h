@@ -4,7 +4,8 @@
 // 0...positions[b·T + t].
 // Shapes: q, o (B·T, ·), caches (B, capacity, K·D).
 // Tasks: (sequence, key/value head), which share no memory they write. Few queries (decoding) read the cache once, as
-// it lies, by dot products; many (a prompt) pack it and run attention.h's strips.
+// it lies, by dot products; many (a prompt) pack it and run attention.h's strips. The cache is fp32; where all else is
+// of halves, prompts are read row by row too.
 // Bound: bytes of the cache when decoding; FLOPs for a prompt.
 
 enum { MF_DECODE_QUERIES = 8 };
@@ -16,14 +17,14 @@ typedef struct {
 
 /// scores[j] = scale·q·k_j for the keys of one block; `size` = D.
 MF_INLINE void decode_scores(
-    const float *q, const float *k, int64_t ld, int64_t keys, int64_t size, float scale, float *scores) {
+    const act *q, const float *k, int64_t ld, int64_t keys, int64_t size, float scale, float *scores) {
   int64_t j = 0;
   for (; j + 4 <= keys; j += 4) {
     const float *row = k + j * ld;
     vf s0 = (vf)0.0f, s1 = s0, s2 = s0, s3 = s0;
     for (int64_t d = 0; d < size; d += W) {
       const int64_t n = v_left(d, size);
-      const vf x = v_load_n(q + d, n);
+      const vf x = v_load_act_n(q + d, n);
       s0 = v_fma(x, v_load_n(row + d, n), s0);
       s1 = v_fma(x, v_load_n(row + ld + d, n), s1);
       s2 = v_fma(x, v_load_n(row + 2 * ld + d, n), s2);
@@ -38,7 +39,7 @@ MF_INLINE void decode_scores(
     vf s = (vf)0.0f;
     for (int64_t d = 0; d < size; d += W) {
       const int64_t n = v_left(d, size);
-      s = v_fma(v_load_n(q + d, n), v_load_n(k + j * ld + d, n), s);
+      s = v_fma(v_load_act_n(q + d, n), v_load_n(k + j * ld + d, n), s);
     }
     scores[j] = v_sum(s) * scale;
   }
@@ -69,19 +70,23 @@ MF_INLINE void decode_values(
 }
 
 static void decode_row(
-    const float *q, const float *k, const float *v, int64_t ld, int64_t keys, int64_t size, float scale, float *scores,
-    float *o) {
+    const act *q, const float *k, const float *v, int64_t ld, int64_t keys, int64_t size, float scale, float *scores,
+    float *sums, act *o) {
   float largest = -INFINITY, sum = 0;
-  memset(o, 0, (size_t)size * sizeof *o);
+  float *output = MF_HALF ? sums : (float *)o;
+  memset(output, 0, (size_t)size * sizeof *output);
   for (int64_t origin = 0; origin < keys; origin += KEY_BLOCK) {
     const int64_t n = mf_min(KEY_BLOCK, keys - origin);
     decode_scores(q, k + origin * ld, ld, n, size, scale, scores);
     for (int64_t j = n; j < mf_round_up(n, W); j++) scores[j] = 0;
-    const float decay = softmax_row(scores, origin, origin, origin + n, 0, keys, 1.0f, &largest, &sum);
-    decode_values(scores, v + origin * ld, ld, n, size, decay, o);
+    const float decay = softmax_row(scores, scores, false, origin, origin, origin + n, 0, keys, 1.0f, &largest, &sum);
+    decode_values(scores, v + origin * ld, ld, n, size, decay, output);
   }
   const float inverse = 1.0f / sum;
-  for (int64_t d = 0; d < size; d++) o[d] *= inverse;
+  for (int64_t d = 0; d < size; d += W) {
+    const int64_t n = v_left(d, size);
+    v_store_act_n(o + d, v_load_n(output + d, n) * inverse, n);
+  }
 }
 
 static void cached_attention_task(void *opaque, int64_t task, int worker) {
@@ -95,39 +100,35 @@ static void cached_attention_task(void *opaque, int64_t task, int worker) {
   int64_t seen = 0;
   for (int64_t t = 0; t < time; t++) {
     const int64_t row = (b * time + t) * args->ld_kv + kv * size;
-    memcpy(k + positions[t] * ld, args->k + row, (size_t)size * sizeof *k);
-    memcpy(v + positions[t] * ld, args->v + row, (size_t)size * sizeof *v);
+    copy_rows((const act *)args->k + row, args->ld_kv, 1, size, k + positions[t] * ld, ld);
+    copy_rows((const act *)args->v + row, args->ld_kv, 1, size, v + positions[t] * ld, ld);
     seen = mf_max(seen, positions[t] + 1);
   }
-  float *scratch = mf_pool_scratch(context->pool, worker), *scores = scratch_take(&scratch, MR * KEY_BLOCK);
-  const float *q = args->q + b * time * args->ld_q;
-  float *o = args->o + b * time * args->ld_o;
-  if (time < MF_DECODE_QUERIES) {
+  float *scratch = mf_pool_scratch(context->pool, worker);
+  const strip_scratch strip = strip_scratch_take(&scratch, size);
+  const act *q = (const act *)args->q + b * time * args->ld_q;
+  act *o = (act *)args->o + b * time * args->ld_o;
+  if (MF_HALF || time < MF_DECODE_QUERIES) {
     for (int64_t t = 0; t < time; t++)
       for (int64_t head = kv * group; head < (kv + 1) * group; head++)
         decode_row(
-            q + t * args->ld_q + head * size, k, v, ld, positions[t] + 1, size, args->scale, scores,
+            q + t * args->ld_q + head * size, k, v, ld, positions[t] + 1, size, args->scale, strip.scores, strip.output,
             o + t * args->ld_o + head * size);
     return;
   }
-  float *output = scratch_take(&scratch, MR * mf_round_up(size, NR));
   int32_t *starts = (int32_t *)scratch_take(&scratch, time), *ends = (int32_t *)scratch_take(&scratch, time);
   for (int64_t t = 0; t < time; t++) {
     starts[t] = 0;
     ends[t] = positions[t] + 1;
   }
-  packed_keys keys = {.keys = seen, .padded = mf_round_up(seen, NR), .size = size};
-  keys.transposed = scratch_take(&scratch, keys.padded * size);
-  keys.values = scratch_take(&scratch, keys.padded * mf_round_up(size, NR));
-  pack_keys_transposed(k, ld, seen, size, keys.transposed);
-  pack_rows(v, ld, seen, size, keys.values, keys.padded * NR);
+  const packed_keys keys = pack_keys((const act *)k, (const act *)v, ld, seen, size, &scratch);
   const int64_t strips = strip_count(time);
   for (int64_t head = kv * group; head < (kv + 1) * group; head++) {
     const query_rows queries = {.rows = time, .ld_q = args->ld_q, .ld_o = args->ld_o, .q = q + head * size,
                                 .o = o + head * size, .starts = starts, .ends = ends, .scale = args->scale};
     for (int64_t s = 0; s < strips; s++) {
       const int64_t first = strip_start(time, strips, s);
-      attention_strip(&queries, &keys, first, strip_start(time, strips, s + 1) - first, scores, output);
+      attention_strip(&queries, &keys, first, strip_start(time, strips, s + 1) - first, &strip);
     }
   }
 }

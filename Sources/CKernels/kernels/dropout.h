@@ -24,15 +24,15 @@ static void dropout_task(void *opaque, int64_t task, MF_UNUSED int worker) {
 #pragma clang loop unroll(full)
     for (int part = 0; part < 4; part++) {
       const int64_t at = i + part * W, n = mf_max(0, v_left(at, end));
-      const vf x = v_load_n(args->x + at, n) * context->scale;
-      v_store_n(args->y + at, in_order[part] >= context->threshold ? x : (vf)0.0f, n);
+      const vf x = v_load_act_n((const act *)args->x + at, n) * context->scale;
+      v_store_act_n((act *)args->y + at, in_order[part] >= context->threshold ? x : (vf)0.0f, n);
     }
   }
 }
 
 static void dropout(mf_pool *pool, const mf_dropout *args) {
   if (args->rate >= 1.0f) {
-    memset(args->y, 0, (size_t)args->count * sizeof *args->y);
+    memset(args->y, 0, (size_t)args->count * sizeof(act));
     return;
   }
   dropout_context context = {args, dropout_threshold(args->rate), 1.0f / (1.0f - args->rate)};

@@ -1,10 +1,10 @@
-// Operations on flat ranges: y = a + b; x = cap·tanh(x / cap); Σ x²; and the sum over rows y_j = Σ_i x_ij (the
-// gradient of a bias).
+// Operations on flat ranges: y = a + b; x = cap·tanh(x / cap); Σ x²; fp32 to storage and back; and the sum over rows
+// y_j = Σ_i x_ij (the gradient of a bias).
 //
 // Shapes: (count) flat; column_sum: (rows, width) → (width).
 // Tasks: flat blocks of MF_FLAT_BLOCK elements; the sums use at most MF_ROW_BLOCKS or MF_SUM_BLOCKS blocks, whose
 // results are added in order.
-// Bound: bytes (add 12 per element, softcap 8, the sums 4).
+// Bound: bytes (in fp32 add 12 per element, softcap and conversion 8, the sums 4).
 
 enum { MF_FLAT_BLOCK = 16384, MF_SUM_BLOCKS = 256, MF_SUM_RUN = 4096 };
 
@@ -17,22 +17,56 @@ MF_INLINE void flat_parallel(mf_pool *pool, int64_t count, void (*body)(void *, 
 
 typedef struct {
   int64_t count;
-  const float *a, *b;
-  float *y;
+  const act *a, *b;
+  act *y;
 } add_context;
 
 static void add_task(void *context, int64_t task, MF_UNUSED int worker) {
   const add_context *args = context;
   const int64_t start = task * MF_FLAT_BLOCK, n = mf_min(MF_FLAT_BLOCK, args->count - start);
-  const float *a = args->a + start, *b = args->b + start;
-  float *y = args->y + start;
+  const act *a = args->a + start, *b = args->b + start;
+  act *y = args->y + start;
   int64_t i = 0;
-  for (; i + W <= n; i += W) v_store(y + i, v_load(a + i) + v_load(b + i));
-  if (i < n) v_store_n(y + i, v_load_n(a + i, n - i) + v_load_n(b + i, n - i), n - i);
+  for (; i + W <= n; i += W) v_store_act(y + i, v_load_act(a + i) + v_load_act(b + i));
+  if (i < n) v_store_act_n(y + i, v_load_act_n(a + i, n - i) + v_load_act_n(b + i, n - i), n - i);
 }
 
-static void add(mf_pool *pool, int64_t count, const float *a, const float *b, float *y) {
+static void add(mf_pool *pool, int64_t count, const void *a, const void *b, void *y) {
   flat_parallel(pool, count, add_task, &(add_context){count, a, b, y});
+}
+
+// MARK: narrow and widen
+
+typedef struct {
+  int64_t count;
+  float *floats;
+  act *halves;
+} convert_context;
+
+static void narrow_task(void *context, int64_t task, MF_UNUSED int worker) {
+  const convert_context *args = context;
+  const int64_t start = task * MF_FLAT_BLOCK, end = mf_min(args->count, start + MF_FLAT_BLOCK);
+  for (int64_t i = start; i < end; i += W) {
+    const int64_t n = v_left(i, end);
+    v_store_act_n(args->halves + i, v_load_n(args->floats + i, n), n);
+  }
+}
+
+static void widen_task(void *context, int64_t task, MF_UNUSED int worker) {
+  const convert_context *args = context;
+  const int64_t start = task * MF_FLAT_BLOCK, end = mf_min(args->count, start + MF_FLAT_BLOCK);
+  for (int64_t i = start; i < end; i += W) {
+    const int64_t n = v_left(i, end);
+    v_store_n(args->floats + i, v_load_act_n(args->halves + i, n), n);
+  }
+}
+
+static void narrow(mf_pool *pool, int64_t count, const float *x, void *y) {
+  flat_parallel(pool, count, narrow_task, &(convert_context){count, (float *)x, y});
+}
+
+static void widen(mf_pool *pool, int64_t count, const void *x, float *y) {
+  flat_parallel(pool, count, widen_task, &(convert_context){count, y, (act *)x});
 }
 
 // MARK: softcap
@@ -119,7 +153,7 @@ MF_INLINE int64_t rows_per_block(int64_t rows) { return mf_max(8, mf_ceil_div(ro
 
 typedef struct {
   int64_t rows, width, block;
-  const float *x;
+  const act *x;
   float *partials;
 } column_context;
 
@@ -130,22 +164,22 @@ static void column_task(void *context, int64_t task, MF_UNUSED int worker) {
   memset(sums, 0, (size_t)width * sizeof *sums);
   int64_t row = start;
   for (; row + 4 <= end; row += 4) {
-    const float *x = args->x + row * width;
+    const act *x = args->x + row * width;
     for (int64_t j = 0; j < width; j += W) {
       const int64_t n = v_left(j, width);
-      const vf upper = v_load_n(x + j, n) + v_load_n(x + width + j, n);
-      const vf lower = v_load_n(x + 2 * width + j, n) + v_load_n(x + 3 * width + j, n);
+      const vf upper = v_load_act_n(x + j, n) + v_load_act_n(x + width + j, n);
+      const vf lower = v_load_act_n(x + 2 * width + j, n) + v_load_act_n(x + 3 * width + j, n);
       v_store_n(sums + j, v_load_n(sums + j, n) + (upper + lower), n);
     }
   }
   for (; row < end; row++)
     for (int64_t j = 0; j < width; j += W) {
       const int64_t n = v_left(j, width);
-      v_store_n(sums + j, v_load_n(sums + j, n) + v_load_n(args->x + row * width + j, n), n);
+      v_store_n(sums + j, v_load_n(sums + j, n) + v_load_act_n(args->x + row * width + j, n), n);
     }
 }
 
-static void column_sum(mf_pool *pool, int64_t rows, int64_t width, const float *x, float *y, bool accumulate) {
+static void column_sum(mf_pool *pool, int64_t rows, int64_t width, const void *x, float *y, bool accumulate) {
   column_context context = {rows, width, rows_per_block(rows), x, mf_pool_scratch(pool, 0)};
   const int64_t blocks = mf_ceil_div(rows, context.block);
   mf_parallel(pool, blocks, column_task, &context);

@@ -3,6 +3,7 @@
 // loss_i = log Σ_j e^(z_ij) − z_i,target;  dz_ij = (softmax_ij − [j = target])·weight_i/normalizer·(1 − (z_ij/cap)²)
 // dx = dz·W, dW (+)= dzᵀ·x, dbias (+)= Σ_i dz_i
 // Shapes: x, dx (rows, width); W, dW (vocabulary, width); bias (vocabulary).
+// dz is of storage, and takes the place of the fp32 logits: row i begins where theirs does.
 // Tasks: chunks of rows one after another, so that only a chunk's logits are held; inside, the matrix products' tasks
 // and blocks of rows (softmax) or of columns (dbias). Bound: FLOPs (6·rows·width·vocabulary).
 
@@ -60,15 +61,22 @@ MF_INLINE bool is_first_largest(const float *z, int64_t target, float largest) {
   return true;
 }
 
-/// Logits of one row → loss, correct, and in place the gradient dz.
+/// dz of a softcapped logit v but for the target's share.
+MF_INLINE vf head_capped_gradient(vf v, float largest, float scale, float inverse) {
+  const vf ratio = v * inverse;
+  return v_exp(v - largest) * scale * (1.0f - ratio * ratio);
+}
+
+/// Logits of one row → loss, correct, and in place the gradient dz: an element is read before its place is written.
 static void head_row(const mf_head_loss *args, int64_t row, float *z) {
+  act *dz = (act *)z;
   const int64_t n = args->vocabulary;
   const float weight = args->weights[row], cap = args->softcap;
   const bool gradient = args->dx != NULL || args->dweight != NULL || args->dbias != NULL;
   if (weight == 0.0f) {
     args->losses[row] = 0;
     args->correct[row] = 0;
-    if (gradient) memset(z, 0, (size_t)n * sizeof *z);
+    if (gradient) memset(dz, 0, (size_t)n * sizeof *dz);
     return;
   }
   const int64_t target = args->targets[row];
@@ -79,22 +87,25 @@ static void head_row(const mf_head_loss *args, int64_t row, float *z) {
   args->losses[row] = logf(sum) + (largest - target_logit);
   if (!gradient) return;
 
-  const float share = weight / *args->normalizer, scale = share / sum;
+  const float share = weight / *args->normalizer * args->gradient_scale, scale = share / sum;
+  float target_gradient;
   if (store) {
+    target_gradient = z[target] * scale;
+    target_gradient -= share;
     for (int64_t j = 0; j < n; j += W) {
       const int64_t left = v_left(j, n);
-      v_store_n(z + j, v_load_n(z + j, left) * scale, left);
+      v_store_act_n(dz + j, v_load_n(z + j, left) * scale, left);
     }
-    z[target] -= share;
-    return;
+  } else {
+    const float inverse = 1.0f / cap, target_slope = 1.0f - (target_logit * inverse) * (target_logit * inverse);
+    target_gradient = head_capped_gradient((vf)target_logit, largest, scale, inverse)[0];
+    target_gradient -= share * target_slope;
+    for (int64_t j = 0; j < n; j += W) {
+      const int64_t left = v_left(j, n);
+      v_store_act_n(dz + j, head_capped_gradient(v_load_n(z + j, left), largest, scale, inverse), left);
+    }
   }
-  const float inverse = 1.0f / cap, target_slope = 1.0f - (target_logit * inverse) * (target_logit * inverse);
-  for (int64_t j = 0; j < n; j += W) {
-    const int64_t left = v_left(j, n);
-    const vf v = v_load_n(z + j, left), ratio = v * inverse;
-    v_store_n(z + j, v_exp(v - largest) * scale * (1.0f - ratio * ratio), left);
-  }
-  z[target] -= share * target_slope;
+  store_act(dz + target, target_gradient);
 }
 
 static void head_row_task(void *opaque, int64_t task, MF_UNUSED int worker) {
@@ -110,35 +121,37 @@ static void head_bias_task(void *opaque, int64_t task, MF_UNUSED int worker) {
   const mf_head_loss *args = context->args;
   const int64_t n = args->vocabulary, first = task * MF_HEAD_COLUMNS, end = mf_min(n, first + MF_HEAD_COLUMNS);
   const bool keep = args->accumulate_bias || context->first > 0;
+  const act *dz = (const act *)args->workspace;
   for (int64_t j = first; j < end; j += W) {
     const int64_t left = v_left(j, end);
     vf sum = keep ? v_load_n(args->dbias + j, left) : (vf)0.0f;
-    for (int64_t row = 0; row < context->rows; row++) sum += v_load_n(args->workspace + row * n + j, left);
+    for (int64_t row = 0; row < context->rows; row++) sum += v_load_act_n(dz + row * n * MF_PER_FLOAT + j, left);
     v_store_n(args->dbias + j, sum, left);
   }
 }
 
 static void head_loss(mf_pool *pool, const mf_head_loss *args) {
-  const int64_t width = args->width, vocabulary = args->vocabulary;
+  const int64_t width = args->width, vocabulary = args->vocabulary, ld_dz = vocabulary * MF_PER_FLOAT;
   const int64_t chunk = mf_head_chunk_rows(args->rows, vocabulary);
   for (int64_t first = 0; first < args->rows; first += chunk) {
     const int64_t rows = mf_min(chunk, args->rows - first);
+    const act *x = (const act *)args->x + first * width;
     head_context context = {args, first, rows};
     gemm(
-        pool, &(mf_gemm){.m = rows, .n = vocabulary, .k = width, .a = args->x + first * width, .lda = width,
-                         .b = args->weight, .ldb = width, .b_transposed = true, .c = args->workspace,
-                         .ldc = vocabulary, .bias = args->bias});
+        pool, &(mf_gemm){.m = rows, .n = vocabulary, .k = width, .a = x, .lda = width, .b = args->weight,
+                         .ldb = width, .b_transposed = true, .c = args->workspace, .ldc = vocabulary,
+                         .c_fp32 = true, .bias = args->bias});
     mf_parallel(pool, mf_ceil_div(rows, mf_rows_per_task(vocabulary, MF_HEAD_BLOCK)), head_row_task, &context);
     if (args->dx != NULL)
       gemm(
-          pool, &(mf_gemm){.m = rows, .n = width, .k = vocabulary, .a = args->workspace, .lda = vocabulary,
-                           .b = args->weight, .ldb = width, .c = args->dx + first * width, .ldc = width});
+          pool, &(mf_gemm){.m = rows, .n = width, .k = vocabulary, .a = args->workspace, .lda = ld_dz,
+                           .b = args->weight, .ldb = width, .c = (act *)args->dx + first * width, .ldc = width});
     if (args->dweight != NULL) {
       const bool keep = args->accumulate_weight || first > 0;
       gemm(
-          pool, &(mf_gemm){.m = vocabulary, .n = width, .k = rows, .a = args->workspace, .lda = vocabulary,
-                           .a_transposed = true, .b = args->x + first * width, .ldb = width, .c = args->dweight,
-                           .ldc = width, .initial = keep ? args->dweight : NULL, .ld_initial = width});
+          pool, &(mf_gemm){.m = vocabulary, .n = width, .k = rows, .a = args->workspace, .lda = ld_dz,
+                           .a_transposed = true, .b = x, .ldb = width, .c = args->dweight, .ldc = width,
+                           .c_fp32 = true, .initial = keep ? args->dweight : NULL, .ld_initial = width});
     }
     if (args->dbias != NULL) mf_parallel(pool, mf_ceil_div(vocabulary, MF_HEAD_COLUMNS), head_bias_task, &context);
   }

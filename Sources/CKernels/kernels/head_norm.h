@@ -4,10 +4,10 @@
 // Gradients as in norm.h, per head; columns behind the heads are copied in both directions.
 // Shapes: x, y, dx, dy (rows, ld) with head h at columns h·D; rstd (rows, heads); weights (D).
 // Tasks: blocks of rows; backward at most MF_ROW_BLOCKS, each with partial weight gradients, added in order.
-// Bound: bytes (8 per element forward, 12 backward).
+// Bound: bytes (in fp32 8 per element forward, 12 backward).
 // Henry et al., arXiv:2010.04245; Dehghani et al., arXiv:2302.05442.
 
-MF_INLINE void copy_tail(const float *x, float *y, int64_t from, int64_t to) {
+MF_INLINE void copy_tail(const act *x, act *y, int64_t from, int64_t to) {
   if (x != y && to > from) memcpy(y + from, x + from, (size_t)(to - from) * sizeof *y);
 }
 
@@ -17,8 +17,8 @@ static void head_norm_task(void *context, int64_t task, MF_UNUSED int worker) {
   const int64_t start = task * block, end = mf_min(args->rows, start + block);
   const float inverse = 1.0f / (float)size;
   for (int64_t row = start; row < end; row++) {
-    const float *x = args->x + row * args->ld;
-    float *y = args->y + row * args->ld;
+    const act *x = (const act *)args->x + row * args->ld;
+    act *y = (act *)args->y + row * args->ld;
     for (int64_t head = 0; head < args->heads; head++) {
       const float *weight = head < args->query_heads ? args->query_weight : args->key_weight;
       const float rstd = 1.0f / sqrtf(row_squares(x + head * size, 0.0f, size) * inverse + args->epsilon);
@@ -49,8 +49,8 @@ static void head_norm_grad_task(void *opaque, int64_t task, MF_UNUSED int worker
   float *partial = context->partials + task * 2 * size;
   memset(partial, 0, (size_t)size * 2 * sizeof *partial);
   for (int64_t row = start; row < end; row++) {
-    const float *x = args->x + row * args->ld, *dy = args->dy + row * args->ld;
-    float *dx = args->dx + row * args->ld;
+    const act *x = (const act *)args->x + row * args->ld, *dy = (const act *)args->dy + row * args->ld;
+    act *dx = (act *)args->dx + row * args->ld;
     for (int64_t head = 0; head < args->heads; head++) {
       const bool query = head < args->query_heads;
       const float *weight = query ? args->query_weight : args->key_weight;

@@ -2,7 +2,8 @@
 //   g ← s·g;  w ← w·(1 − ηλ);  m ← m + (1 − β1)(g − m);  v ← β2·v + (1 − β2)·g²
 //   w ← w − (η/c1)·m / (√v/√c2 + ε),  c1 = 1 − β1ᵗ, c2 = 1 − β2ᵗ  (PyTorch's order of operations)
 //
-// Shapes: flat (count). Tasks: flat blocks. Bound: bytes (28 per element).
+// The new weights are also left in storage type, for the products of the next step, where that is not fp32.
+// Shapes: flat (count). Tasks: flat blocks. Bound: bytes (28 per element, 30 with the copy).
 // Loshchilov & Hutter, arXiv:1711.05101, algorithm 2.
 
 typedef struct {
@@ -21,6 +22,7 @@ MF_INLINE void adamw_step(const adamw_context *context, int64_t i, int64_t n) {
   v_store_n(args->m + i, m, n);
   v_store_n(args->v + i, v, n);
   v_store_n(args->weights + i, w, n);
+  if (args->copy != NULL) v_store_act_n((act *)args->copy + i, w, n);
 }
 
 static void adamw_task(void *opaque, int64_t task, MF_UNUSED int worker) {

@@ -1,4 +1,4 @@
-// Packing of matrix operands into panels, and transposition by registers.
+// Packing of matrix operands into fp32 panels, and transposition by registers.
 //
 // A packed panel is [k][NR] (NR = 2 vectors): consecutive reads for the tile's loop, no cache-set conflicts from
 // power-of-two strides, few pages. Columns beyond the matrix are zero.
@@ -40,9 +40,9 @@ MF_INLINE void v_transpose(vf rows[W]) {
 }
 
 /// One panel of `columns` (≤ NR) rows of a transposed operand: panel[p][j] = source[j·ld + p].
-static void pack_panel_transposed(const float *source, int64_t ld, int64_t k, int64_t columns, float *panel) {
+MF_UNUSED static void pack_panel_transposed(const act *source, int64_t ld, int64_t k, int64_t columns, float *panel) {
   for (int half = 0; half < 2; half++) {
-    const float *from = source + half * W * ld;
+    const act *from = source + half * W * ld;
     float *to = panel + half * W;
     const int64_t rows = mf_max(0, mf_min(W, columns - half * W));
     int64_t p = 0;
@@ -50,7 +50,7 @@ static void pack_panel_transposed(const float *source, int64_t ld, int64_t k, in
       for (; p + W <= k; p += W) {
         vf block[W];
 #pragma clang loop unroll(full)
-        for (int i = 0; i < W; i++) block[i] = v_load(from + i * ld + p);
+        for (int i = 0; i < W; i++) block[i] = v_load_act(from + i * ld + p);
         v_transpose(block);
 #pragma clang loop unroll(full)
         for (int i = 0; i < W; i++) v_store(to + (p + i) * NR, block[i]);
@@ -59,7 +59,7 @@ static void pack_panel_transposed(const float *source, int64_t ld, int64_t k, in
     for (; p < k; p += W) {
       vf block[W];
       const int64_t n = v_left(p, k);
-      for (int i = 0; i < W; i++) block[i] = i < rows ? v_load_n(from + i * ld + p, n) : (vf)0.0f;
+      for (int i = 0; i < W; i++) block[i] = i < rows ? v_load_act_n(from + i * ld + p, n) : (vf)0.0f;
       v_transpose(block);
       for (int i = 0; i < n; i++) v_store(to + (p + i) * NR, block[i]);
     }
@@ -68,31 +68,41 @@ static void pack_panel_transposed(const float *source, int64_t ld, int64_t k, in
 
 /// Rows of an operand into panels of NR columns, row by row, so that memory is read in one stream:
 /// panel j / NR holds [p][j mod NR] = source[p·ld + j]; panels are `stride` apart.
-static void pack_rows(const float *source, int64_t ld, int64_t k, int64_t columns, float *panels, int64_t stride) {
+MF_UNUSED static void pack_rows(const act *source, int64_t ld, int64_t k, int64_t columns, float *panels, int64_t stride) {
   const int64_t whole = columns / NR, rest = columns - whole * NR;
   for (int64_t p = 0; p < k; p++) {
-    const float *from = source + p * ld;
+    const act *from = source + p * ld;
     float *to = panels + p * NR;
     for (int64_t panel = 0; panel < whole; panel++) {
-      v_store(to, v_load(from));
-      v_store(to + W, v_load(from + W));
+      v_store(to, v_load_act(from));
+      v_store(to + W, v_load_act(from + W));
       from += NR;
       to += stride;
     }
     if (rest > 0) {
-      v_store(to, v_load_n(from, mf_min(W, rest)));
-      v_store(to + W, rest > W ? v_load_n(from + W, rest - W) : (vf)0.0f);
+      v_store(to, v_load_act_n(from, mf_min(W, rest)));
+      v_store(to + W, rest > W ? v_load_act_n(from + W, rest - W) : (vf)0.0f);
     }
   }
 }
 
-/// Rows with k contiguous, copied to rows `stride` apart: their own stride may map all of them to one cache set.
-static void copy_rows(const float *source, int64_t ld, int64_t rows, int64_t k, float *copy, int64_t stride) {
+/// Rows with k contiguous, copied to rows `stride` apart: their own stride may map all of them to one cache set, and
+/// tiles read fp32.
+static void copy_rows(const act *source, int64_t ld, int64_t rows, int64_t k, float *copy, int64_t stride) {
   for (int64_t r = 0; r < rows; r++) {
-    const float *from = source + r * ld;
+    const act *from = source + r * ld;
     float *to = copy + r * stride;
     int64_t p = 0;
-    for (; p + W <= k; p += W) v_store(to + p, v_load(from + p));
-    if (p < k) v_store_n(to + p, v_load_n(from + p, k - p), k - p);
+    for (; p + W <= k; p += W) v_store(to + p, v_load_act(from + p));
+    if (p < k) v_store_n(to + p, v_load_act_n(from + p, k - p), k - p);
   }
+}
+
+/// Rows with k contiguous as a tile reads them: where they lie, or as halves widened into `copy`, `ld` then its own.
+MF_INLINE const float *tile_rows(const act *source, int64_t *ld, int64_t rows, int64_t k, float *copy) {
+  if (!MF_HALF) return (const float *)source;
+  const int64_t stride = mf_round_up(k, W);
+  copy_rows(source, *ld, rows, k, copy, stride);
+  *ld = stride;
+  return copy;
 }

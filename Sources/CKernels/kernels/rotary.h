@@ -2,7 +2,7 @@
 // The gradient is the inverse rotation of dy.
 //
 // Shapes: x, y (rows, ld), heads 0..<heads rotated, columns behind them copied; tables (positions, D/2).
-// Tasks: blocks of rows. Bound: bytes (8 per element).
+// Tasks: blocks of rows. Bound: bytes (in fp32 8 per element).
 // Su et al., "RoFormer", arXiv:2104.09864.
 
 static void rotary_task(void *context, int64_t task, MF_UNUSED int worker) {
@@ -17,14 +17,16 @@ static void rotary_task(void *context, int64_t task, MF_UNUSED int worker) {
       const vf c = v_load_n(cosines + i, n);
       const vf s = args->inverse ? -v_load_n(sines + i, n) : v_load_n(sines + i, n);
       for (int64_t head = 0; head < args->heads; head++) {
-        const float *x = args->x + row * args->ld + head * args->head_size + i;
-        float *y = args->y + row * args->ld + head * args->head_size + i;
-        const vf x1 = v_load_n(x, n), x2 = v_load_n(x + half, n);
-        v_store_n(y, x1 * c - x2 * s, n);
-        v_store_n(y + half, x2 * c + x1 * s, n);
+        const act *x = (const act *)args->x + row * args->ld + head * args->head_size + i;
+        act *y = (act *)args->y + row * args->ld + head * args->head_size + i;
+        const vf x1 = v_load_act_n(x, n), x2 = v_load_act_n(x + half, n);
+        v_store_act_n(y, x1 * c - x2 * s, n);
+        v_store_act_n(y + half, x2 * c + x1 * s, n);
       }
     }
-    copy_tail(args->x + row * args->ld, args->y + row * args->ld, args->heads * args->head_size, args->ld);
+    copy_tail(
+        (const act *)args->x + row * args->ld, (act *)args->y + row * args->ld, args->heads * args->head_size,
+        args->ld);
   }
 }
 

@@ -1,0 +1,1 @@
+#include "avx512.h"

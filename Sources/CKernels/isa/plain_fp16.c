@@ -1,0 +1,2 @@
+#define MF_STORES_FP16
+#include "plain.h"

@@ -1,0 +1,343 @@
+// Matrix products of bf16 with sums in fp32, by the instructions for it: C = initial + A·B + bias as in gemm.h.
+//
+// C is cut into a grid of one block per thread; a task loops over its block by columns and by k, packs that block of B
+// into panels in its scratch (resident in the second-level cache, used by every strip of A), and runs the tile of
+// tile_bf16.h over strips of at most MR rows. A is read where it lies, unless it is transposed (its rows are interleaved
+// into strips), k is odd, or its rows share a cache set. Every element is summed over k in blocks of block_k, in order,
+// whatever the grid: the bits don't depend on the threads. A bf16 C is rounded once: sums over several blocks of k wait
+// in scratch.
+// A few rows (generation) or columns left over against a transposed B are dot products instead, without packing.
+// Bound: FLOPs (2·m·n·k); with few rows bytes of B.
+
+enum {
+  MF_GEMM_K = 1024,                 // most of k in one block
+  MF_GEMM_PANEL_ELEMENTS = 3 << 17, // packed B: at most 768 KiB
+  MF_GEMM_STRIP_ELEMENTS = 1 << 16, // of A, copied
+  MF_GEMM_SUMS = 1 << 17,           // fp32 sums of a bf16 C
+  MF_CACHED_ELEMENTS = 3 << 17,     // an operand of 768 KiB is taken to be in the second-level cache already
+  MF_PREFETCH_STRIPS = 40,          // with more strips than these, packing B is a small part of the work
+  MF_SET_STRIDE = 2048,             // elements: rows this far apart share one set of the first-level cache
+  MF_DOT_ROWS = 8,                  // rows of C up to which dot products read B without packing it
+  MF_DOT_COLUMNS = 4,               // columns behind the last whole panel up to which they are dot products
+  MF_DOT_BLOCK = 1 << 16,           // elements of the longer operand in a task of dot products
+};
+
+typedef struct {
+  const mf_gemm *args;
+  mf_pool *pool;
+  int64_t columns;            // computed by tiles; the others are dot products
+  int64_t block_k, k_blocks;
+  int64_t block_panels;       // most of packed B
+  int64_t panels;             // of the whole C
+  int64_t grid_m, grid_n;
+  bool copy_a, prefetch_a, prefetch_b;
+  bool sums;                  // C is summed in scratch, then rounded
+} gemm_plan;
+
+MF_INLINE int64_t split_start(int64_t count, int64_t parts, int64_t i) {
+  return i * (count / parts) + mf_min(i, count % parts);
+}
+
+/// A block of C (rows row..<end_row, panels from..<to) and of k (p0 on, kc steps) with B packed for it.
+typedef struct {
+  int64_t row, end_row;
+  int64_t from, to;
+  int64_t p0, kc;
+  act *b, *strip;
+  float *sums;
+} gemm_block;
+
+/// Fetches rows [part, part + 1)·rows/parts of a matrix into the second-level cache, so that memory's latency hides
+/// behind the tiles computed meanwhile.
+MF_INLINE void prefetch_rows(const act *p, int64_t ld, int64_t rows, int64_t columns, int64_t part, int64_t parts) {
+  enum { LINE = 64 / sizeof *p };
+  for (int64_t r = part * rows / parts; r < (part + 1) * rows / parts; r++) {
+    for (int64_t j = 0; j < columns; j += LINE) __builtin_prefetch(p + r * ld + j, 0, 2);
+    __builtin_prefetch(p + r * ld + columns - 1, 0, 2);
+  }
+}
+
+/// Part of the block of B after this one.
+MF_INLINE void gemm_fetch_b(const gemm_plan *plan, const gemm_block *next, int64_t part, int64_t parts) {
+  const mf_gemm *args = plan->args;
+  const act *b = args->b;
+  const int64_t column = next->from * NR, columns = mf_min(plan->columns, next->to * NR) - column;
+  if (args->b_transposed) prefetch_rows(b + column * args->ldb + next->p0, args->ldb, columns, next->kc, part, parts);
+  else prefetch_rows(b + next->p0 * args->ldb + column, args->ldb, next->kc, columns, part, parts);
+}
+
+static void dot_strip(const mf_gemm *args, int64_t row, int64_t end_row, int64_t column, int64_t end);
+
+/// Where a tile at `row`, `column` sums to and from in this block of k.
+MF_INLINE void gemm_set_destination(
+    const gemm_plan *plan, const gemm_block *block, int64_t row, int64_t column, pair_tile *t) {
+  const mf_gemm *args = plan->args;
+  const bool first = block->p0 == 0, last = block->p0 + block->kc >= args->k;
+  const int64_t at_c = row * args->ldc + column, ld_sums = (block->to - block->from) * NR;
+  float *sums = block->sums + (row - block->row) * ld_sums + (column - block->from * NR);
+  t->c_fp32 = args->c_fp32 || !last;
+  t->ldc = args->ldc;
+  if (args->c_fp32) t->c = (float *)args->c + at_c;
+  else if (last) t->c = (act *)args->c + at_c;
+  else {
+    t->c = sums;
+    t->ldc = ld_sums;
+  }
+  t->add = NULL;
+  t->bias = NULL;
+  if (!first) {
+    t->add_fp32 = true;
+    t->add = args->c_fp32 ? t->c : sums;
+    t->ld_add = args->c_fp32 ? args->ldc : ld_sums;
+    return;
+  }
+  if (args->bias != NULL) t->bias = args->bias + column;
+  if (args->initial == NULL) return;
+  const int64_t at = row * args->ld_initial + column;
+  t->add_fp32 = args->c_fp32;
+  t->ld_add = args->ld_initial;
+  t->add = args->c_fp32 ? (const void *)((const float *)args->initial + at) : (const act *)args->initial + at;
+}
+
+/// The block's strips of A against all its panels.
+static void gemm_strips(const gemm_plan *plan, const gemm_block *block, const gemm_block *next) {
+  const mf_gemm *args = plan->args;
+  const int64_t rows = block->end_row - block->row, strips = strip_count(rows), panels = block->to - block->from;
+  const int64_t panel_stride = mf_ceil_div(block->kc, 2) * PANEL_STEP;
+  pair_tile t = {.pairs = mf_ceil_div(block->kc, 2)};
+  for (int64_t strip = 0; strip < strips; strip++) {
+    const int64_t row = block->row + strip_start(rows, strips, strip);
+    const int64_t end = block->row + strip_start(rows, strips, strip + 1);
+    const act *a = args->a;
+    if (args->a_transposed) {
+      pack_pair_strip(a + block->p0 * args->lda + row, args->lda, block->kc, end - row, block->strip);
+      t.a = (const char *)block->strip;
+      t.row_stride = PAIR;
+      t.step_stride = STRIP_STEP * sizeof(act);
+    } else {
+      a += row * args->lda + block->p0;
+      int64_t ld = args->lda;
+      if (plan->copy_a) {
+        ld = mf_round_up(block->kc, 2 * W) + 2 * W;
+        copy_pair_rows(a, args->lda, end - row, block->kc, block->strip, ld);
+        a = block->strip;
+      }
+      t.a = (const char *)a;
+      t.row_stride = ld * (int64_t)sizeof(act);
+      t.step_stride = PAIR;
+    }
+    for (int64_t panel = block->from; panel < block->to; panel++) {
+      const int64_t column = panel * NR, done = panel - block->from;
+      t.columns = mf_min(NR, plan->columns - column);
+      t.b = block->b + done * panel_stride;
+      gemm_set_destination(plan, block, row, column, &t);
+      t.fetch = t.a;
+      t.fetch_stride = 0;
+      if (plan->prefetch_a && !args->a_transposed && strip + 1 < strips) {
+        const int64_t at = mf_min(end + 4 * done, args->m - 4);
+        t.fetch = (const char *)((const act *)args->a + at * args->lda + block->p0);
+        t.fetch_stride = args->lda * (int64_t)sizeof(act);
+      }
+      if (plan->prefetch_b && next->kc > 0) gemm_fetch_b(plan, next, strip * panels + done, strips * panels);
+      pair_tiles[end - row][t.columns > W](&t);
+    }
+    // Columns left over, while the strip is in the cache.
+    if (block->p0 == 0 && block->to == plan->panels) dot_strip(args, row, end, plan->columns, args->n);
+  }
+}
+
+/// Packs the block's part of B.
+static void gemm_pack_b(const gemm_plan *plan, const gemm_block *block) {
+  const mf_gemm *args = plan->args;
+  const act *b = args->b;
+  const int64_t column = block->from * NR, columns = mf_min(plan->columns, block->to * NR) - column;
+  const int64_t stride = mf_ceil_div(block->kc, 2) * PANEL_STEP;
+  if (args->b_transposed)
+    for (int64_t j = 0; j < columns; j += NR)
+      pack_pair_panel(
+          b + (column + j) * args->ldb + block->p0, args->ldb, block->kc, mf_min(NR, columns - j),
+          block->b + j / NR * stride);
+  else pack_pair_rows(b + block->p0 * args->ldb + column, args->ldb, block->kc, columns, block->b, stride);
+}
+
+static void gemm_task(void *opaque, int64_t task, int worker) {
+  const gemm_plan *plan = opaque;
+  const mf_gemm *args = plan->args;
+  const int64_t gm = task / plan->grid_n, gn = task % plan->grid_n;
+  const int64_t first_row = split_start(args->m, plan->grid_m, gm);
+  const int64_t end_row = split_start(args->m, plan->grid_m, gm + 1);
+  const int64_t first_panel = split_start(plan->panels, plan->grid_n, gn);
+  const int64_t panels = split_start(plan->panels, plan->grid_n, gn + 1) - first_panel;
+  const int64_t rounds = mf_ceil_div(panels, plan->block_panels);
+  act *scratch = mf_pool_scratch(plan->pool, worker);
+  gemm_block block = {.b = scratch, .strip = scratch + MF_GEMM_PANEL_ELEMENTS};
+  block.sums = (float *)(block.strip + MF_GEMM_STRIP_ELEMENTS);
+  for (int64_t round = 0; round < rounds; round++) {
+    block.from = first_panel + split_start(panels, rounds, round);
+    block.to = first_panel + split_start(panels, rounds, round + 1);
+    // Sums over blocks of k: no more rows at a time than there is room for; B is packed again for the next.
+    const int64_t most = plan->sums ? MF_GEMM_SUMS / ((block.to - block.from) * NR * MR) * MR : end_row - first_row;
+    const int64_t chunks = mf_ceil_div(end_row - first_row, mf_max(MR, most));
+    for (int64_t chunk = 0; chunk < chunks; chunk++) {
+      block.row = first_row + split_start(end_row - first_row, chunks, chunk);
+      block.end_row = first_row + split_start(end_row - first_row, chunks, chunk + 1);
+      for (int64_t kb = 0; kb < plan->k_blocks; kb++) {
+        block.p0 = kb * plan->block_k;
+        block.kc = mf_min(plan->block_k, args->k - block.p0);
+        gemm_block next = block;
+        next.kc = 0;
+        if (kb + 1 < plan->k_blocks) {
+          next.p0 = block.p0 + block.kc;
+          next.kc = mf_min(plan->block_k, args->k - next.p0);
+        } else if (round + 1 < rounds || chunk + 1 < chunks) {
+          next.p0 = 0;
+          next.kc = mf_min(plan->block_k, args->k);
+          if (chunk + 1 == chunks) {
+            next.from = next.to;
+            next.to = first_panel + split_start(panels, rounds, round + 2);
+          }
+        }
+        gemm_pack_b(plan, &block);
+        gemm_strips(plan, &block, &next);
+      }
+    }
+  }
+}
+
+// MARK: Dot products
+
+MF_INLINE float gemm_load_c(const mf_gemm *args, const void *c, int64_t i) {
+  return args->c_fp32 ? ((const float *)c)[i] : load_act((const act *)c + i);
+}
+
+MF_INLINE void gemm_store_c(const mf_gemm *args, int64_t i, float value) {
+  if (args->c_fp32) ((float *)args->c)[i] = value;
+  else store_act((act *)args->c + i, value);
+}
+
+/// C(i, j) for `rows` × `columns` elements with k contiguous in both operands.
+MF_INLINE void dot_tile(const mf_gemm *args, int64_t row, int64_t column, const int rows, const int columns) {
+  vf acc[4][4];
+#pragma clang loop unroll(full)
+  for (int i = 0; i < rows; i++)
+#pragma clang loop unroll(full)
+    for (int j = 0; j < columns; j++) acc[i][j] = (vf)0.0f;
+  const act *a = (const act *)args->a + row * args->lda, *b = (const act *)args->b + column * args->ldb;
+  int64_t p = 0;
+  for (; p + 2 * W <= args->k; p += 2 * W) {
+    vd x[4];
+#pragma clang loop unroll(full)
+    for (int i = 0; i < rows; i++) x[i] = v_load_pairs(a + i * args->lda + p);
+#pragma clang loop unroll(full)
+    for (int j = 0; j < columns; j++) {
+      const vd y = v_load_pairs(b + j * args->ldb + p);
+#pragma clang loop unroll(full)
+      for (int i = 0; i < rows; i++) acc[i][j] = v_dot(x[i], y, acc[i][j]);
+    }
+  }
+  if (p < args->k) {
+    const int64_t n = args->k - p;
+#pragma clang loop unroll(full)
+    for (int i = 0; i < rows; i++) {
+      const vd x = v_load_pairs_n(a + i * args->lda + p, n);
+#pragma clang loop unroll(full)
+      for (int j = 0; j < columns; j++) acc[i][j] = v_dot(x, v_load_pairs_n(b + j * args->ldb + p, n), acc[i][j]);
+    }
+  }
+#pragma clang loop unroll(full)
+  for (int i = 0; i < rows; i++)
+#pragma clang loop unroll(full)
+    for (int j = 0; j < columns; j++) {
+      float value = v_sum(acc[i][j]);
+      if (args->bias != NULL) value += args->bias[column + j];
+      if (args->initial != NULL) value += gemm_load_c(args, args->initial, (row + i) * args->ld_initial + column + j);
+      gemm_store_c(args, (row + i) * args->ldc + column + j, value);
+    }
+}
+
+/// Rows [row, row + rows) against columns [column, end); tiles of rows × 4, then rows × 1.
+MF_INLINE void dot_rows(const mf_gemm *args, int64_t row, const int rows, int64_t column, int64_t end) {
+  for (; column + 4 <= end; column += 4) dot_tile(args, row, column, rows, 4);
+  for (; column < end; column++) dot_tile(args, row, column, rows, 1);
+}
+
+typedef struct {
+  const mf_gemm *args;
+  int64_t row_block, first_column, column_block, column_tasks;
+} dot_context;
+
+static void dot_strip(const mf_gemm *args, int64_t row, int64_t end_row, int64_t column, int64_t end) {
+  for (; row + 4 <= end_row; row += 4) dot_rows(args, row, 4, column, end);
+  for (; row + 2 <= end_row; row += 2) dot_rows(args, row, 2, column, end);
+  if (row < end_row) dot_rows(args, row, 1, column, end);
+}
+
+static void dot_task(void *opaque, int64_t task, MF_UNUSED int worker) {
+  const dot_context *context = opaque;
+  const mf_gemm *args = context->args;
+  const int64_t first_row = task / context->column_tasks * context->row_block;
+  const int64_t column = context->first_column + task % context->column_tasks * context->column_block;
+  dot_strip(
+      args, first_row, mf_min(args->m, first_row + context->row_block), column,
+      mf_min(args->n, column + context->column_block));
+}
+
+/// Columns first_column... of C by dot products; blocks of about MF_DOT_BLOCK elements of the longer operand.
+static void gemm_dots(mf_pool *pool, const mf_gemm *args, int64_t first_column) {
+  const int64_t columns = args->n - first_column;
+  if (columns <= 0 || args->m <= 0) return;
+  dot_context context = {.args = args, .first_column = first_column};
+  const int64_t block = mf_round_up(mf_rows_per_task(args->k, MF_DOT_BLOCK), 4);
+  context.row_block = columns > args->m ? args->m : block;
+  context.column_block = columns > args->m ? block : columns;
+  context.column_tasks = mf_ceil_div(columns, context.column_block);
+  mf_parallel(pool, mf_ceil_div(args->m, context.row_block) * context.column_tasks, dot_task, &context);
+}
+
+// MARK: Planning
+
+/// The grid with the least estimated time of its largest block: tiles, packing of B, reading of A.
+static void gemm_choose_grid(gemm_plan *plan, int64_t threads) {
+  const bool b_transposed = plan->args->b_transposed;
+  const double tile = MR * 2, pack_panel_cost = b_transposed ? 12 : 6, pack_strip_cost = 2;
+  const int64_t all_strips = strip_count(plan->args->m);
+  double best = INFINITY;
+  for (int64_t n = 1; n <= mf_min(threads, plan->panels); n++) {
+    const int64_t m = mf_min(all_strips, mf_ceil_div(threads, n));
+    const double strips = (double)mf_ceil_div(all_strips, m), panels = (double)mf_ceil_div(plan->panels, n);
+    const double waves = (double)mf_ceil_div(m * n, threads);
+    const double cost = waves * (strips * panels * tile + panels * pack_panel_cost + strips * pack_strip_cost);
+    if (cost < best) {
+      best = cost;
+      plan->grid_m = m;
+      plan->grid_n = n;
+    }
+  }
+}
+
+static void gemm(mf_pool *pool, const mf_gemm *args) {
+  if (args->m <= 0 || args->n <= 0) return;
+  const bool dots = args->b_transposed && !args->a_transposed;
+  if (dots && args->m <= MF_DOT_ROWS) {
+    gemm_dots(pool, args, 0);
+    return;
+  }
+  gemm_plan plan = {.args = args, .pool = pool, .columns = args->n};
+  if (dots && args->n % NR <= MF_DOT_COLUMNS) plan.columns -= args->n % NR;
+  if (plan.columns == 0) {
+    gemm_dots(pool, args, 0);
+    return;
+  }
+  plan.panels = mf_ceil_div(plan.columns, NR);
+  // The blocks of k are equal but for rounding to whole vectors, and don't depend on anything but k: so do the bits.
+  plan.block_k = mf_round_up(mf_max(1, mf_ceil_div(args->k, mf_max(1, mf_ceil_div(args->k, MF_GEMM_K)))), 2 * W);
+  plan.k_blocks = mf_max(1, mf_ceil_div(args->k, plan.block_k));
+  plan.sums = plan.k_blocks > 1 && !args->c_fp32;
+  // What fits into the second-level cache stays there by itself.
+  plan.prefetch_a = args->m * args->k > MF_CACHED_ELEMENTS;
+  plan.prefetch_b = args->n * args->k > MF_CACHED_ELEMENTS && strip_count(args->m) <= MF_PREFETCH_STRIPS;
+  plan.block_panels = MF_GEMM_PANEL_ELEMENTS / (plan.prefetch_b ? 2 : 1) / (plan.block_k * NR);
+  plan.copy_a = args->k % 2 == 1 || args->lda % MF_SET_STRIDE == 0;
+  gemm_choose_grid(&plan, mf_pool_threads(pool));
+  mf_parallel(pool, plan.grid_m * plan.grid_n, gemm_task, &plan);
+}
