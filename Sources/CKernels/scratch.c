@@ -16,6 +16,6 @@ size_t mf_attention_scratch(mf_storage storage, int64_t time, int64_t head_size,
 size_t mf_row_scratch(int64_t width) { return (size_t)(2 * MF_ROW_BLOCKS * width) * sizeof(float); }
 
 int64_t mf_head_loss_workspace(int64_t rows, int64_t width, int64_t vocabulary) {
-  (void)width;
-  return mf_head_chunk_rows(rows, vocabulary) * vocabulary;
+  // A chunk's logits and states, and the list of rows that count.
+  return mf_head_chunk_rows(rows, vocabulary) * (vocabulary + width) + rows;
 }

@@ -183,15 +183,21 @@ enum OpTable {
     }
   }
 
-  static let heads: [OpCase] = [(1, 1, 1), (7, 8, 65), (65, 7, 8), (100, 33, 130), (9, 16, 1)].flatMap { rows, C, V in
-    let weights = (0..<rows).map { [Float(1), 0, 0.5, 2][$0 % 4] }
+  private static let mixed: [Float] = [1, 0, 0.5, 2]
+
+  /// Rows, width, vocabulary, and the rows' weights in turn.
+  static let heads: [OpCase] = [
+    (1, 1, 1, [1]), (7, 8, 65, mixed), (65, 7, 8, mixed), (100, 33, 130, mixed), (9, 16, 1, mixed), (33, 16, 65, [1]),
+    (7, 8, 9, [0]),
+  ].flatMap { (rows: Int, C: Int, V: Int, weightsInTurn: [Float]) in
+    let weights = (0..<rows).map { weightsInTurn[$0 % weightsInTurn.count] }
     let total = max(1, weights.reduce(0, +))
     let variants: [(Float?, Bool)] = [(nil, false), (2, false), (nil, true), (2, true)]
     return variants.flatMap { softcap, bias in
       let parameters: [(String, Shape)] = [("weight", [V, C])] + (bias ? [("bias", [V])] : [])
       return [
         OpCase(
-          "head loss \(rows)×\(C)×\(V)\(softcap == nil ? "" : " softcap")\(bias ? " bias" : "")",
+          "head loss \(rows)×\(C)×\(V) \(weightsInTurn)\(softcap == nil ? "" : " softcap")\(bias ? " bias" : "")",
           parameters: parameters, integers: ["targets": integers(rows, below: V, seed: 7)],
           floats: ["weights": weights, "normalizer": [total]], backward: .loss
         ) { graph in

@@ -208,7 +208,7 @@ typedef struct {
 /// Projection, softcap, cross-entropy and gradients in one pass over chunks of rows, so that the logits held are bounded
 /// by a constant. z = cap·tanh((x·Wᵀ + bias)/cap), cap 0: no softcap.
 /// loss_i = logsumexp(z_i) − z_i[target_i]; total = Σ weight_i·loss_i / normalizer.
-/// Rows of weight 0 may hold any target and get loss 0, correct 0 and dx 0.
+/// Rows of weight 0 may hold any target, cost next to nothing, and get loss 0, correct 0 and dx 0.
 /// dx and dweight NULL: forward only (evaluation). The gradients are multiplied by gradient_scale, the losses are not.
 typedef struct {
   int64_t rows, width, vocabulary;
@@ -229,7 +229,7 @@ typedef struct {
   float *workspace;                                // mf_head_loss_workspace() floats
 } mf_head_loss;
 
-/// Floats of workspace that a head of this shape needs; at most about 32 MiB or 64 rows of logits.
+/// Floats of workspace that a head of this shape needs: at most about 32 MiB or 64 rows of logits, and those rows' states.
 int64_t mf_head_loss_workspace(int64_t rows, int64_t width, int64_t vocabulary);
 
 /// One AdamW update over a flat range: Loshchilov & Hutter, "Decoupled Weight Decay Regularization", arXiv:1711.05101,

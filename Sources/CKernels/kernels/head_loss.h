@@ -4,6 +4,7 @@
 // dx = dz·W, dW (+)= dzᵀ·x, dbias (+)= Σ_i dz_i
 // Shapes: x, dx (rows, width); W, dW (vocabulary, width); bias (vocabulary).
 // dz is of storage, and takes the place of the fp32 logits: row i begins where theirs does.
+// Rows of weight 0 take no part in the products: where there are any, the others are gathered first.
 // Tasks: chunks of rows one after another, so that only a chunk's logits are held; inside, the matrix products' tasks
 // and blocks of rows (softmax) or of columns (dbias). Bound: FLOPs (6·rows·width·vocabulary).
 
@@ -11,7 +12,8 @@ enum { MF_HEAD_BLOCK = 8192, MF_HEAD_COLUMNS = 512 };
 
 typedef struct {
   const mf_head_loss *args;
-  int64_t first, rows;  // the chunk
+  const int32_t *counted;  // the rows of other weight than 0
+  int64_t first, rows;     // the chunk, among those
 } head_context;
 
 /// y_j = cap·tanh(y_j/cap); returns the largest.
@@ -73,12 +75,6 @@ static void head_row(const mf_head_loss *args, int64_t row, float *z) {
   const int64_t n = args->vocabulary;
   const float weight = args->weights[row], cap = args->softcap;
   const bool gradient = args->dx != NULL || args->dweight != NULL || args->dbias != NULL;
-  if (weight == 0.0f) {
-    args->losses[row] = 0;
-    args->correct[row] = 0;
-    if (gradient) memset(dz, 0, (size_t)n * sizeof *dz);
-    return;
-  }
   const int64_t target = args->targets[row];
   const float largest = head_cap_and_largest(z, n, cap), target_logit = z[target];
   args->correct[row] = is_first_largest(z, target, largest) ? 1.0f : 0.0f;
@@ -113,7 +109,7 @@ static void head_row_task(void *opaque, int64_t task, MF_UNUSED int worker) {
   const int64_t n = context->args->vocabulary, block = mf_rows_per_task(n, MF_HEAD_BLOCK);
   const int64_t end = mf_min(context->rows, (task + 1) * block);
   for (int64_t row = task * block; row < end; row++)
-    head_row(context->args, context->first + row, context->args->workspace + row * n);
+    head_row(context->args, context->counted[context->first + row], context->args->workspace + row * n);
 }
 
 static void head_bias_task(void *opaque, int64_t task, MF_UNUSED int worker) {
@@ -130,22 +126,45 @@ static void head_bias_task(void *opaque, int64_t task, MF_UNUSED int worker) {
   }
 }
 
+/// Lists the rows that count; the others get their results here.
+static int64_t head_count_rows(const mf_head_loss *args, int32_t *counted) {
+  int64_t count = 0;
+  for (int64_t row = 0; row < args->rows; row++) {
+    if (args->weights[row] != 0.0f) {
+      counted[count++] = (int32_t)row;
+      continue;
+    }
+    args->losses[row] = args->correct[row] = 0;
+    if (args->dx != NULL) memset((act *)args->dx + row * args->width, 0, (size_t)args->width * sizeof(act));
+  }
+  return count;
+}
+
 static void head_loss(mf_pool *pool, const mf_head_loss *args) {
   const int64_t width = args->width, vocabulary = args->vocabulary, ld_dz = vocabulary * MF_PER_FLOAT;
+  const size_t row_bytes = (size_t)width * sizeof(act);
   const int64_t chunk = mf_head_chunk_rows(args->rows, vocabulary);
-  for (int64_t first = 0; first < args->rows; first += chunk) {
-    const int64_t rows = mf_min(chunk, args->rows - first);
-    const act *x = (const act *)args->x + first * width;
-    head_context context = {args, first, rows};
+  act *gathered = (act *)(args->workspace + chunk * vocabulary);  // x, then dx, of a chunk
+  int32_t *counted = (int32_t *)(args->workspace + chunk * (vocabulary + width));
+  const int64_t count = head_count_rows(args, counted);
+  const bool gathers = count < args->rows;
+  if (count == 0) {
+    if (args->dweight != NULL && !args->accumulate_weight)
+      memset(args->dweight, 0, (size_t)(vocabulary * width) * sizeof(float));
+    if (args->dbias != NULL && !args->accumulate_bias) memset(args->dbias, 0, (size_t)vocabulary * sizeof(float));
+  }
+  for (int64_t first = 0; first < count; first += chunk) {
+    const int64_t rows = mf_min(chunk, count - first);
+    const act *all = args->x;
+    for (int64_t i = 0; gathers && i < rows; i++)
+      memcpy(gathered + i * width, all + counted[first + i] * width, row_bytes);
+    const act *x = gathers ? gathered : all + first * width;
+    head_context context = {args, counted, first, rows};
     gemm(
         pool, &(mf_gemm){.m = rows, .n = vocabulary, .k = width, .a = x, .lda = width, .b = args->weight,
                          .ldb = width, .b_transposed = true, .c = args->workspace, .ldc = vocabulary,
                          .c_fp32 = true, .bias = args->bias});
     mf_parallel(pool, mf_ceil_div(rows, mf_rows_per_task(vocabulary, MF_HEAD_BLOCK)), head_row_task, &context);
-    if (args->dx != NULL)
-      gemm(
-          pool, &(mf_gemm){.m = rows, .n = width, .k = vocabulary, .a = args->workspace, .lda = ld_dz,
-                           .b = args->weight, .ldb = width, .c = (act *)args->dx + first * width, .ldc = width});
     if (args->dweight != NULL) {
       const bool keep = args->accumulate_weight || first > 0;
       gemm(
@@ -154,5 +173,12 @@ static void head_loss(mf_pool *pool, const mf_head_loss *args) {
                            .c_fp32 = true, .initial = keep ? args->dweight : NULL, .ld_initial = width});
     }
     if (args->dbias != NULL) mf_parallel(pool, mf_ceil_div(vocabulary, MF_HEAD_COLUMNS), head_bias_task, &context);
+    if (args->dx == NULL) continue;
+    act *dx = args->dx, *results = gathers ? gathered : dx + first * width;
+    gemm(
+        pool, &(mf_gemm){.m = rows, .n = width, .k = vocabulary, .a = args->workspace, .lda = ld_dz, .b = args->weight,
+                         .ldb = width, .c = results, .ldc = width});
+    for (int64_t i = 0; gathers && i < rows; i++)
+      memcpy(dx + counted[first + i] * width, gathered + i * width, row_bytes);
   }
 }
