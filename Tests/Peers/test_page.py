@@ -160,6 +160,52 @@ def test_a_lost_connection_is_said(watched: Watched) -> None:
     expect(watched.page.get_by_role("alert")).to_contain_text("connection")
 
 
+def test_an_answer_that_is_cut_off_says_why(watched: Watched) -> None:
+    watched.page.route("**/v1/chat/completions", lambda route: route.fulfill(
+        status=200, content_type="text/event-stream", body=stream(" ", " Well", reason="length")))
+    for count, (length, words) in enumerate([("", "can read no more"), ("5", "longest answer")], start=1):
+        watched.page.locator("summary").click()
+        watched.page.locator("#length").fill(length)
+        watched.press("Escape")
+        watched.page.locator("#input").fill("Hello")
+        watched.page.locator("#input").press("Enter")
+        watched.finished(count)
+        # Not as it came: a space stands between a template's words and the answer.
+        assert watched.page.locator("article.assistant p").last.inner_text() == "Well"
+        expect(watched.page.locator("article.assistant").last).to_contain_text(words)
+
+
+def test_a_key_can_be_given(browser: Browser, run: Path, tmp_path: Path) -> None:
+    with serving(run, tmp_path / "log.txt", "--api-key", "secret") as server, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(server.url)
+        expect(page.get_by_role("alert")).to_contain_text("key")
+        page.locator("summary").click()
+        page.locator("#key").fill("secret")
+        page.locator("#key").press("Enter")
+        expect(page.locator("#model")).to_have_text(server.name)
+        expect(page.get_by_role("alert")).to_be_empty()
+        page.locator("#input").fill("The miller")
+        page.locator("#input").press("Enter")
+        expect(page.locator("article.assistant[aria-busy=false]")).to_have_count(1)
+
+
+def test_the_end_of_a_conversation_stays_in_sight(watched: Watched) -> None:
+    watched.page.route("**/v1/chat/completions", lambda route: route.fulfill(
+        status=200, content_type="text/event-stream", body=stream("line\n" * 60, "the end")))
+    watched.type("Hello")
+    watched.press("Enter")
+    watched.finished(1)
+    watched.page.locator("#input").fill("one\n" * 6)
+    copy = watched.page.get_by_role("button", name="Copy")
+    expect(copy).to_be_in_viewport(ratio=1)
+    watched.page.unroute("**/v1/chat/completions")
+    watched.page.route("**/v1/chat/completions", lambda route: route.abort())
+    watched.press("Enter")
+    expect(watched.page.get_by_role("alert")).to_contain_text("connection")
+    expect(copy).to_be_in_viewport(ratio=1)
+
+
 def test_new_forgets_the_conversation(watched: Watched) -> None:
     asked: list[int] = []
 

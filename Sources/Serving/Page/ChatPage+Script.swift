@@ -7,6 +7,7 @@ extension ChatPage {
         settings: "Settings", temperature: "Temperature", temperatureHelp: "0 always takes the likeliest word",
         length: "Longest answer", lengthHelp: "in tokens (¾ of a word each); empty: what fits",
         seed: "Seed", seedHelp: "empty: another answer each time",
+        key: "Key", keyHelp: "where the service asks for one",
         new: "New", send: "Send", stop: "Stop",
         copy: "Copy", copied: "Copied",
         conversation: "Conversation", message: "Your message", you: "You", model: "Model",
@@ -16,10 +17,12 @@ extension ChatPage {
         there: host => `The model runs on ${host}. What you write goes there and nowhere else.`,
         waiting: "The model reads …", writing: "The model writes … Escape stops it.", done: "The answer is complete.",
         stopped: "Stopped.", cut: "Cut off at the longest answer: raise it in the settings, or ask to go on.",
+        full: "Cut off where the model can read no more. Begin a new conversation to go on.",
         empty: "The model had nothing to say. Ask in other words, or change the seed.",
         takenBack: "What you wrote is in the field again.",
         tooLong: "The conversation is now longer than the model can read. Nothing was left out silently: " +
           "begin a new one, or shorten your message or the longest answer.",
+        noKey: "The service asks for a key. Put it into the settings, then send again.",
         busy: "The service is busy: others are waiting already. Send again in a moment.",
         away: "The service is starting or stopping. Send again in a moment.",
         lost: "The connection to the service is lost. See whether it still runs, then send again.",
@@ -29,6 +32,7 @@ extension ChatPage {
         settings: "设置", temperature: "温度", temperatureHelp: "0 表示总是选最可能的词",
         length: "最长回答", lengthHelp: "以词元（token）计，留空则不限",
         seed: "随机种子", seedHelp: "留空则每次回答不同",
+        key: "密钥", keyHelp: "仅在服务要求时填写",
         new: "新对话", send: "发送", stop: "停止", copy: "复制", copied: "已复制",
         conversation: "对话", message: "您的消息", you: "您", model: "模型",
         welcome: "想聊些什么？",
@@ -37,9 +41,11 @@ extension ChatPage {
         there: host => `模型在 ${host} 上运行，您写的内容只会发送到那里。`,
         waiting: "模型正在阅读……", writing: "模型正在书写……按 Esc 停止。", done: "回答完毕。",
         stopped: "已停止。", cut: "已达到最长回答：请在设置中调大，或请模型继续。",
+        full: "已达到模型能读的长度。请开始新对话再继续。",
         empty: "模型没有给出内容。请换个说法，或更换随机种子。",
         takenBack: "您写的内容已放回输入框。",
         tooLong: "对话已超出模型能读的长度。没有悄悄丢弃任何内容：请开始新对话，或缩短消息或最长回答。",
+        noKey: "服务需要密钥：请在设置中填写，然后再发送。",
         busy: "服务正忙，已有其他请求在等待。请稍后再发送。",
         away: "服务正在启动或停止。请稍后再发送。",
         lost: "与服务的连接已断开。请确认服务仍在运行，然后再发送。",
@@ -55,6 +61,7 @@ extension ChatPage {
 
     const at = id => document.getElementById(id);
     const [log, input, settings, statusLine] = [at("log"), at("input"), at("settings"), at("status")];
+    input.placeholder = say.message;
     const isHere = /^(localhost|127\..*|\[::1\])$/.test(location.hostname);
     at("place").textContent = isHere ? say.here : say.there(location.host);
 
@@ -71,6 +78,16 @@ extension ChatPage {
 
     // --- The conversation as it is seen ---
 
+    // Who reads the end of the conversation goes on seeing it when the room for it changes.
+    let [isAtEnd, height] = [true, log.clientHeight];
+    log.addEventListener("scroll", () => {
+      if (log.clientHeight === height) isAtEnd = log.scrollHeight - log.scrollTop - height < 40;
+    });
+    new ResizeObserver(() => {
+      height = log.clientHeight;
+      if (isAtEnd) log.scrollTop = log.scrollHeight;
+    }).observe(log);
+
     function showMessage(role, text) {
       at("welcome").hidden = true;
       const article = element("article", "", role);
@@ -84,7 +101,6 @@ extension ChatPage {
     }
 
     function appendText(article, text) {
-      const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
       article.querySelector("p").firstChild.appendData(text);
       if (isAtEnd) log.scrollTop = log.scrollHeight;
     }
@@ -137,14 +153,19 @@ extension ChatPage {
       constructor(status, body) {
         super(body?.error?.message ?? "");
         this.isTooLong = body?.error?.code === "context_length_exceeded";
-        this.words = this.isTooLong ? say.tooLong : status === 429 ? say.busy : status === 503 ? say.away
-          : say.failed(status, this.message);
+        this.words = this.isTooLong ? say.tooLong : status === 401 ? say.noKey : status === 429 ? say.busy
+          : status === 503 ? say.away : say.failed(status, this.message);
       }
     }
 
     function number(id) {
       const value = at(id).valueAsNumber;
       return Number.isNaN(value) ? undefined : value;
+    }
+
+    function headers() {
+      const key = at("key").value.trim();
+      return { "Content-Type": "application/json", ...(key && { Authorization: `Bearer ${key}` }) };
     }
 
     // Server-sent events: the data of each, one after the other.
@@ -164,7 +185,7 @@ extension ChatPage {
     // The pieces of an answer as they come; returns why it ended.
     async function* ask(messages, signal) {
       const response = await fetch("/v1/chat/completions", {
-        method: "POST", signal, headers: { "Content-Type": "application/json" },
+        method: "POST", signal, headers: headers(),
         body: JSON.stringify({
           model, messages, stream: true,
           temperature: number("temperature"), max_tokens: number("length"), seed: number("seed"),
@@ -201,8 +222,10 @@ extension ChatPage {
         for (;;) {
           const { value, done } = await pieces.next();
           if (done) { reason = value; break; }
-          text += value;
-          appendText(answer, value);
+          // A space stands between a template's words and the answer.
+          const piece = text ? value : value.trimStart();
+          text += piece;
+          appendText(answer, piece);
           statusLine.textContent = say.writing;
         }
       } catch (error) {
@@ -210,7 +233,7 @@ extension ChatPage {
       }
       if (answering !== controller) return;  // "New" was pressed meanwhile
       const wasStopped = controller.signal.aborted;
-      const note = wasStopped ? say.stopped : reason === "length" ? say.cut : "";
+      const note = wasStopped ? say.stopped : reason !== "length" ? "" : number("length") ? say.cut : say.full;
       answering = null;
       setBusy(false);
       if (text) {
@@ -292,13 +315,18 @@ extension ChatPage {
 
     async function greet() {
       try {
-        model = (await (await fetch("/v1/models")).json()).data[0].id;
+        const response = await fetch("/v1/models", { headers: headers() });
+        const answer = await response.json();
+        if (!response.ok) throw new ServiceError(response.status, answer);
+        model = answer.data[0].id;
         at("model").textContent = model;
         document.title = `${model} · Mayfly`;
-      } catch {
-        showError(say.lost, false);
+        at("alert").replaceChildren();
+      } catch (error) {
+        showError(error instanceof ServiceError ? error.words : say.lost, false);
       }
     }
+    at("key").addEventListener("change", greet);
     greet();
     input.focus();
     """#

@@ -1,12 +1,12 @@
 extension ChatPage {
   package static let style = #"""
     :root {
-      --page: #fbfaf7; --ink: #1d2022; --quiet: #5b6266; --line: #d9d6ce; --field: #ffffff;
+      --page: #fbfaf7; --ink: #1d2022; --quiet: #5b6266; --line: #d9d6ce; --edge: #8f8c84; --field: #ffffff;
       --mine: #e4eee9; --accent: #1b6a58; --on-accent: #ffffff; --wrong: #8f2f1d; --wrong-page: #fbe9e4;
     }
     @media (prefers-color-scheme: dark) {
       :root {
-        --page: #15181a; --ink: #e7e6e2; --quiet: #a3aaac; --line: #363c3f; --field: #1d2123;
+        --page: #15181a; --ink: #e7e6e2; --quiet: #a3aaac; --line: #363c3f; --edge: #6a7175; --field: #1d2123;
         --mine: #22342e; --accent: #7fcdb5; --on-accent: #0d1f1a; --wrong: #f3b3a4; --wrong-page: #3a211c;
       }
     }
@@ -45,12 +45,12 @@ extension ChatPage {
     .panel small { grid-column: 1 / -1; margin-bottom: .5rem; color: var(--quiet); }
     .panel small:last-child { margin-bottom: 0; }
     input, textarea {
-      width: 100%; padding: .5rem .7rem; border: 1px solid var(--line); border-radius: .6rem;
+      width: 100%; padding: .5rem .7rem; border: 1px solid var(--edge); border-radius: .6rem;
       background: var(--field); color: var(--ink); font: inherit;
     }
     main { overflow-y: auto; overscroll-behavior: contain; padding: .5rem max(1rem, (100% - 46rem) / 2); }
     #welcome { margin: 16vh auto 0; max-width: 40rem; text-align: center; color: var(--quiet); }
-    #welcome p { margin: .4rem 0; }
+    #welcome p { margin: .4rem 0; text-wrap: balance; }
     .large { color: var(--ink); font-size: 1.4rem; }
     article { margin: 0 0 1.25rem; }
     article h2 { margin: 0 0 .15rem; color: var(--quiet); font-size: .8rem; font-weight: 600; }
@@ -72,7 +72,9 @@ extension ChatPage {
     }
     .wrong p { flex: 1 1 14rem; margin: 0; overflow-wrap: anywhere; }
     .row { display: flex; align-items: flex-end; gap: .5rem; }
+    .row button { padding-block: .5rem; }
     textarea { flex: 1; max-height: 40vh; resize: none; }
+    textarea::placeholder { color: var(--quiet); opacity: 1; }
     noscript { padding: 1rem; }
     """#
 }

@@ -30,6 +30,9 @@ package enum ChatPage {
           <label for="seed" data-text="seed">Seed</label>
           <input id="seed" type="number" min="0" max="9007199254740991" aria-describedby="seed-help">
           <small id="seed-help" data-text="seedHelp">empty: another answer each time</small>
+          <label for="key" data-text="key">Key</label>
+          <input id="key" form="form" type="password" autocomplete="off" aria-describedby="key-help">
+          <small id="key-help" data-text="keyHelp">where the service asks for one</small>
         </div>
       </details>
       <button id="new" type="button" data-text="new">New</button>
