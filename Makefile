@@ -10,7 +10,7 @@ SWIFT_BUILD := swift build -c release
 SWIFT_TEST := swift test -c release --disable-testable-imports
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo check test test-swift test-peers test-lm-eval bench bench-gemm tasks profile format lint install venv clean
+.PHONY: help build demo check test test-swift test-peers test-lm-eval bench bench-gemm gemm-program tasks profile format lint install venv clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,17 +42,20 @@ test-lm-eval: build venv ## score a served model with lm-evaluation-harness (ins
 	$(PYTHON) -m pip install --quiet --requirement Scripts/requirements-lm-eval.txt
 	$(PYTHON) -m pytest Tests/Peers/test_lm_eval.py
 
-bench: build venv bench-gemm ## measure beside PyTorch and oneDNN (BENCH="--quick" for a short look at training)
+bench: build venv gemm-program ## train beside PyTorch (half an hour; BENCH="--quick" for a look, BENCH="--help" for more)
+	@Scripts/require compiler
 	$(PYTHON) Benchmarks/bench.py $(BENCH)
 
 tasks: build venv ## fine-tune for each task and measure it beside baselines (twenty minutes; TASKS="--quick": a minute or two)
 	@Scripts/fetch-tasks
 	$(PYTHON) Benchmarks/tasks.py $(TASKS)
 
-bench-gemm: ## measure matrix products side by side with oneDNN
+bench-gemm: gemm-program ## measure matrix products side by side with oneDNN
+	.build/gemm-bench/gemm_bench --json .build/gemm-bench/results.json
+
+gemm-program:
 	@Scripts/require swift onednn
 	@$(MAKE) --quiet --directory Benchmarks/gemm
-	.build/gemm-bench/gemm_bench --json .build/gemm-bench/results.json
 
 profile: build ## where a training step spends its time, by function (needs Linux perf)
 	@Scripts/profile
