@@ -10,7 +10,7 @@ SWIFT_BUILD := swift build -c release
 SWIFT_TEST := swift test -c release --disable-testable-imports
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo check test test-kernels test-swift test-peers test-lm-eval bench bench-gemm tasks profile format lint install venv clean
+.PHONY: help build demo check test test-kernels test-swift test-peers test-lm-eval bench bench-gemm gemm-program bench-precision tasks profile format lint install venv clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,18 +47,26 @@ test-lm-eval: build venv ## score a served model with lm-evaluation-harness (ins
 	$(PYTHON) -m pip install --quiet --requirement Scripts/requirements-lm-eval.txt
 	$(PYTHON) -m pytest Tests/Peers/test_lm_eval.py
 
-bench: build venv bench-gemm ## measure beside PyTorch and oneDNN (BENCH="--quick" for a short look at training)
+bench: build venv gemm-program ## train beside PyTorch (half an hour; BENCH="--quick" for a look, BENCH="--help" for more)
+	@Scripts/require compiler
 	$(PYTHON) Benchmarks/bench.py $(BENCH)
 
 tasks: build venv ## fine-tune for each task and measure it beside baselines (half an hour; TASKS="--quick": two minutes)
 	@Scripts/fetch-tasks
 	$(PYTHON) Benchmarks/tasks.py $(TASKS)
 
-bench-gemm: ## measure matrix products side by side with oneDNN
-	@Scripts/require swift python
-	@$(MAKE) --quiet --directory Benchmarks/gemm
+bench-gemm: gemm-program ## measure matrix products side by side with oneDNN
 	.build/gemm-bench/gemm_bench --json .build/gemm-bench/fp32.json
 	.build/gemm-bench/gemm_bench --storage bf16 --json .build/gemm-bench/bf16.json
+
+bench-precision: build ## whether bf16 and fp16 train as well as fp32 (an hour; PRECISION="--help" for less)
+	@Scripts/require python
+	@Scripts/fetch-shakespeare data/shakespeare
+	python3 Benchmarks/precision.py $(PRECISION)
+
+gemm-program:
+	@Scripts/require swift python
+	@$(MAKE) --quiet --directory Benchmarks/gemm
 
 profile: build ## where a training step spends its time, by function (needs Linux perf)
 	@Scripts/profile

@@ -1,113 +1,39 @@
-"""Training speed of Mayfly and PyTorch, side by side: the same shapes, alternately, in one run.
+"""Training speed of Mayfly and PyTorch, side by side: the same shapes, in one run.
 
-    make bench                       all shapes, five rounds (about a quarter of an hour on two cores)
-    make bench BENCH="--quick"       one short round
+    make bench                                   three shapes, five rounds
+    make bench BENCH="--quick"                   one short round: a look, not a measurement
     make bench BENCH="--shape 0.8M --rounds 9 --out results.json"
+    make bench BENCH="--cells 12 --seed 7"       shapes drawn by a seed instead, decoders and encoders
+    make bench BENCH="--precision bf16 --no-compile"
 
-Both train in fp32 with AdamW and gradient clipping, on random tokens. Each round runs both, in turns first, so that
-a machine that gets warmer or busier hits both; what counts is the ratio within a round, and the median of the rounds.
+Both sides train on random tokens with AdamW, clipping and no dropout. PyTorch does so in four modes: eager and compiled
+(torch.compile), in fp32 and with bf16 autocast. A round measures every side once, each in a process of its own, in an
+order that chance decides, so that a machine that gets warmer or busier hits all. What counts is the ratio within a
+round, of Mayfly's fastest precision to PyTorch's fastest mode, and the median of the rounds.
+
+For each shape there is more: peak memory; the share of the processor's matrix peak, which is measured here, too; how
+the speed grows with threads; the time of each operation. Results go into a JSON file and, as tables, a Markdown file.
 """
 
 from __future__ import annotations
 
 import argparse
-import array
 import json
+import math
 import os
 import platform
 import random
-import subprocess
 import sys
-import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
-ROOT = Path(__file__).resolve().parents[1]
-MAYFLY = Path(os.environ.get("MAYFLY", ROOT / ".build/release/mayfly"))
+from peak import matrix_peaks, merged, peak_of
+from shapes import FLOPS_FORMULA, SHAPES, TINY, Shape, draw_cells
+from sides import MAYFLY, ROOT, Measured, Missing, Side, measure, profile_mayfly
+from tables import markdown
 
-
-@dataclass(frozen=True)
-class Shape:
-    name: str
-    num_hidden_layers: int
-    num_attention_heads: int
-    hidden_size: int
-    vocab_size: int
-    max_position_embeddings: int
-    batch_size: int
-    context: int
-    steps: int
-    warmup: int = 2  # updates that are not counted: caches, allocators and clocks settle
-
-
-SHAPES = [
-    Shape("0.8M", 4, 4, 128, 65, 64, batch_size=12, context=64, steps=120, warmup=20),
-    Shape("10.8M", 6, 6, 384, 65, 256, batch_size=64, context=256, steps=5, warmup=1),
-    Shape("124M", 12, 12, 768, 50_257, 1024, batch_size=4, context=64, steps=12),
-]
-
-
-@dataclass(frozen=True)
-class Measured:
-    tokens_per_second: float
-    peak_mb: float  # of the whole process, its libraries included
-
-
-def run(command: list[str]) -> tuple[str, float]:
-    """A process's output and its peak memory in MB; its log is shown only if it fails."""
-    with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True)
-        assert process.stdout
-        output = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
-            log.seek(0)
-            sys.exit(f"{' '.join(command)}\nfailed with {process.returncode}:\n{log.read()[-2000:]}")
-    return output, usage.ru_maxrss / 1024
-
-
-def write_random_shard(path: Path, vocabulary: int, count: int) -> None:
-    generator = random.Random(0)
-    with path.open("wb") as shard:
-        array.array("i", [20240520, 1, count] + [0] * 253).tofile(shard)
-        array.array("H", generator.choices(range(vocabulary), k=count)).tofile(shard)
-
-
-def measure_mayfly(shape: Shape, threads: int) -> Measured:
-    with tempfile.TemporaryDirectory() as folder:
-        shard, out = Path(folder) / "tokens.bin", Path(folder) / "run"
-        write_random_shard(shard, shape.vocab_size, 8 * shape.batch_size * shape.context + 1)
-        settings: dict[str, object] = {
-            "model.architecture": "gpt2",
-            "model.num_hidden_layers": shape.num_hidden_layers,
-            "model.num_attention_heads": shape.num_attention_heads,
-            "model.hidden_size": shape.hidden_size,
-            "model.vocab_size": shape.vocab_size,
-            "model.max_position_embeddings": shape.max_position_embeddings,
-            "train.context": shape.context,
-            "train.batch_size": shape.batch_size,
-            "train.optimizer": "adamw",
-            "train.learning_rate": 1e-3,
-            "train.weight_decay": 0.1,
-            "train.grad_clip": 1.0,
-        }
-        arguments = [str(MAYFLY), "train", "--data", str(shard), "--steps", str(shape.steps), "--out", str(out)]
-        arguments += ["--precision", "fp32", "--device", "cpu", "--threads", str(threads)]
-        for key, value in settings.items():
-            arguments += ["--set", f"{key}={value}"]
-        _, peak = run(arguments)
-        lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-        rates = [line["tokens_per_second"] for line in lines if line["kind"] == "train"]
-    return Measured(median(rates[shape.warmup :]), peak)
-
-
-def measure_pytorch(shape: Shape, threads: int) -> tuple[Measured, dict[str, object]]:
-    described = json.dumps(asdict(shape) | {"threads": threads})
-    output, peak = run([sys.executable, str(Path(__file__).with_name("pytorch_peer.py")), described])
-    result = json.loads(output)
-    return Measured(result["tokens_per_second"], peak), result
+SCALING_ROUNDS = 3
 
 
 def machine() -> dict[str, object]:
@@ -119,83 +45,224 @@ def machine() -> dict[str, object]:
         names, flags = [], []
     return {
         "cpu": names[0] if names else platform.processor() or platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "vector_units": [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags],
         "system": platform.platform(),
         "load_before": round(os.getloadavg()[0], 2),
     }
 
 
-def compare(shape: Shape, rounds: int, threads: int) -> dict[str, object]:
-    ours: list[Measured] = []
-    theirs: list[Measured] = []
-    detail: dict[str, object] = {}
+def cores() -> int:
+    """Physical ones that this process may use."""
+    usable = os.sched_getaffinity(0)
+    try:
+        files = (Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") for cpu in usable)
+        return len({file.read_text() for file in files})
+    except OSError:
+        return len(usable)
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+# --- Rounds -----------------------------------------------------------------------------------------------------------
+
+
+def compare(shape: Shape, sides: list[Side], rounds: int, threads: int, chance: random.Random) -> dict:
+    """All sides on one shape."""
+    measured: dict[str, list[Measured]] = {side.name: [] for side in sides}
+    missing: dict[str, str] = {}
+    orders: list[list[str]] = []
     for number in range(rounds):
-        for side in ("mayfly", "pytorch") if number % 2 == 0 else ("pytorch", "mayfly"):
-            if side == "mayfly":
-                ours.append(measure_mayfly(shape, threads))
-            else:
-                measured, detail = measure_pytorch(shape, threads)
-                theirs.append(measured)
-        ratio = ours[-1].tokens_per_second / theirs[-1].tokens_per_second
-        print(f"{shape.name}: round {number + 1} of {rounds}, ratio {ratio:.2f}", file=sys.stderr)
-    ratios = [our.tokens_per_second / their.tokens_per_second for our, their in zip(ours, theirs)]
+        order = chance.sample(sides, len(sides))
+        orders.append([side.name for side in order])
+        for side in order:
+            if side.name in missing:
+                continue
+            try:
+                found = measure(side, shape, threads)
+            except Missing as reason:
+                missing[side.name] = str(reason)
+                say(f"{shape.name}: {side.name}: {reason}")
+                continue
+            measured[side.name].append(found)
+            say(
+                f"{shape.name}: round {number + 1} of {rounds}: {side.name}: {found.tokens_per_second:,.0f} tokens/s, "
+                f"{found.peak_mb:,.0f} MB" + disturbance(found)
+            )
+    return summary(shape, sides, measured, missing) | {"orders": orders}
+
+
+def disturbance(measured: Measured) -> str:
+    others = measured.others or 0.0
+    return f" (others used {others:.0%} of the cores)" if others > 0.03 else ""
+
+
+def summary(
+    shape: Shape, sides: list[Side], measured: dict[str, list[Measured]], missing: dict[str, str]
+) -> dict:
+    rates = {name: [m.tokens_per_second for m in list] for name, list in measured.items() if list}
+    peaks = {name: max(m.peak_mb for m in measured[name]) for name in rates}
+
+    def fastest(program: str) -> str:
+        names = [side.name for side in sides if side.program == program and side.name in rates]
+        if not names:
+            sys.exit(f"{program} could not be measured: {missing}")
+        return max(names, key=lambda name: median(rates[name]))
+
+    ours, theirs = fastest("mayfly"), fastest("pytorch")
+    ratios = {
+        side.name: [a / b for a, b in zip(rates[side.name], rates[theirs])]
+        for side in sides
+        if side.program == "mayfly" and side.name in rates
+    }
+    leanest = min(peaks[side.name] for side in sides if side.program == "pytorch" and side.name in peaks)
     return {
-        "shape": asdict(shape),
-        "parameters": detail["parameters"],
-        "pytorch_version": detail["version"],
-        "mayfly": [asdict(measured) for measured in ours],
-        "pytorch": [asdict(measured) for measured in theirs],
+        "shape": shape.described(),
+        "parameters": measured[theirs][0].parameters,
+        "pytorch_version": measured[theirs][0].version,
+        "sides": [
+            asdict(side)
+            | {
+                "name": side.name,
+                "tokens_per_second": rates.get(side.name, []),
+                "median": median(rates[side.name]) if side.name in rates else None,
+                "peak_mb": peaks.get(side.name),
+                "others": max((m.others or 0.0 for m in measured[side.name]), default=None),
+                "missing": missing.get(side.name),
+            }
+            for side in sides
+        ],
+        "mayfly": ours,
+        "pytorch": theirs,
         "ratios": ratios,
-        "ratio": median(ratios),
+        "ratio": median(ratios[ours]),
+        "memory_ratio": peaks[ours] / peaks[theirs],
+        "memory_ratio_leanest": peaks[ours] / leanest,
     }
 
 
-def row(result: dict) -> str:
-    shape = result["shape"]
-    rates = [median(m["tokens_per_second"] for m in result[side]) for side in ("mayfly", "pytorch")]
-    peaks = [max(m["peak_mb"] for m in result[side]) for side in ("mayfly", "pytorch")]
-    ratios = result["ratios"]
-    return (
-        f"| {result['parameters'] / 1e6:.1f}M | {shape['num_hidden_layers']} × {shape['hidden_size']}, "
-        f"{shape['vocab_size']:,} tokens | {shape['batch_size']} × {shape['context']} | {rates[0]:,.0f} "
-        f"| {rates[1]:,.0f} | **{result['ratio']:.2f}** ({min(ratios):.2f}–{max(ratios):.2f}) "
-        f"| {peaks[0]:,.0f} / {peaks[1]:,.0f} |"
+def scaling(shape: Shape, side: Side, threads: int, rounds: int, chance: random.Random) -> list[dict]:
+    """Mayfly on one thread, two, four and so on, alternately; efficiency 1: n threads are n times as fast as one."""
+    counts = sorted({1, threads} | {2**i for i in range(1, threads.bit_length()) if 2**i < threads})
+    rates: dict[int, list[float]] = {count: [] for count in counts}
+    for number in range(rounds):
+        for count in chance.sample(counts, len(counts)):
+            rates[count].append(measure(side, shape, count).tokens_per_second)
+            say(f"{shape.name}: threads {count}, round {number + 1} of {rounds}: {rates[count][-1]:,.0f} tokens/s")
+    return [
+        {
+            "threads": count,
+            "tokens_per_second": rates[count],
+            "median": median(rates[count]),
+            "efficiency": median(many / one / count for many, one in zip(rates[count], rates[1])),
+        }
+        for count in counts
+    ]
+
+
+def add_matrix_shares(document: dict) -> None:
+    """FLOPs per second of each side ÷ the peak of its precision."""
+    for result in document["results"]:
+        flops = result["shape"]["flops_per_token"]
+        result["matrix_share"] = {
+            side["name"]: side["median"] * flops / (1e9 * peak_of(document["matrix_peaks"], side["precision"]))
+            for side in result["sides"]
+            if side["median"]
+        }
+
+
+def geometric_mean(values: list[float]) -> float:
+    return math.exp(sum(map(math.log, values)) / len(values))
+
+
+# --- The command line -------------------------------------------------------------------------------------------------
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = [shape.name for shape in (*SHAPES, TINY)]
+    parser.add_argument("--shape", action="append", choices=names, help="only this one")
+    parser.add_argument("--cells", type=int, metavar="N", help="N shapes drawn by the seed instead")
+    parser.add_argument("--list", action="store_true", help="print the shapes as JSON and measure nothing")
+    parser.add_argument(
+        "--precision", action="append", choices=("fp32", "bf16", "fp16", "auto"),
+        help="of Mayfly; may be given again (default: fp32 and bf16)",
     )
+    parser.add_argument("--no-compile", action="store_true", help="leave out PyTorch's compiled modes")
+    parser.add_argument(
+        "--bf16-weights", action="store_true", help="also PyTorch with bf16 weights and an fp32 copy for AdamW"
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=cores(), help="of every side (default: one per core)")
+    parser.add_argument("--seed", type=int, help="of the order of the sides, and of cells (default: by chance)")
+    parser.add_argument("--quick", action="store_true", help="one round with few updates")
+    parser.add_argument("--out", type=Path, default=ROOT / ".build/bench/results.json", help="where the JSON goes")
+    parser.add_argument("--markdown", type=Path, help="where the tables go (default: beside the JSON, .md)")
+    options = parser.parse_args()
+    if options.cells and options.shape:
+        parser.error("--cells and --shape: one of them")
+    if options.rounds < 1 or options.threads < 1 or (options.cells is not None and options.cells < 1):
+        parser.error("--rounds, --threads and --cells: at least 1")
+    if options.seed is None:
+        options.seed = random.SystemRandom().randrange(10_000)
+    if options.quick:
+        options.rounds = 1
+    return options
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--shape", action="append", choices=[shape.name for shape in SHAPES], help="only this one")
-    parser.add_argument("--quick", action="store_true", help="one round with few updates: a look, not a measurement")
-    parser.add_argument("--out", type=Path, default=ROOT / ".build/bench/results.json", help="where the JSON goes")
-    options = parser.parse_args()
+    options = parse()
+    if options.cells:
+        shapes = draw_cells(options.cells, options.seed)
+    else:
+        names = options.shape or [shape.name for shape in SHAPES]
+        shapes = [shape for shape in (*SHAPES, TINY) if shape.name in names]
+    if options.list:
+        print(json.dumps({"seed": options.seed, "shapes": [shape.described() for shape in shapes]}, indent=2))
+        return
     if not os.access(MAYFLY, os.X_OK):
         sys.exit(f"{MAYFLY} is missing: run `make build` first, or set MAYFLY")
+    if options.quick:
+        shapes = [shape.shortened() for shape in shapes]
 
+    sides = [Side("mayfly", precision) for precision in dict.fromkeys(options.precision or ["fp32", "bf16"])]
+    for compiled in (False,) if options.no_compile else (False, True):
+        precisions = ("fp32", "bf16", "bf16-weights") if options.bf16_weights else ("fp32", "bf16")
+        sides += [Side("pytorch", precision, compiled) for precision in precisions]
     here = machine()
-    print(f"{here['cpu']}, {here['cores']} cores ({', '.join(here['vector_units'])}), {options.threads} threads, fp32")
+    say(f"{here['cpu']}, {here['cores']} cores ({', '.join(here['vector_units'])}); seed {options.seed}")
     if here["load_before"] > 0.5:
-        print(f"warning: the machine is busy (load {here['load_before']}); expect noise", file=sys.stderr)
-    header = (
-        "\n| model | layers × width, vocabulary | batch | Mayfly, tokens/s | PyTorch, tokens/s | ratio (range) "
-        "| peak memory, MB |\n|---|---|---|---|---|---|---|"
-    )
-    results = []
-    for shape in SHAPES:
-        if options.shape and shape.name not in options.shape:
-            continue
-        if options.quick:
-            shape = Shape(**(asdict(shape) | {"steps": shape.warmup + max(3, shape.steps // 8)}))
-        results.append(compare(shape, 1 if options.quick else options.rounds, options.threads))
+        say(f"warning: the machine is busy (load {here['load_before']}); expect noise")
+
+    chance = random.Random(options.seed)
+    document: dict = {
+        "machine": here, "threads": options.threads, "quick": options.quick, "rounds": options.rounds,
+        "seed": options.seed, "cells": bool(options.cells), "flops_formula": FLOPS_FORMULA, "matrix_peaks": {},
+        "results": [],
+    }
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    tables = options.markdown or options.out.with_suffix(".md")
+    for shape in shapes:
+        # Beside each shape, as the machine may be faster or slower by then.
+        seconds = 0.3 if options.quick else 2.0
+        document["matrix_peaks"] = merged(document["matrix_peaks"], matrix_peaks(options.threads, seconds))
+        result = compare(shape, sides, options.rounds, options.threads, chance)
+        document["results"].append(result)
+        if not options.cells:
+            side = next(side for side in sides if side.name == result["mayfly"])
+            rounds = min(options.rounds, SCALING_ROUNDS)
+            result["scaling"] = scaling(shape, side, options.threads, rounds, chance)
+            result["profile"] = profile_mayfly(side, shape, options.threads)
+        add_matrix_shares(document)
+        document["geometric_mean"] = geometric_mean([result["ratio"] for result in document["results"]])
+        document["machine"]["load_after"] = round(os.getloadavg()[0], 2)
         # Written as they arrive: an interrupted run keeps what it measured.
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        document = {"machine": here, "threads": options.threads, "quick": options.quick, "results": results}
         options.out.write_text(json.dumps(document, indent=2) + "\n")
-    print("\n".join([header, *map(row, results)]))
-    print(f"\nPyTorch {results[0]['pytorch_version']}, eager, fused AdamW. Details: {options.out}")
+        tables.write_text(markdown(document))
+    print(markdown(document))
+    say(f"written to {options.out} and {tables}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,125 @@
+"""Whether halves train as well as fp32: the same runs in each precision, compared by their final validation loss.
+
+    make bench-precision                                       both models, three seeds (most of an hour on two cores)
+    make bench-precision PRECISION="--model 0.8M --seeds 1 --steps 100"
+
+Shakespeare's characters, the demo's files; the last tenth of each work is for validation. Runs that differ only in precision
+have the same seed: the same weights at first, the same rows. What counts is the mean of their paired differences.
+"""
+
+from __future__ import annotations
+
+import argparse
+import array
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+
+ROOT = Path(__file__).resolve().parents[1]
+MAYFLY = Path(os.environ.get("MAYFLY", ROOT / ".build/release/mayfly"))
+
+
+@dataclass(frozen=True)
+class Model:
+    layers: int
+    heads: int
+    width: int
+    context: int
+    batch: int
+    steps: int
+    learning_rate: float
+
+
+MODELS = {
+    "0.8M": Model(4, 4, 128, 64, batch=12, steps=1000, learning_rate=1e-3),
+    "10.8M": Model(6, 6, 384, 256, batch=8, steps=300, learning_rate=1e-3),
+}
+
+
+def write_shard(path: Path, ids: list[int]) -> None:
+    with path.open("wb") as shard:
+        array.array("i", [20240520, 1, len(ids)] + [0] * 253).tofile(shard)
+        array.array("H", ids).tofile(shard)
+
+
+def write_characters(texts: Path, folder: Path) -> int:
+    """Shards of character ids; the number of characters that there are."""
+    works = [path.read_text(encoding="utf-8", errors="replace") for path in sorted(texts.glob("*.txt"))]
+    ids = {character: index for index, character in enumerate(sorted(set("".join(works))))}
+    train, val = [], []
+    for work in works:
+        cut = len(work) * 9 // 10
+        train += [ids[character] for character in work[:cut]]
+        val += [ids[character] for character in work[cut:]]
+    write_shard(folder / "train-00000.bin", train)
+    write_shard(folder / "val-00000.bin", val)
+    return len(ids)
+
+
+def final_loss(model: Model, precision: str, seed: int, steps: int, data: Path, characters: int, threads: int) -> float:
+    settings = {
+        "model.architecture": "gpt2", "model.num_hidden_layers": model.layers, "model.num_attention_heads": model.heads,
+        "model.hidden_size": model.width, "model.vocab_size": characters,
+        "model.max_position_embeddings": model.context, "train.context": model.context,
+        "train.batch_size": model.batch, "train.learning_rate": model.learning_rate, "train.warmup_steps": steps // 10,
+        "train.weight_decay": 0.1,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        command = [str(MAYFLY), "train", "--data", str(data), "--out", str(run), "--steps", str(steps), "--device", "cpu"]
+        command += ["--precision", precision, "--seed", str(seed), "--threads", str(threads)]
+        command += [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if done.returncode != 0:
+            sys.exit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
+        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        return [line["loss"] for line in lines if line["kind"] == "eval"][-1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=MODELS, action="append")
+    parser.add_argument("--precision", choices=("bf16", "fp16"), action="append")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, help="instead of each model's own")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--texts", type=Path, default=ROOT / "data/shakespeare")
+    parser.add_argument("--out", type=Path, help="a JSON file of the results")
+    arguments = parser.parse_args()
+    results = []
+    print("| model | updates | precision | loss of each seed | fp32 | mean difference, nats | spread |")
+    print("|---|---:|---|---|---|---:|---:|", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder)
+        characters = write_characters(arguments.texts, data)
+        for name in arguments.model or MODELS:
+            model, losses = MODELS[name], {}
+            steps = arguments.steps or model.steps
+            for precision in ("fp32", *(arguments.precision or ("bf16", "fp16"))):
+                losses[precision] = [
+                    final_loss(model, precision, 1 + seed, steps, data, characters, arguments.threads)
+                    for seed in range(arguments.seeds)
+                ]
+                if precision == "fp32":
+                    continue
+                differences = [ours - full for ours, full in zip(losses[precision], losses["fp32"], strict=True)]
+                spread = stdev(differences) if len(differences) > 1 else 0.0
+                results.append({
+                    "model": name, "steps": steps, "precision": precision, "losses": losses[precision],
+                    "fp32": losses["fp32"], "mean_difference": mean(differences), "spread": spread,
+                })
+                shown = [", ".join(f"{loss:.4f}" for loss in losses[kind]) for kind in (precision, "fp32")]
+                print(
+                    f"| {name} | {steps} | {precision} | {shown[0]} | {shown[1]} | {mean(differences):+.4f} | "
+                    f"{spread:.4f} |", flush=True)
+    if arguments.out:
+        arguments.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
