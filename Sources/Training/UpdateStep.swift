@@ -24,7 +24,7 @@ package final class UpdateStep {
   /// Floating-point operations of one update.
   package var flops: Double { program.program.flops * Double(microSteps) }
   /// Bytes of activations, for reports.
-  package var activationBytes: Int { program.program.memory.count * 4 }
+  package var activationBytes: Int { program.program.memory.byteCount }
 
   /// - Throws: ``ComputeError``.
   package init(
