@@ -64,6 +64,9 @@ package final class CPUExecutor: Executor {
     "CPU, \(threads) thread\(threads == 1 ? "" : "s"), \(instructionSet)"
   }
 
+  /// Products widen halves as they pack them: nowhere faster than fp32.
+  package func fastestPrecision(rows: Int, width: Int) -> Precision { .fp32 }
+
   /// Kernels for activations of a precision.
   func kernels(_ precision: Precision) -> mf_kernels {
     guard let kernels = kernels[precision] else { preconditionFailure("\(instructionSet) lacks \(precision)") }

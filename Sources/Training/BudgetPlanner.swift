@@ -27,10 +27,13 @@ package struct BudgetPlanner {
 
   private let executor: any Executor
   private let vocabularySize: Int
+  private let precision: Precision?
 
-  package init(executor: any Executor, vocabularySize: Int) {
+  /// - Parameter precision: that of the training; nil: what is fastest.
+  package init(executor: any Executor, vocabularySize: Int, precision: Precision? = nil) {
     self.executor = executor
     self.vocabularySize = vocabularySize
+    self.precision = precision
   }
 
   /// - Parameters:
@@ -63,13 +66,14 @@ package struct BudgetPlanner {
 
   /// Tokens per second of a few real updates.
   private func measure(_ transformer: Transformer, _ preset: Preset) throws -> Double {
-    var settings = TrainSettings()
-    settings.batchSize = preset.batchSize
-    settings.context = preset.context
-    settings.learningRate = 0
+    var settings = Settings(model: transformer.config)
+    settings.train.batchSize = preset.batchSize
+    settings.train.context = preset.context
+    settings.train.precision = precision
+    settings.choosePrecision(for: executor)
     let store = try executor.makeParameters(transformer.parameterLayout, training: true)
     Initialization(transformer.config).fill(store, seed: 0)
-    let update = try UpdateStep(transformer, settings: settings, store: store, executor: executor)
+    let update = try UpdateStep(transformer, settings: settings.train, store: store, executor: executor)
     let source = NoiseSource(vocabularySize: transformer.config.vocabularySize)
     var best = 0.0
     for step in 1...4 {
@@ -77,7 +81,8 @@ package struct BudgetPlanner {
       _ = try update.run(step: step, firstMicroStep: 0, learningRate: 0, source: source)
       // The first update touches fresh memory: not typical.
       if step > 1 {
-        best = max(best, Double(settings.batchSize * settings.context) / seconds(ContinuousClock.now - start))
+        best = max(
+          best, Double(settings.train.batchSize * settings.train.context) / seconds(ContinuousClock.now - start))
       }
     }
     return best

@@ -5,6 +5,8 @@ package final class ReferenceExecutor: Executor {
 
   package var deviceDescription: String { "fp64 reference" }
 
+  package func fastestPrecision(rows: Int, width: Int) -> Precision { .fp32 }
+
   package func makeParameters(_ layout: TensorLayout, training: Bool) -> any ParameterStore {
     ReferenceStore(layout)
   }
