@@ -6,11 +6,14 @@ package struct RunContext: Sendable {
   package var microStep: UInt32
   /// Whether parameter gradients are added to those of the micro-steps before (gradient accumulation).
   package var accumulates: Bool
+  /// What all gradients are multiplied by from the loss on, so that small ones are no zeros in fp16. Losses are not.
+  package var lossScale: Float
 
-  package init(seed: UInt64 = 0, microStep: UInt32 = 0, accumulates: Bool = false) {
+  package init(seed: UInt64 = 0, microStep: UInt32 = 0, accumulates: Bool = false, lossScale: Float = 1) {
     self.seed = seed
     self.microStep = microStep
     self.accumulates = accumulates
+    self.lossScale = lossScale
   }
 }
 
@@ -69,10 +72,10 @@ package protocol Execution: AnyObject {
   var program: Program { get }
   /// Sets an int32 input; until then it is 0.
   func set(_ input: Node, _ values: UnsafeBufferPointer<Int32>)
-  /// Sets an fp32 input; until then it is 0.
+  /// Sets an input of fp32 or halves, to which the values are rounded; until then it is 0.
   func set(_ input: Node, _ values: UnsafeBufferPointer<Float>)
   func run(_ context: RunContext)
-  /// Copies a result of the last run, or an input, to the host.
+  /// Copies a result of the last run, or an input, to the host; halves as fp32.
   func get(_ result: Node, into destination: UnsafeMutableBufferPointer<Float>)
 }
 
@@ -80,6 +83,9 @@ package protocol Execution: AnyObject {
 package protocol Executor: AnyObject {
   /// What runs here, for people: "CPU, 2 threads, avx512".
   var deviceDescription: String { get }
+
+  /// The precision in which matrix products of so many rows and columns train fastest here.
+  func fastestPrecision(rows: Int, width: Int) -> Precision
 
   /// Makes room for tensors, all zero; `training`: with gradients and optimizer state.
   /// - Throws: ``ComputeError/outOfMemory(bytes:purpose:)``.

@@ -1,15 +1,15 @@
 internal import CKernels
 package import Compute
-import Foundation
 
 /// A program bound to an arena: a list of kernel calls with every address known.
 package final class CPUExecution: Execution {
   package let program: Program
   private let executor: CPUExecutor
-  private let arena: FloatMemory
-  private let workspace: FloatMemory
-  private let parameters: CPUStore
-  private let states: CPUStore?
+  /// Those of the program's precision.
+  private let kernels: mf_kernels
+  private let arena: SystemMemory
+  private let workspace: SystemMemory
+  private let addresses: Addresses
   private let instructions: [Instruction]
   /// Which instructions do the work of which operation, for a profile.
   private let spans: [Span]
@@ -26,24 +26,23 @@ package final class CPUExecution: Execution {
     let graph = program.graph
     self.program = program
     self.executor = executor
-    self.parameters = parameters
-    self.states = states
-    let arena = try FloatMemory(count: program.memory.count, purpose: "activations")
-    let workspace = try FloatMemory(
-      count: graph.operations.map { $0.workspace(in: graph) }.max() ?? 0, purpose: "the head's logits")
+    kernels = executor.kernels(graph.precision)
+    let arena = try SystemMemory(bytes: program.memory.byteCount, purpose: "activations")
+    let workspace = try SystemMemory(
+      floats: graph.operations.map { $0.workspace(in: graph) }.max() ?? 0, purpose: "the head's logits")
     try executor.reserve(graph.operations.map { $0.scratch(in: graph) }.max() ?? 0)
+    try parameters.keepOperands(graph.precision)
 
-    let base = arena.pointer
+    addresses = Addresses(program, arena: arena.pointer, parameters: parameters, states: states)
+    let lowering = Lowering(
+      addresses,
+      rotaryTable: { (frequencies, positions) throws(ComputeError) in
+        try executor.rotaryTable(frequencies, positions: positions)
+      },
+      headWorkspace: workspace.floats)
     var instructions: [Instruction] = []
     var spans: [Span] = []
     for operation in graph.operations {
-      let lowering = Lowering(
-        graph: graph,
-        address: { Self.address($0, program, arena: base, parameters, states) },
-        rotaryTable: { (frequencies, positions) throws(ComputeError) in
-          try executor.rotaryTable(frequencies, positions: positions)
-        },
-        headWorkspace: workspace.pointer)
       let first = instructions.count
       instructions += try lowering.lower(operation)
       spans.append(
@@ -55,46 +54,33 @@ package final class CPUExecution: Execution {
     self.spans = spans
   }
 
-  private static func address(
-    _ node: Node, _ program: Program, arena: UnsafeMutablePointer<Float>, _ parameters: CPUStore,
-    _ states: CPUStore?
-  ) -> UnsafeMutablePointer<Float> {
-    let graph = program.graph
-    switch graph[node].role {
-    case .input, .intermediate, .result:
-      guard let offset = program.memory.offsets[node.id] else {
-        preconditionFailure("\(graph[node].name) is never written")
-      }
-      return arena + offset
-    case .parameter(let index): return parameters.pointer(.weights) + graph.parameters.entries[index].offset
-    case .gradient(let index): return parameters.pointer(.gradients) + graph.parameters.entries[index].offset
-    case .state(let index):
-      guard let states else { preconditionFailure("the program needs a state") }
-      return states.pointer(.weights) + graph.states.entries[index].offset
-    }
-  }
-
-  private func address(_ node: Node) -> UnsafeMutablePointer<Float> {
-    Self.address(node, program, arena: arena.pointer, parameters, states)
-  }
-
   package func set(_ input: Node, _ values: UnsafeBufferPointer<Int32>) {
     let info = program.graph[input]
     precondition(info.role == .input && info.dtype == .int32 && values.count == info.shape.count)
     guard let source = values.baseAddress else { return }
-    UnsafeMutableRawPointer(address(input)).copyMemory(from: source, byteCount: values.count * 4)
+    addresses.any(input).copyMemory(from: source, byteCount: info.byteCount)
   }
 
   package func set(_ input: Node, _ values: UnsafeBufferPointer<Float>) {
     let info = program.graph[input]
-    precondition(info.role == .input && info.dtype == .float32 && values.count == info.shape.count)
+    precondition(info.role == .input && info.dtype != .int32 && values.count == info.shape.count)
     guard let source = values.baseAddress else { return }
-    address(input).update(from: source, count: values.count)
+    if info.dtype == .float32 {
+      addresses.any(input).copyMemory(from: source, byteCount: info.byteCount)
+    } else {
+      kernels.narrow(executor.pool, Int64(values.count), source, addresses.activation(input))
+    }
   }
 
   package func get(_ result: Node, into destination: UnsafeMutableBufferPointer<Float>) {
-    precondition(destination.count <= program.graph.shape(result).count)
-    destination.baseAddress?.update(from: address(result), count: destination.count)
+    let info = program.graph[result]
+    precondition(info.dtype != .int32 && destination.count <= info.shape.count)
+    guard let address = destination.baseAddress else { return }
+    if info.dtype == .float32 {
+      address.update(from: addresses.floats(result), count: destination.count)
+    } else {
+      kernels.widen(executor.pool, Int64(destination.count), addresses.activation(result), address)
+    }
   }
 
   package func run(_ context: RunContext) {
@@ -106,23 +92,30 @@ package final class CPUExecution: Execution {
   }
 
   private func run(_ range: Range<Int>, _ context: RunContext) {
-    for index in range { instructions[index].run(context, executor.kernels, executor.pool) }
+    for index in range { instructions[index].run(context, kernels, executor.pool) }
   }
 }
 
 extension CPUExecution {
-  /// A NaN of our own, so that reading what was never written shows.
-  private static var poison: UInt32 { 0x7FC0_BEEF }
+  /// A NaN of our own in every precision, so that reading what was never written shows.
+  private static var poison: UInt16 { 0x7FEB }
+
+  private var units: UnsafeMutableBufferPointer<UInt16> {
+    UnsafeMutableBufferPointer(
+      start: arena.pointer.assumingMemoryBound(to: UInt16.self), count: program.memory.byteCount / 2)
+  }
 
   /// For tests: marks the whole arena as never written.
   package func poison() {
-    for index in 0..<arena.count { arena.pointer[index] = Float(bitPattern: Self.poison) }
+    units.update(repeating: Self.poison)
   }
 
-  /// For tests: the first element of the arena that was written since ``poison()`` and belongs to no value.
+  /// For tests: the first byte of the arena that was written since ``poison()`` and belongs to no value.
   package var firstStrayWrite: Int? {
-    var free = [Bool](repeating: true, count: arena.count)
-    for range in program.memory.occupied { for index in range { free[index] = false } }
-    return free.indices.first { free[$0] && arena.pointer[$0].bitPattern != Self.poison }
+    var free = [Bool](repeating: true, count: units.count)
+    for range in program.memory.occupied {
+      for unit in range.lowerBound / 2..<range.upperBound / 2 { free[unit] = false }
+    }
+    return free.indices.first { free[$0] && units[$0] != Self.poison }.map { 2 * $0 }
   }
 }

@@ -6,7 +6,8 @@ import Foundation
 package final class CPUExecutor: Executor {
   /// Instruction sets by the names that `MAYFLY_CPU_ISA` takes.
   private static let instructionSets: [(name: String, isa: mf_isa)] = [
-    ("avx512", MF_ISA_AVX512), ("avx2", MF_ISA_AVX2), ("neon", MF_ISA_NEON), ("plain", MF_ISA_PLAIN),
+    ("avx512bf16", MF_ISA_AVX512_BF16), ("avx512", MF_ISA_AVX512), ("avx2", MF_ISA_AVX2),
+    ("neon", MF_ISA_NEON), ("plain", MF_ISA_PLAIN),
   ]
 
   /// The instruction sets that this processor has, fastest first.
@@ -14,9 +15,18 @@ package final class CPUExecutor: Executor {
     instructionSets.filter { mf_kernels_for($0.isa, MF_FP32) != nil }.map(\.name)
   }
 
+  /// Those with kernels of their own for a precision.
+  package static func instructionSets(with precision: Precision) -> [String] {
+    var known: Set<UnsafePointer<mf_kernels>> = []
+    return instructionSets.filter { set in
+      mf_kernels_for(set.isa, precision.storage).map { known.insert($0).inserted } ?? false
+    }.map(\.name)
+  }
+
   package let threads: Int
   let pool: OpaquePointer
-  let kernels: mf_kernels
+  private let instructionSet: String
+  private let kernels: [Precision: mf_kernels]
   let profile: StepProfile?
   /// Made so far; as many as there are different models, and kept for all their programs.
   private var rotaryTables: [RotaryTable] = []
@@ -32,7 +42,7 @@ package final class CPUExecutor: Executor {
   ) throws(ComputeError) {
     let available = Self.availableInstructionSets
     guard let name = instructionSet ?? available.first, available.contains(name),
-      let isa = Self.instructionSets.first(where: { $0.name == name })?.isa, let kernels = mf_kernels_for(isa, MF_FP32)
+      let isa = Self.instructionSets.first(where: { $0.name == name })?.isa
     else {
       throw .unavailable(
         "no instruction set '\(instructionSet ?? "")' here; MAYFLY_CPU_ISA can be \(available.joined(separator: ", "))")
@@ -43,7 +53,11 @@ package final class CPUExecutor: Executor {
     }
     self.threads = threads
     self.pool = pool
-    self.kernels = kernels.pointee
+    self.instructionSet = name
+    kernels = Dictionary(
+      uniqueKeysWithValues: Precision.allCases.compactMap { precision in
+        mf_kernels_for(isa, precision.storage).map { (precision, $0.pointee) }
+      })
     self.profile = profile
   }
 
@@ -52,7 +66,16 @@ package final class CPUExecutor: Executor {
   }
 
   package var deviceDescription: String {
-    "CPU, \(threads) thread\(threads == 1 ? "" : "s"), \(String(cString: kernels.name))"
+    "CPU, \(threads) thread\(threads == 1 ? "" : "s"), \(instructionSet)"
+  }
+
+  /// Products widen halves as they pack them: nowhere faster than fp32.
+  package func fastestPrecision(rows: Int, width: Int) -> Precision { .fp32 }
+
+  /// Kernels for activations of a precision.
+  func kernels(_ precision: Precision) -> mf_kernels {
+    guard let kernels = kernels[precision] else { preconditionFailure("\(instructionSet) lacks \(precision)") }
+    return kernels
   }
 
   package func makeParameters(
@@ -93,5 +116,15 @@ package final class CPUExecutor: Executor {
     let table = try RotaryTable(frequencies, positions: positions)
     rotaryTables.append(table)
     return table
+  }
+}
+
+extension Precision {
+  var storage: mf_storage {
+    switch self {
+    case .fp32: MF_FP32
+    case .bf16: MF_BF16
+    case .fp16: MF_FP16
+    }
   }
 }

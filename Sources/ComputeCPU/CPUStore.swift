@@ -2,17 +2,32 @@ internal import CKernels
 import Compute
 import Foundation
 
-/// Flat fp32 buffers in main memory.
+/// Flat fp32 buffers in main memory, and where a program computes in halves a copy of the weights as halves.
 final class CPUStore: ParameterStore {
   let layout: TensorLayout
   private let executor: CPUExecutor
-  private let weights: FloatMemory
+  private let isTraining: Bool
+  private let weights: SystemMemory
   /// Empty unless training.
-  private let gradients: FloatMemory
-  private let firstMoment: FloatMemory
-  private let secondMoment: FloatMemory
+  private let gradients: SystemMemory
+  private let firstMoment: SystemMemory
+  private let secondMoment: SystemMemory
+  /// Weights as products read them, where those are halves.
+  private var halves: Halves?
   /// Ranges of the flat buffers in which all tensors are updated, and all decayed or none.
   private let segments: [Segment]
+
+  private final class Halves {
+    let precision: Precision
+    let memory: SystemMemory
+
+    init(_ precision: Precision, count: Int) throws(ComputeError) {
+      self.precision = precision
+      memory = try SystemMemory(bytes: count * precision.dtype.size, purpose: "weights in \(precision)")
+    }
+
+    func pointer(at offset: Int) -> UnsafeMutableRawPointer { memory.pointer + offset * precision.dtype.size }
+  }
 
   private struct Segment {
     var range: Range<Int>
@@ -22,10 +37,11 @@ final class CPUStore: ParameterStore {
   init(_ layout: TensorLayout, training: Bool, executor: CPUExecutor) throws(ComputeError) {
     self.layout = layout
     self.executor = executor
-    weights = try FloatMemory(count: layout.count, purpose: "weights")
-    gradients = try FloatMemory(count: training ? layout.count : 0, purpose: "gradients")
-    firstMoment = try FloatMemory(count: training ? layout.count : 0, purpose: "optimizer state")
-    secondMoment = try FloatMemory(count: training ? layout.count : 0, purpose: "optimizer state")
+    isTraining = training
+    weights = try SystemMemory(floats: layout.count, purpose: "weights")
+    gradients = try SystemMemory(floats: training ? layout.count : 0, purpose: "gradients")
+    firstMoment = try SystemMemory(floats: training ? layout.count : 0, purpose: "optimizer state")
+    secondMoment = try SystemMemory(floats: training ? layout.count : 0, purpose: "optimizer state")
     segments = Self.segments(layout)
   }
 
@@ -45,11 +61,34 @@ final class CPUStore: ParameterStore {
 
   func pointer(_ buffer: ParameterBuffer) -> UnsafeMutablePointer<Float> {
     switch buffer {
-    case .weights: weights.pointer
-    case .gradients: gradients.pointer
-    case .firstMoment: firstMoment.pointer
-    case .secondMoment: secondMoment.pointer
+    case .weights: weights.floats
+    case .gradients: gradients.floats
+    case .firstMoment: firstMoment.floats
+    case .secondMoment: secondMoment.floats
     }
+  }
+
+  /// Keeps weights as products of a precision read them, from now on.
+  func keepOperands(_ precision: Precision) throws(ComputeError) {
+    guard precision != .fp32, halves?.precision != precision else { return }
+    precondition(halves == nil, "one store serves programs of one precision besides fp32")
+    halves = try Halves(precision, count: layout.count)
+    round(0..<layout.count)
+  }
+
+  /// Weights from an offset on, as products of a precision read them.
+  func operand(at offset: Int, _ precision: Precision) -> UnsafeRawPointer {
+    guard precision != .fp32 else { return UnsafeRawPointer(weights.floats + offset) }
+    guard let halves, halves.precision == precision else { preconditionFailure("no weights in \(precision)") }
+    return UnsafeRawPointer(halves.pointer(at: offset))
+  }
+
+  /// Brings a range of the halves up to date.
+  private func round(_ range: Range<Int>) {
+    guard let halves else { return }
+    let start = range.lowerBound
+    executor.kernels(halves.precision).narrow(
+      executor.pool, Int64(range.count), weights.floats + start, halves.pointer(at: start))
   }
 
   func read(_ buffer: ParameterBuffer, at offset: Int, into destination: UnsafeMutableBufferPointer<Float>) {
@@ -61,11 +100,14 @@ final class CPUStore: ParameterStore {
     precondition(offset >= 0 && offset + source.count <= layout.count)
     guard let address = source.baseAddress else { return }
     (pointer(buffer) + offset).update(from: address, count: source.count)
+    if buffer == .weights { round(offset..<offset + source.count) }
   }
 
   func gradientNorm() -> Double {
     executor.timed("GradientNorm") {
-      executor.kernels.sum_of_squares(executor.pool, Int64(gradients.count), gradients.pointer).squareRoot()
+      executor.kernels(.fp32).sum_of_squares(
+        executor.pool, Int64(isTraining ? layout.count : 0), gradients.floats
+      ).squareRoot()
     }
   }
 
@@ -77,15 +119,16 @@ final class CPUStore: ParameterStore {
     // In fp64: 1 − β₂ᵗ loses half of fp32's digits in the first steps.
     let correction1 = Float(1 - pow(Double(update.beta1), Double(update.step)))
     let correction2 = Float(1 - pow(Double(update.beta2), Double(update.step)))
+    let kernels = executor.kernels(halves?.precision ?? .fp32)
     for segment in segments {
       let start = segment.range.lowerBound
       var arguments = mf_adamw(
-        count: Int64(segment.range.count), weights: weights.pointer + start, m: firstMoment.pointer + start,
-        v: secondMoment.pointer + start, copy: nil, gradients: gradients.pointer + start,
+        count: Int64(segment.range.count), weights: weights.floats + start, m: firstMoment.floats + start,
+        v: secondMoment.floats + start, copy: halves?.pointer(at: start), gradients: gradients.floats + start,
         gradient_scale: update.gradientScale, learning_rate: update.learningRate, beta1: update.beta1,
         beta2: update.beta2, epsilon: update.epsilon, weight_decay: segment.decays ? update.weightDecay : 0,
         bias_correction1: correction1, bias_correction2: correction2)
-      executor.kernels.adamw(executor.pool, &arguments)
+      kernels.adamw(executor.pool, &arguments)
     }
   }
 }

@@ -70,6 +70,7 @@ extension Instruction {
     case .headLoss(var call, let weightAddsAlways, let biasAddsAlways):
       call.accumulate_weight = weightAddsAlways || context.accumulates
       call.accumulate_bias = biasAddsAlways || context.accumulates
+      call.gradient_scale = context.lossScale
       kernels.head_loss(pool, &call)
     case .add(let count, let a, let b, let y): kernels.add(pool, count, a, b, y)
     case .softcap(let count, let cap, let x): kernels.softcap(pool, count, cap, x)

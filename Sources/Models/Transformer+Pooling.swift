@@ -28,15 +28,15 @@ extension Transformer {
 
   /// Loss and accuracy of a classifier; targets, weights and results are (B, S).
   package func labelLossProgram(
-    batch: Int, time: Int, perRow: Int, training: Bool
+    batch: Int, time: Int, perRow: Int, training: Bool, precision: Precision = .fp32
   ) throws(ComputeError) -> LossProgram {
-    var graph = Graph(parameters: parameterLayout)
+    var graph = Graph(parameters: parameterLayout, precision: precision)
     let dropout = training ? config.dropout : 0
     let (ids, positions, ranges, pools, x) = try pooled(
       &graph, batch: batch, time: time, perRow: perRow, dropout: dropout)
     let targets = graph.input("targets", [batch, perRow], .int32)
-    let weights = graph.input("weights", [batch, perRow])
-    let normalizer = graph.input("normalizer", [])
+    let weights = graph.input("weights", [batch, perRow], .float32)
+    let normalizer = graph.input("normalizer", [], .float32)
     let result = try graph.headLoss(
       graph.dropout(x, rate: dropout), weight: graph.parameter(Self.scoreName), targets: targets, weights: weights,
       normalizer: normalizer)

@@ -49,16 +49,16 @@ extension Transformer {
   ///   - training: with the backward pass and dropout.
   ///   - kind: nil: what the architecture was made for.
   package func lossProgram(
-    batch: Int, time: Int, training: Bool, mask kind: MaskKind? = nil
+    batch: Int, time: Int, training: Bool, mask kind: MaskKind? = nil, precision: Precision = .fp32
   ) throws(ComputeError) -> LossProgram {
-    var graph = Graph(parameters: parameterLayout)
+    var graph = Graph(parameters: parameterLayout, precision: precision)
     let shape: Shape = [batch, time]
     let mask = mask(kind, &graph, batch: batch, time: time)
     let ids = graph.input("ids", shape, .int32)
     let positions = graph.input("positions", shape, .int32)
     let targets = graph.input("targets", shape, .int32)
-    let weights = graph.input("weights", shape)
-    let normalizer = graph.input("normalizer", [])
+    let weights = graph.input("weights", shape, .float32)
+    let normalizer = graph.input("normalizer", [], .float32)
     let dropout = training ? config.dropout : 0
     let x = try hiddenStates(&graph, ids: ids, positions: positions, dropout: dropout) {
       (graph, qkv, _) throws(ComputeError) in try attention(&graph, qkv, mask: mask, dropout: dropout)

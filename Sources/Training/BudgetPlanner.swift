@@ -27,10 +27,13 @@ package struct BudgetPlanner {
 
   private let executor: any Executor
   private let vocabularySize: Int
+  private let precision: Precision?
 
-  package init(executor: any Executor, vocabularySize: Int) {
+  /// - Parameter precision: that of the training; nil: what is fastest.
+  package init(executor: any Executor, vocabularySize: Int, precision: Precision? = nil) {
     self.executor = executor
     self.vocabularySize = vocabularySize
+    self.precision = precision
   }
 
   /// - Parameters:
@@ -66,6 +69,8 @@ package struct BudgetPlanner {
     var settings = Settings(model: config)
     settings.train.batchSize = preset.batchSize
     settings.train.context = preset.context
+    settings.train.precision = precision
+    settings.choosePrecision(for: executor)
     let test = try SpeedTest(settings, executor: executor)
     // The first update touches fresh memory: not typical.
     _ = try test.run(updates: 1)

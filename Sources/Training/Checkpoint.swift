@@ -21,6 +21,10 @@ package struct TrainerState: Sendable, Equatable {
   package var bestLoss: Double?
   /// Evaluations since the best one.
   package var evaluationsSinceBest = 0
+  /// In fp16, else nil.
+  package var lossScale: LossScale?
+  /// Updates whose gradients were no numbers: steps that changed no weight.
+  package var skippedUpdates = 0
 
   package init() {}
 
@@ -30,6 +34,9 @@ package struct TrainerState: Sendable, Equatable {
       "micro_steps": .integer(Int64(microSteps)), "elapsed_seconds": .number(elapsed),
       "warmup_end": warmupEnd.map { .number($0) } ?? .null, "best_loss": bestLoss.map { .number($0) } ?? .null,
       "evaluations_since_best": .integer(Int64(evaluationsSinceBest)),
+      "loss_scale": lossScale.map { .number(Double($0.value)) } ?? .null,
+      "finite_updates": lossScale.map { .integer(Int64($0.finiteUpdates)) } ?? .null,
+      "skipped_updates": .integer(Int64(skippedUpdates)),
     ]
   }
 
@@ -44,8 +51,15 @@ package struct TrainerState: Sendable, Equatable {
     (self.step, self.rows, self.tokens, self.microSteps, self.elapsed) = (step, rows, tokens, microSteps, elapsed)
     warmupEnd = json["warmup_end"]?.double
     bestLoss = json["best_loss"]?.double
-    // Checkpoints of earlier versions don't have it.
+    // Checkpoints of earlier versions don't have what follows.
     evaluationsSinceBest = max(0, min(json["evaluations_since_best"]?.int ?? 0, 1 << 40))
+    skippedUpdates = max(0, min(json["skipped_updates"]?.int ?? 0, step))
+    if let value = json["loss_scale"]?.double, let finiteUpdates = json["finite_updates"]?.int {
+      guard let scale = LossScale(value: Float(value), finiteUpdates: finiteUpdates) else {
+        throw .content(path: path, problem: "loss_scale and finite_updates are not what a training leaves")
+      }
+      lossScale = scale
+    }
   }
 }
 

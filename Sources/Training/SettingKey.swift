@@ -103,7 +103,15 @@ package struct SettingKey: Sendable {
     integer("train.keep_checkpoints", \.train.keepCheckpoints, 1...),
     integer("train.patience", \.train.patience, 0...),
     choice("train.class_weights", \.train.classWeights),
-    fixed("train.precision", "fp32", also: ["auto"]),
+    SettingKey(
+      name: "train.precision",
+      read: { $0.train.precision?.rawValue ?? "auto" },
+      write: { (settings, text) throws(SettingsError) in
+        settings.train.precision = Precision(rawValue: text)
+        guard settings.train.precision != nil || text == "auto" else {
+          throw .impossible(key: "train.precision", value: text, expected: "auto, fp32, bf16, fp16")
+        }
+      }),
     SettingKey(
       name: "train.seed",
       read: { "\($0.train.seed)" },

@@ -1,3 +1,4 @@
+package import Compute
 package import Corpus
 package import Models
 
@@ -60,6 +61,8 @@ package struct TrainSettings: Sendable, Equatable {
   /// Evaluations in a row that may bring nothing better before the run ends; 0: any number.
   package var patience = 0
   package var classWeights = ClassWeights.none
+  /// What activations and products are computed in; nil: what is fastest.
+  package var precision: Precision?
   package var seed: UInt64 = 1337
 
   package init() {}
@@ -68,5 +71,14 @@ package struct TrainSettings: Sendable, Equatable {
   package var resolvedMicroBatch: Int {
     let wanted = min(microBatchSize ?? batchSize, batchSize)
     return (1...max(1, wanted)).last { batchSize.isMultiple(of: $0) } ?? 1
+  }
+}
+
+extension Settings {
+  /// Chooses what is left to the machine, so that a resumed run goes on with the same choice.
+  package mutating func choosePrecision(for executor: any Executor) {
+    train.precision =
+      train.precision
+      ?? executor.fastestPrecision(rows: train.resolvedMicroBatch * train.context, width: model.hiddenSize)
   }
 }

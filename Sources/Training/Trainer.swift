@@ -59,6 +59,7 @@ package final class Trainer {
     update = try UpdateStep(
       transformer, settings: settings.train, mask: objective.source.mask, perRow: objective.source.perRow,
       store: store, executor: executor)
+    if settings.train.precision == .fp16, state.lossScale == nil { self.state.lossScale = LossScale() }
     log = try MetricsLog(path: folder.metricsPath, keepingUntil: state.step)
     let evaluationTokens = objective.validation?.predictedTokens ?? 0
     budget = settings.train.budget.map {
@@ -101,13 +102,12 @@ package final class Trainer {
         step: warmupStep, progress: progress, warmupEnd: state.warmupEnd ?? progress)
       let waitedBefore = source.dataWaitSeconds
       let start = ContinuousClock.now
+      // AdamW counts the updates that it has made.
       let result = try update.run(
-        step: step, firstMicroStep: state.microSteps, learningRate: rate, source: source)
+        step: step - state.skippedUpdates, firstMicroStep: state.microSteps, learningRate: rate,
+        lossScale: state.lossScale?.value ?? 1, source: source)
       let took = seconds(ContinuousClock.now - start)
-      guard result.loss.isFinite, result.gradientNorm.isFinite else {
-        throw TrainingError.diverged(
-          step: step, what: "loss \(result.loss), gradient norm \(result.gradientNorm)")
-      }
+      let isSkipped = try noteFiniteness(of: result, step: step)
       budget?.noteStep(seconds: took)
       state.step = step
       state.rows += settings.train.batchSize
@@ -116,10 +116,12 @@ package final class Trainer {
       state.elapsed = clock.elapsed
       let metrics = StepMetrics(
         step: step, tokens: state.tokens, loss: result.loss, accuracy: result.accuracy, learningRate: rate,
-        gradientNorm: result.gradientNorm, tokensPerSecond: Double(tokensPerStep) / max(took, 1e-9),
+        gradientNorm: result.gradientNorm, skippedUpdates: state.skippedUpdates,
+        tokensPerSecond: Double(tokensPerStep) / max(took, 1e-9),
         dataWaitSeconds: source.dataWaitSeconds - waitedBefore, elapsed: state.elapsed, progress: progress)
       try log.append(metrics.json)
       observe(.step(metrics))
+      if isSkipped { try reportSkip() }
 
       if isDue(settings.train.evalEvery, automatic: budget?.isEvaluationDue(elapsed: clock.elapsed)) {
         let isBest = try evaluate()
@@ -169,6 +171,27 @@ package final class Trainer {
   }
 
   // MARK: What
+
+  /// Adjusts the loss scale where there is one. True: the update was skipped, as its gradients were no numbers.
+  private func noteFiniteness(of result: UpdateStep.Result, step: Int) throws(TrainingError) -> Bool {
+    let isFinite = result.gradientNorm.isFinite
+    state.lossScale?.note(isFinite: isFinite)
+    let canGoOn = isFinite || state.lossScale.map { $0.value >= LossScale.least } ?? false
+    guard result.loss.isFinite, canGoOn else {
+      throw .diverged(step: step, what: "loss \(result.loss), gradient norm \(result.gradientNorm)")
+    }
+    if !isFinite { state.skippedUpdates += 1 }
+    return !isFinite
+  }
+
+  private func reportSkip() throws {
+    let scale = state.lossScale?.value ?? 1
+    try log.append([
+      "kind": "event", "step": .integer(Int64(state.step)), "name": "skipped_update",
+      "loss_scale": .number(Double(scale)), "elapsed_seconds": .number(state.elapsed),
+    ])
+    observe(.skipped(step: state.step, lossScale: scale))
+  }
 
   /// Finds out what an evaluation costs, so that the last one fits into the budget.
   private func measureEvaluation() throws {

@@ -4,6 +4,8 @@ package import Evaluation
 package enum TrainingEvent: Sendable {
   case started(RunDescription)
   case step(StepMetrics)
+  /// Gradients were no numbers: the weights stayed, and the loss scale is now `lossScale`.
+  case skipped(step: Int, lossScale: Float)
   case evaluated(step: Int, split: String, EvaluationResult, elapsed: Double)
   case sampled(step: Int, text: String)
   case saved(step: Int, path: String)
@@ -28,8 +30,10 @@ package struct StepMetrics: Sendable {
   package var loss: Double
   package var accuracy: Double
   package var learningRate: Float
-  /// Before clipping.
+  /// Before clipping; no number where the update was skipped.
   package var gradientNorm: Double
+  /// Steps so far that were skipped, this one included.
+  package var skippedUpdates: Int
   package var tokensPerSecond: Double
   package var dataWaitSeconds: Double
   package var elapsed: Double

@@ -7,7 +7,7 @@ package final class UpdateStep {
     /// Mean over the update's targets by their weights, before the update; nats.
     package var loss = 0.0
     package var accuracy = 0.0
-    /// Before clipping.
+    /// Before clipping. Where it is no number, the weights stayed as they were.
     package var gradientNorm = 0.0
   }
 
@@ -24,7 +24,7 @@ package final class UpdateStep {
   /// Floating-point operations of one update.
   package var flops: Double { program.program.flops * Double(microSteps) }
   /// Bytes of activations, for reports.
-  package var activationBytes: Int { program.program.memory.count * 4 }
+  package var activationBytes: Int { program.program.memory.byteCount }
 
   /// - Throws: ``ComputeError``.
   package init(
@@ -36,11 +36,12 @@ package final class UpdateStep {
     microBatch = settings.resolvedMicroBatch
     microSteps = settings.batchSize / microBatch
     let (B, T) = (microBatch, settings.context)
+    let precision = settings.precision ?? .fp32
     program =
       if let perRow {
-        try transformer.labelLossProgram(batch: B, time: T, perRow: perRow, training: true)
+        try transformer.labelLossProgram(batch: B, time: T, perRow: perRow, training: true, precision: precision)
       } else {
-        try transformer.lossProgram(batch: B, time: T, training: true, mask: mask)
+        try transformer.lossProgram(batch: B, time: T, training: true, mask: mask, precision: precision)
       }
     execution = try executor.prepare(program.program, parameters: store, states: nil)
     batch = TokenBatch(rows: settings.batchSize, time: T, mask: mask, perRow: perRow)
@@ -52,9 +53,11 @@ package final class UpdateStep {
 
   /// Runs update `step` (from 1).
   ///
-  /// - Parameter firstMicroStep: passes done before, the counter of random numbers.
+  /// - Parameters:
+  ///   - firstMicroStep: passes done before, the counter of random numbers.
+  ///   - lossScale: what gradients are computed times, in fp16; it is gone from the norm and the update.
   package func run(
-    step: Int, firstMicroStep: Int, learningRate: Float, source: any BatchSource
+    step: Int, firstMicroStep: Int, learningRate: Float, lossScale: Float = 1, source: any BatchSource
   ) throws -> Result {
     try source.next(batch)
     // Of the whole update, so that micro-steps add up to one large batch. Where nothing counts, all sums are 0.
@@ -69,11 +72,12 @@ package final class UpdateStep {
       batch.bind(rows: rows, to: program, of: execution)
       execution.run(
         RunContext(
-          seed: settings.seed, microStep: UInt32(truncatingIfNeeded: firstMicroStep + micro), accumulates: micro > 0))
+          seed: settings.seed, microStep: UInt32(truncatingIfNeeded: firstMicroStep + micro), accumulates: micro > 0,
+          lossScale: lossScale))
       result.loss += weightedSum(of: program.losses, rows) / normalizer
       result.accuracy += weightedSum(of: program.correct, rows) / normalizer
     }
-    result.gradientNorm = store.gradientNorm()
+    result.gradientNorm = store.gradientNorm() / Double(lossScale)
     // As torch.nn.utils.clip_grad_norm_ does it.
     let clip = Double(settings.gradientClip)
     let scale = clip > 0 ? min(1, clip / (result.gradientNorm + 1e-6)) : 1
@@ -81,7 +85,8 @@ package final class UpdateStep {
       store.adamW(
         AdamWUpdate(
           step: step, learningRate: learningRate, beta1: settings.beta1, beta2: settings.beta2,
-          epsilon: settings.epsilon, weightDecay: settings.weightDecay, gradientScale: Float(scale)))
+          epsilon: settings.epsilon, weightDecay: settings.weightDecay,
+          gradientScale: Float(scale / Double(lossScale))))
     }
     return result
   }

@@ -17,6 +17,7 @@ struct MemoryPlanTests {
       try plain.lossProgram(batch: 2, time: 16, training: true).program,
       try dropping.lossProgram(batch: 3, time: 5, training: true).program,
       try plain.lossProgram(batch: 2, time: 16, training: false).program,
+      try dropping.lossProgram(batch: 2, time: 9, training: true, precision: .bf16).program,
       try plain.logitsProgram(batch: 1, time: 7).program,
     ]
   }
@@ -24,9 +25,9 @@ struct MemoryPlanTests {
   @Test("never lets two values that are both needed share memory", arguments: ModelConfig.Architecture.allCases)
   func noOverlap(architecture: ModelConfig.Architecture) throws {
     for program in try Self.programs(architecture) {
-      for guardCount in [0, 5] {
-        let plan = MemoryPlan(program.graph, guardCount: guardCount)
-        #expect(Self.conflicts(program.graph, plan, guardCount: guardCount) == [])
+      for guardBytes in [0, 20] {
+        let plan = MemoryPlan(program.graph, guardBytes: guardBytes)
+        #expect(Self.conflicts(program.graph, plan, guardBytes: guardBytes) == [])
       }
     }
   }
@@ -41,9 +42,9 @@ struct MemoryPlanTests {
     let b = graph.activation(.relu, a)
     _ = graph.activation(.relu, b)
     let plan = MemoryPlan(graph)
-    #expect(Self.conflicts(graph, plan, guardCount: 0) == [])
+    #expect(Self.conflicts(graph, plan, guardBytes: 0) == [])
     graph.keep(a)
-    #expect(Self.conflicts(graph, plan, guardCount: 0) != [])
+    #expect(Self.conflicts(graph, plan, guardBytes: 0) != [])
   }
 
   @Test("puts an output in the place of an input that is needed no more, and only then")
@@ -60,6 +61,19 @@ struct MemoryPlanTests {
     #expect(offsets[c.id] != offsets[b.id])
     #expect(offsets[sum.id] == offsets[b.id] || offsets[sum.id] == offsets[c.id])
     #expect(offsets[a.id] != offsets[x.id], "inputs stay as the host set them")
+  }
+
+  @Test("takes half the bytes for activations in halves")
+  func halves() throws {
+    func bytes(_ precision: Precision) -> Int {
+      var graph = Graph(parameters: TensorLayout(), precision: precision)
+      let x = graph.input("x", [4, 64])
+      graph.keep(graph.activation(.relu, x))
+      return MemoryPlan(graph).byteCount
+    }
+    #expect(bytes(.fp32) == 2 * 4 * 64 * 4)
+    #expect(bytes(.bf16) == 2 * 4 * 64 * 2)
+    #expect(bytes(.fp16) == bytes(.bf16))
   }
 
   @Test("doesn't overwrite a residual that is the matrix product's operand as well")
@@ -82,9 +96,9 @@ struct MemoryPlanTests {
       config.layers = layers
       let program = try Transformer(config).lossProgram(batch: 2, time: 16, training: training).program
       let sum = program.graph.infos.indices.reduce(0) { sum, id in
-        sum + (program.memory.offsets[id] == nil ? 0 : program.graph.infos[id].shape.count)
+        sum + (program.memory.offsets[id] == nil ? 0 : program.graph.infos[id].byteCount)
       }
-      return (program.memory.count, sum)
+      return (program.memory.byteCount, sum)
     }
     let (few, many) = (try count(layers: 2, training: false), try count(layers: 12, training: false))
     #expect(many.arena == few.arena)
@@ -96,14 +110,14 @@ struct MemoryPlanTests {
   @Test("starts every value at a cache line")
   func alignment() throws {
     for program in try Self.programs(.qwen3) {
-      for offset in program.memory.offsets.compactMap(\.self) { #expect(offset.isMultiple(of: TensorLayout.alignment)) }
+      for offset in program.memory.offsets.compactMap(\.self) { #expect(offset.isMultiple(of: MemoryPlan.alignment)) }
     }
   }
 
   // MARK: The definition, value against value
 
   /// Pairs of values that share memory while both are needed.
-  private static func conflicts(_ graph: Graph, _ plan: MemoryPlan, guardCount: Int) -> [String] {
+  private static func conflicts(_ graph: Graph, _ plan: MemoryPlan, guardBytes: Int) -> [String] {
     let end = graph.operations.count
     var lives = [ClosedRange<Int>?](repeating: nil, count: graph.infos.count)
     for (index, operation) in graph.operations.enumerated() {
@@ -120,9 +134,9 @@ struct MemoryPlanTests {
     let planned = graph.infos.indices.filter { plan.offsets[$0] != nil }
     func memory(_ id: Int) -> Range<Int> {
       let start = plan.offsets[id] ?? 0
-      return start..<start + graph.infos[id].shape.count
+      return start..<start + graph.infos[id].byteCount
     }
-    for id in planned where memory(id).upperBound + guardCount > plan.count {
+    for id in planned where memory(id).upperBound + guardBytes > plan.byteCount {
       found.append("\(id) ends beyond the arena")
     }
     for (position, a) in planned.enumerated() {
@@ -133,7 +147,8 @@ struct MemoryPlanTests {
         let operands = handover < end ? graph.operations[handover].operands : nil
         let isHandedOver =
           min(lifeA.upperBound, lifeB.upperBound) == handover && lives[old]?.upperBound == handover
-          && memory(a) == memory(b) && operands?.inPlace?.output.id == new
+          && memory(a) == memory(b) && graph.infos[a].dtype == graph.infos[b].dtype
+          && operands?.inPlace?.output.id == new
           && operands?.inPlace?.inputs.contains(Node(id: old)) == true
           && operands?.reads.count { $0?.id == old } == 1
         if !isHandedOver { found.append("\(graph.infos[a].name) \(a), \(graph.infos[b].name) \(b)") }

@@ -204,8 +204,8 @@ enum OpTable {
           let result = try graph.headLoss(
             graph.input("x", [rows, C]), weight: graph.parameter("weight"),
             bias: bias ? graph.parameter("bias") : nil, softcap: softcap,
-            targets: graph.input("targets", [rows], .int32), weights: graph.input("weights", [rows]),
-            normalizer: graph.input("normalizer", []))
+            targets: graph.input("targets", [rows], .int32), weights: graph.input("weights", [rows], .float32),
+            normalizer: graph.input("normalizer", [], .float32))
           return [result.losses, result.correct]
         },
         OpCase(

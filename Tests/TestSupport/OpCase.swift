@@ -12,7 +12,7 @@ package struct OpCase: Sendable, CustomStringConvertible {
   package var integers: [String: [Int32]]
   /// Values of fp32 inputs, by name; the others are drawn from N(0, 1).
   package var floats: [String: [Float]]
-  /// ‖x − y‖∞ ÷ ‖y‖∞ that an fp32 executor may be off.
+  /// ‖x − y‖∞ ÷ ‖y‖∞ that an executor may be off in fp32.
   package var tolerance: Double
   /// Builds the operation and returns its outputs.
   package let build: @Sendable (inout Graph) throws -> [Node]
@@ -37,6 +37,15 @@ package struct OpCase: Sendable, CustomStringConvertible {
   }
 
   package var description: String { name }
+
+  /// What an executor may be off in values of a dtype.
+  package func tolerance(_ dtype: DType) -> Double {
+    switch dtype {
+    case .float32, .int32: tolerance
+    case .bfloat16: 8e-3
+    case .float16: 1e-3
+    }
+  }
 }
 
 /// An ``OpCase`` as a program, forward and backward.
@@ -49,9 +58,13 @@ package struct OpProgram {
   package let inputGradients: [(input: Node, gradient: Node)]
   /// Each parameter with its gradient.
   package let parameterGradients: [(parameter: Node, gradient: Node)]
+  /// What inputs, weights and states are set to on every device. What the precision rounds is round already.
+  private let inputs: [(node: Node, values: [Float])]
+  private let weights, states: [[Float]]
 
-  package init(_ opCase: OpCase, guardCount: Int = 16) throws {
-    var graph = Graph(parameters: Self.layout(opCase.parameters), states: Self.layout(opCase.states))
+  package init(_ opCase: OpCase, precision: Precision = .fp32, guardBytes: Int = 64) throws {
+    var graph = Graph(
+      parameters: Self.layout(opCase.parameters), states: Self.layout(opCase.states), precision: precision)
     outputs = try opCase.build(&graph)
     for output in outputs { graph.keep(output) }
     var seeds: [Node] = []
@@ -59,7 +72,9 @@ package struct OpProgram {
     switch opCase.backward {
     case .none: break
     case .seeded:
-      for (index, output) in outputs.enumerated() { seeds.append(graph.input("seed\(index)", graph.shape(output))) }
+      for (index, output) in outputs.enumerated() {
+        seeds.append(graph.input("seed\(index)", graph.shape(output), graph[output].dtype))
+      }
       gradients = try graph.differentiate(seeds: zip(outputs, seeds).map { (value: $0, gradient: $1) })
     case .loss:
       gradients = try graph.differentiate()
@@ -74,7 +89,27 @@ package struct OpProgram {
       }
     }
     self.parameterGradients = parameterGradients
-    program = Program(graph, guardCount: guardCount)
+    program = Program(graph, guardBytes: guardBytes)
+    inputs = graph.infos.enumerated().filter { $1.role == .input && $1.dtype != .int32 }.map { index, info in
+      let values = opCase.floats[info.name] ?? normals(info.shape.count, seed: 11, stream: UInt32(index))
+      return (Node(id: index), values.map { $0.rounded(to: info.dtype) })
+    }
+    weights = opCase.parameters.enumerated().map { index, tensor in
+      let values = normals(tensor.1.count, seed: 11, stream: 1000 + UInt32(index))
+      return values.map { $0.rounded(to: precision.dtype) }
+    }
+    states = opCase.states.enumerated().map { index, tensor in
+      normals(tensor.1.count, seed: 11, stream: 2000 + UInt32(index))
+    }
+  }
+
+  /// What an executor may be off in a value. Gradients of weights are fp32, but the head's come from halves.
+  package func tolerance(_ node: Node, _ opCase: OpCase) -> Double {
+    let graph = program.graph
+    guard opCase.backward == .loss, case .gradient = graph[node].role else {
+      return opCase.tolerance(graph[node].dtype)
+    }
+    return opCase.tolerance(graph.precision.dtype)
   }
 
   private static func layout(_ tensors: [(String, Shape)]) -> TensorLayout {
@@ -83,27 +118,16 @@ package struct OpProgram {
     return layout
   }
 
-  /// Sets all inputs, weights and states of an execution; the same seed gives the same values on every device.
+  /// Sets all inputs, weights and states of an execution.
   package func fill(
-    _ execution: any Execution, _ parameters: any ParameterStore, _ states: any ParameterStore, _ opCase: OpCase,
-    seed: UInt64
+    _ execution: any Execution, _ parameters: any ParameterStore, _ states: any ParameterStore, _ opCase: OpCase
   ) {
-    let graph = program.graph
-    for (index, info) in graph.infos.enumerated() where info.role == .input {
-      let node = Node(id: index)
-      switch info.dtype {
-      case .int32:
-        execution.set(node, opCase.integers[info.name] ?? [Int32](repeating: 0, count: info.shape.count))
-      case .float32:
-        execution.set(
-          node, opCase.floats[info.name] ?? normals(info.shape.count, seed: seed, stream: UInt32(index)))
-      }
+    for (index, info) in program.graph.infos.enumerated() where info.role == .input && info.dtype == .int32 {
+      execution.set(
+        Node(id: index), opCase.integers[info.name] ?? [Int32](repeating: 0, count: info.shape.count))
     }
-    for (index, entry) in parameters.layout.entries.enumerated() {
-      parameters.write(.weights, entry, normals(entry.shape.count, seed: seed, stream: 1000 + UInt32(index)))
-    }
-    for (index, entry) in states.layout.entries.enumerated() {
-      states.write(.weights, entry, normals(entry.shape.count, seed: seed, stream: 2000 + UInt32(index)))
-    }
+    for input in inputs { execution.set(input.node, input.values) }
+    for (entry, values) in zip(parameters.layout.entries, weights) { parameters.write(.weights, entry, values) }
+    for (entry, values) in zip(states.layout.entries, self.states) { states.write(.weights, entry, values) }
   }
 }

@@ -16,6 +16,7 @@ struct CheckpointTests {
     var state = TrainerState()
     (state.step, state.rows, state.tokens, state.microSteps) = (12, 48, 768, 24)
     (state.warmupEnd, state.elapsed, state.bestLoss) = (1.0 / 3, 12.345678901234567, 0.1 + 0.2)
+    (state.lossScale, state.skippedUpdates) = (LossScale(value: 0x1.8p9, finiteUpdates: 77), 5)
     return state
   }
 

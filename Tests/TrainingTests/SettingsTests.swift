@@ -1,3 +1,4 @@
+import Compute
 import Formats
 import Models
 import Testing
@@ -33,7 +34,7 @@ struct SettingsTests {
     "train.weight_decay": "0.2", "train.grad_clip": "0.5", "train.warmup_steps": "7", "train.schedule": "constant",
     "train.min_lr_ratio": "0.05", "train.label_smoothing": "0", "train.eval_every": "11",
     "train.checkpoint_every": "13", "train.keep_checkpoints": "5",
-    "train.patience": "4", "train.class_weights": "balanced", "model.pooling": "last", "train.precision": "fp32",
+    "train.patience": "4", "train.class_weights": "balanced", "model.pooling": "last", "train.precision": "bf16",
     "train.seed": "18446744073709551615", "train.steps": "1234", "train.budget": "600.5",
   ]
 
@@ -55,7 +56,7 @@ struct SettingsTests {
     // Only what has one value yet may stay as it was.
     for key in SettingKey.all where key.read(start) == Self.values[key.name] {
       #expect(
-        ["data.document_mask", "data.bpe_dropout", "train.optimizer", "train.label_smoothing", "train.precision"]
+        ["data.document_mask", "data.bpe_dropout", "train.optimizer", "train.label_smoothing"]
           .contains(key.name), "\(key.name)")
     }
   }
@@ -127,7 +128,7 @@ struct SettingsTests {
       ("train.batch_size", "0"), ("train.learning_rate", "fast"), ("train.learning_rate", "-1"),
       ("train.learning_rate", "nan"), ("train.learning_rate", "0"), ("train.betas", "[0.9]"), ("train.betas", "[1, 2]"),
       ("train.betas", "0.9"), ("train.eps", "0"), ("train.min_lr_ratio", "1.5"), ("train.schedule", "wsd"),
-      ("train.schedule", "steep"), ("train.optimizer", "muon"), ("train.precision", "bf16"),
+      ("train.schedule", "steep"), ("train.optimizer", "muon"), ("train.precision", "fp8"),
       ("train.label_smoothing", "0.1"), ("train.seed", "-1"), ("train.seed", "18446744073709551616"),
       ("train.budget", "inf"), ("train.budget", "nan"), ("train.budget", "-5"), ("train.micro_batch_size", "5"),
       ("train.micro_batch_size", "32"), ("train.context", "0"), ("train.keep_checkpoints", "0"),
@@ -149,6 +150,17 @@ struct SettingsTests {
     let number = Double(value)
     let isShown = error?.description.contains(value) == true || (number != nil && number != 0)
     #expect(isShown || value == "0", "\(error?.description ?? "")")
+  }
+
+  @Test("leave the precision to the machine once, and keep what it chose")
+  func precision() throws {
+    for value in ["auto", "fp32", "bf16", "fp16"] {
+      var settings = try Self.resolve(["train.precision=\(value)"])
+      #expect(settings.yaml.contains("precision: \(value)\n"))
+      settings.choosePrecision(for: ReferenceExecutor())
+      #expect(settings.yaml.contains("precision: \(value == "auto" ? "fp32" : value)\n"))
+    }
+    #expect(try Self.resolve([]).train.precision == nil)
   }
 
   @Test("fit each other")

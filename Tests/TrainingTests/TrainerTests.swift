@@ -28,12 +28,13 @@ struct TrainerTests {
   @discardableResult
   private func train(
     _ settings: Settings, from checkpoint: ModelFolder? = nil, in run: RunFolder? = nil, tokenizer: Tokenizer? = nil,
-    threads: Int = 1, usedBefore: Double = 0, stopAfter: Int = .max
+    threads: Int = 1, usedBefore: Double = 0, stopAfter: Int = .max, lossScale: LossScale? = nil
   ) throws -> (outcome: Trainer.Outcome, events: [TrainingEvent], store: any ParameterStore) {
     let run = run ?? self.run
     let executor = try CPUExecutor(threads: threads)
     let store = try executor.makeParameters(try Transformer(settings.model).parameterLayout, training: true)
     var state = TrainerState()
+    state.lossScale = lossScale
     if let checkpoint {
       state = try Checkpoint.read(checkpoint, into: store)
     } else {
@@ -105,9 +106,57 @@ struct TrainerTests {
     #expect(rates[11] == Float(Double(Float(1e-2)) * Double(Float(0.1))))
   }
 
-  @Test("stopped and resumed gives the bits of one that wasn't", arguments: [1, 5, 11])
-  func resumes(stop: Int) throws {
+  @Test("learns in halves what it learns in fp32", arguments: ModelConfig.Architecture.decoders)
+  func halves(architecture: ModelConfig.Architecture) throws {
+    func loss(_ precision: Precision) throws -> Double {
+      var settings = tinySettings(architecture)
+      settings.train.steps = 60
+      settings.train.learningRate = 2e-2
+      settings.train.precision = precision
+      let run = RunFolder(folder.file("\(precision)"))
+      try train(settings, in: run)
+      return try #require(try lines(of: run.metricsPath).last?["loss"]?.double)
+    }
+    let full = try loss(.fp32)
+    for precision in [Precision.bf16, .fp16] { #expect(abs(try loss(precision) - full) < 0.05, "\(precision)") }
+  }
+
+  @Test("in fp16 skips updates that overflow, says so, and goes on; also across a resume", arguments: [2, 5, 30])
+  func skips(stop: Int) throws {
+    var settings = tinySettings()
+    settings.train.precision = .fp16
+    settings.train.steps = 60
+    settings.train.learningRate = 2e-2
+    let whole = RunFolder(folder.file("whole"))
+    let scale = try #require(LossScale(value: 0x1p24, finiteUpdates: 0))
+    let (_, events, store) = try train(settings, in: whole, threads: 2, lossScale: scale)
+
+    let skipped = events.compactMap { if case .skipped(let step, _) = $0 { step } else { nil } }
+    #expect(skipped.starts(with: [1, 2, 3]) && skipped.count < 20, "the scale halves until gradients fit")
+    #expect(steps(events).map(\.step) == Array(1...60))
+    #expect(steps(events).map(\.skippedUpdates) == (1...60).map { step in skipped.count { $0 <= step } })
+    #expect(steps(events).map(\.gradientNorm.isFinite) == (1...60).map { !skipped.contains($0) })
+    #expect(steps(events).allSatisfy { $0.loss.isFinite })
+    let recorded = try lines(of: whole.metricsPath)
+    let told = recorded.filter { $0["kind"] == "event" }
+    #expect(told.compactMap { $0["step"]?.int } == skipped)
+    #expect(told.allSatisfy { $0["name"] == "skipped_update" })
+    #expect(told.compactMap { $0["loss_scale"]?.double } == (1...skipped.count).map { 0x1p24 / pow(2, Double($0)) })
+    #expect((recorded.last?["loss"]?.double ?? 9) < 1, "it learns nevertheless")
+
+    let first = try train(settings, threads: 2, stopAfter: stop, lossScale: scale)
+    #expect(first.outcome == .stopped)
+    let second = try train(settings, from: newest(run))
+    #expect(try numbers(run) == numbers(whole))
+    for buffer in [ParameterBuffer.weights, .firstMoment, .secondMoment] {
+      #expect(second.store.bits(buffer) == store.bits(buffer))
+    }
+  }
+
+  @Test("stopped and resumed gives the bits of one that wasn't", arguments: [1, 5, 11], Precision.allCases)
+  func resumes(stop: Int, precision: Precision) throws {
     var settings = tinySettings(.qwen3)
+    settings.train.precision = precision
     settings.model.dropout = 0.1
     settings.train.microBatchSize = 2
     settings.train.evalEvery = 4
@@ -236,9 +285,10 @@ struct TrainerTests {
     #expect(try lines(of: run.metricsPath).last?["bits_per_byte"]?.double != nil)
   }
 
-  @Test("that diverges says where, and leaves no checkpoint of it")
-  func diverges() throws {
+  @Test("that diverges says where, and leaves no checkpoint of it", arguments: Precision.allCases)
+  func diverges(precision: Precision) throws {
     var settings = tinySettings()
+    settings.train.precision = precision
     settings.train.learningRate = 1e30
     settings.train.warmupSteps = 0
     settings.train.checkpointEvery = 1

@@ -5,7 +5,7 @@ extension Graph {
   /// Appends the backward pass of everything recorded so far.
   ///
   /// A ``HeadLoss`` starts it by itself (it is what is minimised). Parameter gradients go to the flat gradient buffer;
-  /// gradients of fp32 inputs are results.
+  /// gradients of inputs that are activations are results.
   ///
   /// - Parameter seeds: gradients known from outside, as (value, its gradient).
   /// - Returns: the gradient of each value that has one.
@@ -44,7 +44,7 @@ private struct BackwardPass {
 
   /// Room for the only gradient of a value.
   private mutating func fresh(_ value: Node) -> Node {
-    let dx = graph.intermediate("d." + graph[value].name, graph.shape(value))
+    let dx = graph.intermediate("d." + graph[value].name, graph.shape(value), graph[value].dtype)
     gradients[value] = dx
     return dx
   }

@@ -30,8 +30,12 @@ package struct Graph: Sendable {
     package let shape: Shape
     package let dtype: DType
     package var role: Role
+
+    package var byteCount: Int { shape.count * dtype.size }
   }
 
+  /// Of activations and their gradients.
+  package let precision: Precision
   package let parameters: TensorLayout
   package let states: TensorLayout
   package private(set) var infos: [Info] = []
@@ -40,7 +44,8 @@ package struct Graph: Sendable {
   /// Dropout sites so far: each draws from random numbers of its own.
   package var dropoutSites: UInt32 = 0
 
-  package init(parameters: TensorLayout, states: TensorLayout = TensorLayout()) {
+  package init(parameters: TensorLayout, states: TensorLayout = TensorLayout(), precision: Precision = .fp32) {
+    self.precision = precision
     self.parameters = parameters
     self.states = states
   }
@@ -50,12 +55,14 @@ package struct Graph: Sendable {
 
   // MARK: Values
 
-  package mutating func input(_ name: String, _ shape: Shape, _ dtype: DType = .float32) -> Node {
-    add(Info(name: name, shape: shape, dtype: dtype, role: .input))
+  /// - Parameter dtype: nil is that of activations.
+  package mutating func input(_ name: String, _ shape: Shape, _ dtype: DType? = nil) -> Node {
+    add(Info(name: name, shape: shape, dtype: dtype ?? precision.dtype, role: .input))
   }
 
-  package mutating func intermediate(_ name: String, _ shape: Shape) -> Node {
-    add(Info(name: name, shape: shape, dtype: .float32, role: .intermediate))
+  /// - Parameter dtype: nil is that of activations.
+  package mutating func intermediate(_ name: String, _ shape: Shape, _ dtype: DType? = nil) -> Node {
+    add(Info(name: name, shape: shape, dtype: dtype ?? precision.dtype, role: .intermediate))
   }
 
   /// - Throws: ``ComputeError/unknownTensor(name:)``.

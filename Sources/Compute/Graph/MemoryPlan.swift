@@ -4,43 +4,46 @@
 /// Placement is greedy by size: Pisarchyk & Lee, "Efficient Memory Management for Deep Neural Net Inference",
 /// arXiv:2001.03288, section 5.
 package struct MemoryPlan: Sendable {
-  /// Offset in the arena in elements of 4 bytes, by node id; nil for what lives elsewhere (parameters, states).
+  /// Bytes between which values start: a cache line and the widest vector.
+  package static let alignment = 64
+
+  /// Offset in the arena in bytes, by node id; nil for what lives elsewhere (parameters, states).
   package let offsets: [Int?]
-  /// Elements of the arena.
-  package let count: Int
-  /// Elements that belong to some value; the others are never written.
+  /// Bytes of the arena.
+  package let byteCount: Int
+  /// Bytes that belong to some value; the others are never written.
   package let occupied: [Range<Int>]
 
-  /// - Parameter guardCount: elements left free behind every value, for tests to find stray writes.
-  package init(_ graph: Graph, guardCount: Int = 0) {
+  /// - Parameter guardBytes: left free behind every value, for tests to find stray writes.
+  package init(_ graph: Graph, guardBytes: Int = 0) {
     var tenants = Self.tenants(of: graph)
     // Largest first, each at the lowest place that is free for its whole life.
-    tenants.sort { ($0.count, $1.nodes[0]) > ($1.count, $0.nodes[0]) }
+    tenants.sort { ($0.byteCount, $1.nodes[0]) > ($1.byteCount, $0.nodes[0]) }
     var placed: [(tenant: Tenant, offset: Int)] = []
     var offsets = [Int?](repeating: nil, count: graph.infos.count)
-    var count = 0
+    var byteCount = 0
     for tenant in tenants {
-      let size = aligned(tenant.count + guardCount, to: TensorLayout.alignment)
+      let size = aligned(tenant.byteCount + guardBytes, to: Self.alignment)
       let neighbours = placed.filter { $0.tenant.life.overlaps(tenant.life) }.sorted { $0.offset < $1.offset }
       var offset = 0
       for neighbour in neighbours {
         if neighbour.offset >= offset + size { break }
         offset = max(
-          offset, aligned(neighbour.offset + neighbour.tenant.count + guardCount, to: TensorLayout.alignment))
+          offset, aligned(neighbour.offset + neighbour.tenant.byteCount + guardBytes, to: Self.alignment))
       }
       placed.append((tenant, offset))
       for node in tenant.nodes { offsets[node] = offset }
-      count = max(count, offset + size)
+      byteCount = max(byteCount, offset + size)
     }
     self.offsets = offsets
-    self.count = count
-    occupied = placed.map { $0.offset..<$0.offset + $0.tenant.count }
+    self.byteCount = byteCount
+    occupied = placed.map { $0.offset..<$0.offset + $0.tenant.byteCount }
   }
 
   /// Values that share one piece of memory because each takes over its predecessor's.
   private struct Tenant {
     var nodes: [Int]
-    var count: Int
+    var byteCount: Int
     /// From the operation that writes the first value to the last that reads the last.
     var life: ClosedRange<Int>
   }
@@ -61,7 +64,7 @@ package struct MemoryPlan: Sendable {
     var tenantOf = [Int?](repeating: nil, count: graph.infos.count)
     func settle(_ id: Int, from start: Int) {
       tenantOf[id] = tenants.count
-      tenants.append(Tenant(nodes: [id], count: graph.infos[id].shape.count, life: start...max(start, lastUse[id])))
+      tenants.append(Tenant(nodes: [id], byteCount: graph.infos[id].byteCount, life: start...max(start, lastUse[id])))
     }
 
     for id in graph.infos.indices where graph.infos[id].role == .input { settle(id, from: -1) }
@@ -77,7 +80,7 @@ package struct MemoryPlan: Sendable {
             ? nil
             : inPlace.inputs.compactMap(\.self).first { input in
               graph[input].role == .intermediate && lastUse[input.id] == index
-                && graph.shape(input).count == graph.shape(node).count
+                && graph.shape(input).count == graph.shape(node).count && graph[input].dtype == graph[node].dtype
                 // Not where it is another operand too, which may be read later.
                 && operands.reads.count { $0 == input } == 1
             }

@@ -3,10 +3,10 @@ package struct Program: Sendable {
   package let graph: Graph
   package let memory: MemoryPlan
 
-  /// - Parameter guardCount: see ``MemoryPlan/init(_:guardCount:)``.
-  package init(_ graph: Graph, guardCount: Int = 0) {
+  /// - Parameter guardBytes: see ``MemoryPlan/init(_:guardBytes:)``.
+  package init(_ graph: Graph, guardBytes: Int = 0) {
     self.graph = graph
-    memory = MemoryPlan(graph, guardCount: guardCount)
+    memory = MemoryPlan(graph, guardBytes: guardBytes)
   }
 
   /// Floating-point operations of one run, a multiply-add counted as two.

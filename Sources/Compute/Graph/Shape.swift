@@ -33,7 +33,15 @@ package struct Shape: Hashable, Sendable, CustomStringConvertible, ExpressibleBy
 
 package enum DType: Sendable {
   case float32
+  case bfloat16
+  case float16
   case int32
 
-  package var size: Int { 4 }
+  /// Bytes of an element.
+  package var size: Int {
+    switch self {
+    case .float32, .int32: 4
+    case .bfloat16, .float16: 2
+    }
+  }
 }

@@ -84,7 +84,7 @@ extension Graph {
     }
     let site = try dropout == 0 ? 0 : dropoutSite(rate: dropout, op: "attention")
     let y = intermediate("attention", shape.withWidth(layout.queryWidth))
-    let logSumExp = intermediate("attention.logSumExp", [shape[0], layout.queryHeads, shape[1]])
+    let logSumExp = intermediate("attention.logSumExp", [shape[0], layout.queryHeads, shape[1]], .float32)
     operations.append(
       .attention(
         Attention(

@@ -66,7 +66,7 @@ extension Graph {
     _ x: Node, weight: Node, bias: Node? = nil, softcap: Float? = nil
   ) throws(ComputeError) -> Node {
     try checkHead("logits", x, weight, bias)
-    let logits = intermediate("logits", shape(x).withWidth(shape(weight)[0]))
+    let logits = intermediate("logits", shape(x).withWidth(shape(weight)[0]), .float32)
     operations.append(.logits(Logits(softcap: softcap, x: x, weight: weight, bias: bias, logits: logits)))
     return logits
   }
@@ -89,8 +89,8 @@ extension Graph {
     for node in [targets, weights] where shape(node) != rows {
       throw .shape(op: "headLoss", expected: "targets and weights \(rows)", got: "\(shape(node))")
     }
-    let losses = intermediate("losses", rows)
-    let correct = intermediate("correct", rows)
+    let losses = intermediate("losses", rows, .float32)
+    let correct = intermediate("correct", rows, .float32)
     keep(losses)
     keep(correct)
     operations.append(

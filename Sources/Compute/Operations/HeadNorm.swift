@@ -49,7 +49,8 @@ extension Graph {
       throw .setting(op: "headNorm", problem: "queries and keys both have a weight, or neither")
     }
     let y = intermediate("headNorm", shape(x))
-    let rstd = intermediate("headNorm.rstd", shape(x).withWidth(layout.queryHeads + layout.keyValueHeads))
+    let rstd = intermediate(
+      "headNorm.rstd", shape(x).withWidth(layout.queryHeads + layout.keyValueHeads), .float32)
     operations.append(
       .headNorm(
         HeadNorm(

@@ -40,7 +40,7 @@ package struct NormGradient: Operands {
 }
 
 extension Graph {
-  /// Normalization over the last axis, in fp32 whatever the dtype.
+  /// Normalization over the last axis; the statistics are fp32.
   ///
   /// - Parameters:
   ///   - x: (…, C).
@@ -57,8 +57,8 @@ extension Graph {
     if kind == .rms && bias != nil { throw .setting(op: "norm", problem: "an RMS norm has no bias") }
     let y = intermediate("norm", shape)
     let rows = Shape(Array(shape.dimensions.dropLast()))
-    let mean = kind == .layer ? intermediate("norm.mean", rows) : nil
-    let rstd = intermediate("norm.rstd", rows)
+    let mean = kind == .layer ? intermediate("norm.mean", rows, .float32) : nil
+    let rstd = intermediate("norm.rstd", rows, .float32)
     operations.append(
       .norm(
         Norm(kind: kind, epsilon: epsilon, x: x, weight: weight, bias: bias, y: y, mean: mean, rstd: rstd)))

@@ -87,9 +87,10 @@ extension ReferenceExecution {
       let logSumExp = maximum + log(logits.reduce(0) { $0 + exp($1 - maximum) })
       losses[row] = logSumExp - z[row * V + targets[row]]
       correct[row] = logits.firstIndex(of: maximum) == row * V + targets[row] ? 1 : 0
+      let share = weights[row] / normalizer * Double(context.lossScale)
       for v in 0..<V {
         let i = row * V + v
-        dz[i] = (exp(z[i] - logSumExp) - (v == targets[row] ? 1 : 0)) * weights[row] / normalizer
+        dz[i] = (exp(z[i] - logSumExp) - (v == targets[row] ? 1 : 0)) * share
         if let cap = op.softcap.map(Double.init) { dz[i] *= 1 - (z[i] / cap) * (z[i] / cap) }
       }
     }

@@ -1,9 +1,11 @@
 /// The definition of every operation: plain loops in fp64, as close to the equations as code can be, however slow.
-/// Every other executor is an acceleration of this one.
+/// Every other executor is an acceleration of this one. It knows one precision, whatever the program's.
 package final class ReferenceExecutor: Executor {
   package init() {}
 
   package var deviceDescription: String { "fp64 reference" }
+
+  package func fastestPrecision(rows: Int, width: Int) -> Precision { .fp32 }
 
   package func makeParameters(_ layout: TensorLayout, training: Bool) -> any ParameterStore {
     ReferenceStore(layout)
@@ -23,7 +25,7 @@ package final class ReferenceExecution: Execution {
   package let program: Program
   private let parameters: ReferenceStore
   private let states: ReferenceStore?
-  /// fp32 values of the arena by node id; int32 ones in `integers`.
+  /// Values of the arena by node id; int32 ones in `integers`.
   private var values: [[Double]]
   private var integers: [[Int]]
 
@@ -34,7 +36,7 @@ package final class ReferenceExecution: Execution {
     values = program.graph.infos.map { info in
       switch info.role {
       case .input, .intermediate, .result:
-        info.dtype == .float32 ? [Double](repeating: 0, count: info.shape.count) : []
+        info.dtype == .int32 ? [] : [Double](repeating: 0, count: info.shape.count)
       case .parameter, .gradient, .state: []
       }
     }

@@ -1,3 +1,4 @@
+import Compute
 import Evaluation
 import Foundation
 import Models
@@ -29,9 +30,12 @@ final class ProgressView {
       line(
         "training a \(model.architecture.rawValue) of \(compact(Double(run.parameters))) parameters "
           + "(\(model.layers) layers, width \(model.hiddenSize), context \(run.settings.train.context)) "
-          + "on \(compact(Double(run.trainTokens))) tokens for \(total); \(run.device)")
+          + "on \(compact(Double(run.trainTokens))) tokens for \(total); \(run.device)"
+          + (run.settings.train.precision.map { $0 == .fp32 ? "" : ", \($0.rawValue)" } ?? ""))
       if run.firstStep > 0 { line("resumed after step \(run.firstStep)") }
     case .step(let metrics): step(metrics)
+    // In the summary of the steps.
+    case .skipped: break
     case .evaluated(let step, _, let result, let elapsed):
       var text = "step \(step)  \(formatDuration(elapsed))  validation: loss \(fixed(result.loss, 4))"
       if let bits = result.bitsPerByte { text += ", \(fixed(bits, 3)) bits per byte" }
@@ -64,6 +68,7 @@ final class ProgressView {
 
   private func summary(_ metrics: StepMetrics) -> String {
     "step \(metrics.step)  loss \(fixed(smoothedLoss ?? metrics.loss, 3))  "
+      + (metrics.skippedUpdates > 0 ? "\(metrics.skippedUpdates) skipped  " : "")
       + "\(compact(smoothedSpeed ?? 0)) tokens/s  \(left(metrics)) left"
   }
 

@@ -113,6 +113,8 @@ struct TrainingRun {
     tokenizer: Tokenizer?, chatTemplate: ChatTemplate?, executor: any Executor,
     objective: (_ store: any ParameterStore, _ state: TrainerState) throws -> Objective
   ) throws {
+    var settings = settings
+    settings.choosePrecision(for: executor)
     let transformer = try Transformer(settings.model)
     let store = try executor.makeParameters(transformer.parameterLayout, training: true)
     var state = TrainerState()
@@ -199,6 +201,8 @@ struct TrainingRun {
   private static func merged(_ asked: SettingOverrides, _ recorded: SettingOverrides?) throws -> SettingOverrides {
     var overrides = recorded ?? SettingOverrides()
     for (key, value) in asked.assignments {
+      // What was chosen when the run began is what `auto` stands for.
+      if key == "train.precision", value == "auto", recorded?[key] != nil { continue }
       if let recorded, let was = recorded[key], was != value, !changeable.contains(key) {
         throw TrainingError.changed(what: key, was: was, now: value)
       }
@@ -224,7 +228,9 @@ struct TrainingRun {
     guard let budget = overrides["train.budget"].flatMap(Double.init), !hasModel, !isGiven, let tokens else {
       return Preset.all[0]
     }
-    let planner = BudgetPlanner(executor: executor, vocabularySize: tokens)
+    let planner = BudgetPlanner(
+      executor: executor, vocabularySize: tokens,
+      precision: overrides["train.precision"].flatMap(Precision.init(rawValue:)))
     let (chosen, candidates) = try planner.choose(budget: budget, trainTokens: dataset.tokenCount(of: .train))
     for candidate in candidates {
       Log.line(

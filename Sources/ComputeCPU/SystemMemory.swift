@@ -8,16 +8,14 @@ import Musl
 import Darwin
 #endif
 
-/// Zeroed fp32 memory straight from the system, in huge pages where it has them.
-struct FloatMemory: ~Copyable {
-  let pointer: UnsafeMutablePointer<Float>
-  let count: Int
+/// Zeroed memory straight from the system, in huge pages where it has them.
+struct SystemMemory: ~Copyable {
+  let pointer: UnsafeMutableRawPointer
   private let bytes: Int
 
   /// - Throws: ``ComputeError/outOfMemory(bytes:purpose:)``.
-  init(count: Int, purpose: String) throws(ComputeError) {
-    self.count = count
-    bytes = aligned(max(1, count) * MemoryLayout<Float>.stride, to: 4096)
+  init(bytes wanted: Int, purpose: String) throws(ComputeError) {
+    bytes = aligned(max(1, wanted), to: 4096)
     guard MemoryBudget.take(bytes) else { throw .outOfMemory(bytes: bytes, purpose: purpose) }
     let address = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     guard let address, address != MAP_FAILED else {
@@ -28,8 +26,16 @@ struct FloatMemory: ~Copyable {
     // Best effort: fewer TLB misses in the matrix products.
     _ = madvise(address, bytes, MADV_HUGEPAGE)
     #endif
-    pointer = address.bindMemory(to: Float.self, capacity: count)
+    pointer = address
   }
+
+  /// - Parameter floats: how many there is to be room for.
+  /// - Throws: ``ComputeError/outOfMemory(bytes:purpose:)``.
+  init(floats: Int, purpose: String) throws(ComputeError) {
+    try self.init(bytes: floats * MemoryLayout<Float>.stride, purpose: purpose)
+  }
+
+  var floats: UnsafeMutablePointer<Float> { pointer.assumingMemoryBound(to: Float.self) }
 
   deinit {
     munmap(pointer, bytes)
