@@ -69,8 +69,11 @@ package final class CPUExecutor: Executor {
     "CPU, \(threads) thread\(threads == 1 ? "" : "s"), \(instructionSet)"
   }
 
-  /// Products widen halves as they pack them: nowhere faster than fp32.
-  package func fastestPrecision(rows: Int, width: Int) -> Precision { .fp32 }
+  package func fastestPrecision(rows: Int, width: Int) -> Precision {
+    // Where the processor multiplies pairs of bf16, every width and batch that was measured is faster with them
+    // (docs/benchmarks.md); elsewhere halves are widened first, which costs more than their smaller size saves.
+    kernels(.bf16).isa == MF_ISA_AVX512_BF16 ? .bf16 : .fp32
+  }
 
   /// Kernels for activations of a precision.
   func kernels(_ precision: Precision) -> mf_kernels {

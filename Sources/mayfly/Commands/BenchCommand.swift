@@ -39,9 +39,10 @@ struct Bench: ParsableCommand {
   }
 
   func run() throws {
-    let settings = try resolved()
+    var settings = try resolved()
     let profile = StepProfile()
     let executor = try device.makeExecutor(profile: profile)
+    settings.choosePrecision(for: executor)
     let test = try SpeedTest(settings, executor: executor)
     _ = try test.run(updates: Self.warmup)
     let times = try test.run(updates: steps).sorted()
