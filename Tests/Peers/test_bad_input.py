@@ -127,6 +127,7 @@ def test_a_run_that_is_there_already(run: Path, data: Path, small: list[str]) ->
         ("train.learning_rate=nan", r"train\.learning_rate.*nan"),
         ("train.betas=[0.9,1.5]", r"train\.betas.*1\.5"),
         ("train.schedule=cosinus", r"train\.schedule.*cosinus.*cosine"),
+        ("train.precision=fp8", r"train\.precision.*fp8.*fp32.*bf16"),
         ("model.num_attention_heads=5 model.num_key_value_heads=5", r"num_attention_heads.*5.*64"),
         ("model.architecture=gpt2 model.num_attention_heads=5", r"num_attention_heads.*5.*64"),
         ("model.num_key_value_heads=3", r"num_key_value_heads.*3"),

@@ -19,6 +19,8 @@ CHECKPOINT_EVERY = 9
 VARIANTS = {
     "plain": [],
     "dropout and accumulation": settings(model__dropout=0.2, train__micro_batch_size=2),
+    "bf16": ["--precision", "bf16"],
+    "fp16": ["--precision", "fp16"],
 }
 
 
