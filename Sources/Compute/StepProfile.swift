@@ -19,10 +19,10 @@ package final class StepProfile {
   package func time<T>(_ kind: String, flops: Double = 0, _ body: () -> T) -> T {
     let start = ContinuousClock.now
     defer {
-      let took = (ContinuousClock.now - start).components
+      let took = ContinuousClock.now - start
       var entry = entries[kind, default: Entry()]
       entry.calls += 1
-      entry.seconds += Double(took.seconds) + Double(took.attoseconds) * 1e-18
+      entry.seconds += took / .seconds(1)
       entry.flops += flops
       entries[kind] = entry
     }

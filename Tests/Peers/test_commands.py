@@ -232,6 +232,17 @@ def test_bench() -> None:
     assert whole == pytest.approx(found["profiled_seconds"]) and found["other_seconds"] >= 0
     text = mayfly("bench", *sizes, "--steps", 1, "--threads", 1).out
     assert "tokens a second" in text and all(kind in text for kind in operations)
+    decoding = mayfly(
+        "bench", *sizes, *settings(model__max_position_embeddings=64), "--generate", "--steps", 4, "--prompt-tokens", 9,
+        "--threads", 1, "--json",
+    ).json
+    assert (decoding["prompt_tokens"], decoding["steps"]) == (9, 4)
+    assert decoding["tokens_per_second"] == pytest.approx(1 / decoding["seconds"])
+    operations = {operation["kind"]: operation["calls"] for operation in decoding["operations"]}
+    assert operations["CachedAttention"] == 2 and operations["Logits"] == 1 and "AdamW" not in operations
+    mayfly("bench", *sizes, "--generate", "--steps", 10, code=65)
+    mayfly("bench", *sizes, "--set", "model.architecture=encoder", "--generate", "--steps", 1, code=65)
+    mayfly("bench", *sizes, "--prompt-tokens", 9, code=64)
 
 
 def test_only_what_is_built_is_listed() -> None:

@@ -1,15 +1,15 @@
 import ArgumentParser
 import Compute
 import Formats
-import Foundation
+import Generation
 import Models
 import Training
 
-/// How fast a model trains here, and where the time goes.
+/// How fast a model trains or writes here, and where the time goes.
 struct Bench: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Measure how fast a model trains on this machine, and where the time goes.",
-    discussion: "Trains on random tokens, so it needs no data and leaves nothing behind.")
+    abstract: "Measure how fast a model trains or writes on this machine, and where the time goes.",
+    discussion: "Weights and tokens are random, so it needs no data and leaves nothing behind.")
 
   @Option(help: "A named model size; see the README.")
   var preset = Preset.all[0].name
@@ -21,8 +21,14 @@ struct Bench: ParsableCommand {
   @Option(help: "auto, fp32, bf16 or fp16.")
   var precision: String?
 
-  @Option(help: "Updates to measure the speed with; as many again show where the time goes.")
+  @Option(help: "Updates to measure the speed with, or tokens; as many again show where the time goes.")
   var steps = 10
+
+  @Flag(help: "Generate, one token after another, instead of training.")
+  var generate = false
+
+  @Option(help: "With --generate: tokens that are read before.")
+  var promptTokens: Int?
 
   @Flag(help: "Print one JSON document.")
   var json = false
@@ -31,11 +37,15 @@ struct Bench: ParsableCommand {
 
   /// Where neither `--set` nor a tokenizer says.
   private static let vocabularySize = 8192
-  /// Updates before the clock starts: they touch fresh memory.
+  /// Updates, or tokens, before the clock starts: they touch fresh memory.
   private static let warmup = 2
 
   func validate() throws {
     if !(1...1_000_000).contains(steps) { throw ValidationError("--steps \(steps): expected 1 to 1000000") }
+    if let promptTokens {
+      if !generate { throw ValidationError("--prompt-tokens: only with --generate") }
+      if promptTokens < 1 { throw ValidationError("--prompt-tokens \(promptTokens): expected at least 1") }
+    }
   }
 
   func run() throws {
@@ -43,17 +53,45 @@ struct Bench: ParsableCommand {
     let profile = StepProfile()
     let executor = try device.makeExecutor(profile: profile)
     settings.choosePrecision(for: executor)
+    let report =
+      generate ? try generation(settings, executor, profile) : try training(settings, executor, profile)
+    try json ? Output.json(report.json) : Output.write(report.text)
+  }
+
+  private func training(
+    _ settings: Settings, _ executor: any Executor, _ profile: StepProfile
+  ) throws -> SpeedReport {
     let test = try SpeedTest(settings, executor: executor)
     _ = try test.run(updates: Self.warmup)
-    let times = try test.run(updates: steps).sorted()
+    let times = try test.run(updates: steps)
     profile.isOn = true
-    let profiled = try test.run(updates: steps).reduce(0, +) / Double(steps)
-    let result = Measurement(
-      architecture: settings.model.architecture.rawValue, device: executor.deviceDescription,
-      parameters: test.parameters, batchSize: settings.train.batchSize, context: settings.train.context, steps: steps,
-      seconds: (times[(steps - 1) / 2] + times[steps / 2]) / 2, flops: test.flops, profiledSeconds: profiled,
-      operations: profile.entries.sorted { ($0.value.seconds, $1.key) > ($1.value.seconds, $0.key) })
-    try json ? Output.json(result.json) : Output.write(result.text)
+    let profiled = try test.run(updates: steps)
+    return SpeedReport(
+      model: settings.model, device: executor.deviceDescription, parameters: test.parameters,
+      work: .update(batchSize: settings.train.batchSize, context: settings.train.context), times: times,
+      profiledTimes: profiled, profile: profile)
+  }
+
+  private func generation(
+    _ settings: Settings, _ executor: any Executor, _ profile: StepProfile
+  ) throws -> SpeedReport {
+    let prompt = promptTokens ?? 32
+    let tokens = prompt + Self.warmup + 2 * steps
+    guard tokens <= settings.model.maxPositions else {
+      throw CommandError(
+        "\(tokens) tokens, of the prompt, to warm up and twice --steps, are more than the context of "
+          + "\(settings.model.maxPositions); give a smaller --steps or a larger model.max_position_embeddings")
+    }
+    let test = try GenerationSpeedTest(settings.model, executor: executor, prompt: prompt)
+    let promptSeconds = try test.readPrompt()
+    _ = try test.run(tokens: Self.warmup)
+    let times = try test.run(tokens: steps)
+    profile.isOn = true
+    let profiled = try test.run(tokens: steps)
+    return SpeedReport(
+      model: settings.model, device: executor.deviceDescription, parameters: test.parameters,
+      work: .token(promptTokens: prompt, promptSeconds: promptSeconds), times: times, profiledTimes: profiled,
+      profile: profile)
   }
 
   private func resolved() throws -> Settings {
@@ -65,69 +103,5 @@ struct Bench: ParsableCommand {
     if let precision { try overrides.add("train.precision", precision) }
     if overrides["model.vocab_size"] == nil { try overrides.add("model.vocab_size", "\(Self.vocabularySize)") }
     return try Settings.resolve(preset: preset, overrides: overrides, initial: nil, tokens: nil)
-  }
-}
-
-/// What was measured; all times are of one update.
-private struct Measurement {
-  let architecture: String
-  let device: String
-  let parameters: Int
-  let batchSize: Int
-  let context: Int
-  let steps: Int
-  /// The median.
-  let seconds: Double
-  let flops: Double
-  /// The mean while the profile was on, which its parts add up to.
-  let profiledSeconds: Double
-  /// What took longest first; sums over all profiled updates.
-  let operations: [(key: String, value: StepProfile.Entry)]
-
-  private var tokensPerSecond: Double { Double(batchSize * context) / seconds }
-
-  /// Reading tokens, adding up losses: what belongs to no operation.
-  private var otherSeconds: Double {
-    profiledSeconds - operations.reduce(0) { $0 + $1.value.seconds } / Double(steps)
-  }
-
-  var json: JSON {
-    [
-      "architecture": .string(architecture), "device": .string(device), "parameters": .integer(Int64(parameters)),
-      "batch_size": .integer(Int64(batchSize)), "context": .integer(Int64(context)), "steps": .integer(Int64(steps)),
-      "tokens_per_second": .number(tokensPerSecond), "seconds": .number(seconds), "flops": .number(flops),
-      "profiled_seconds": .number(profiledSeconds), "other_seconds": .number(otherSeconds),
-      "operations": .array(
-        operations.map { kind, entry in
-          [
-            "kind": .string(kind), "calls": .integer(Int64(entry.calls / steps)),
-            "seconds": .number(entry.seconds / Double(steps)), "flops": .number(entry.flops / Double(steps)),
-          ]
-        }),
-    ]
-  }
-
-  var text: String {
-    var lines = [
-      "\(architecture), \(compact(Double(parameters))) parameters, \(batchSize) × \(context) tokens an update; \(device)",
-      "\(fixed(tokensPerSecond, 0)) tokens a second, \(fixed(1000 * seconds, 2)) ms an update, "
-        + "\(fixed(flops / seconds / 1e9, 1)) GFLOP/s (median of \(steps))", "",
-      "operation                calls         ms   share  GFLOP/s",
-    ]
-    for (kind, entry) in operations {
-      let speed = entry.flops > 0 ? fixed(entry.flops / entry.seconds / 1e9, 1) : ""
-      lines.append(row(kind, "\(entry.calls / steps)", entry.seconds / Double(steps), speed))
-    }
-    lines.append(row("other", "", otherSeconds, ""))
-    return lines.joined(separator: "\n") + "\n"
-  }
-
-  private func row(_ kind: String, _ calls: String, _ seconds: Double, _ speed: String) -> String {
-    func right(_ text: String, _ width: Int) -> String {
-      String(repeating: " ", count: max(0, width - text.count)) + text
-    }
-    let share = fixed(100 * seconds / profiledSeconds, 1) + " %"
-    return kind.padding(toLength: 24, withPad: " ", startingAt: 0) + right(calls, 6)
-      + right(fixed(1000 * seconds, 3), 11) + right(share, 8) + right(speed, 9)
   }
 }
