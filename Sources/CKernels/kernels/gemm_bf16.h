@@ -10,12 +10,11 @@
 // Bound: FLOPs (2·m·n·k); with few rows bytes of B.
 
 enum {
-  MF_GEMM_K = 1024,                 // most of k in one block
+  MF_GEMM_WHOLE_K = 3072,           // most of k in one block for a bf16 C, which spares sums in scratch
+  MF_GEMM_K = 768,                  // most of k in one block otherwise
   MF_GEMM_PANEL_ELEMENTS = 3 << 17, // packed B: at most 768 KiB
-  MF_GEMM_STRIP_ELEMENTS = 1 << 16, // of A, copied
+  MF_GEMM_STRIP_ELEMENTS = 3 << 16, // of A, copied
   MF_GEMM_SUMS = 1 << 17,           // fp32 sums of a bf16 C
-  MF_CACHED_ELEMENTS = 3 << 17,     // an operand of 768 KiB is taken to be in the second-level cache already
-  MF_PREFETCH_STRIPS = 40,          // with more strips than these, packing B is a small part of the work
   MF_SET_STRIDE = 2048,             // elements: rows this far apart share one set of the first-level cache
   MF_DOT_ROWS = 8,                  // rows of C up to which dot products read B without packing it
   MF_DOT_COLUMNS = 4,               // columns behind the last whole panel up to which they are dot products
@@ -30,8 +29,8 @@ typedef struct {
   int64_t block_panels;       // most of packed B
   int64_t panels;             // of the whole C
   int64_t grid_m, grid_n;
-  bool copy_a, prefetch_a, prefetch_b;
-  bool sums;                  // C is summed in scratch, then rounded
+  bool copy_a;
+  bool has_sums;              // C is summed in scratch, then rounded
 } gemm_plan;
 
 MF_INLINE int64_t split_start(int64_t count, int64_t parts, int64_t i) {
@@ -47,23 +46,23 @@ typedef struct {
   float *sums;
 } gemm_block;
 
-/// Fetches rows [part, part + 1)·rows/parts of a matrix into the second-level cache, so that memory's latency hides
-/// behind the tiles computed meanwhile.
-MF_INLINE void prefetch_rows(const act *p, int64_t ld, int64_t rows, int64_t columns, int64_t part, int64_t parts) {
-  enum { LINE = 64 / sizeof *p };
-  for (int64_t r = part * rows / parts; r < (part + 1) * rows / parts; r++) {
-    for (int64_t j = 0; j < columns; j += LINE) __builtin_prefetch(p + r * ld + j, 0, 2);
-    __builtin_prefetch(p + r * ld + columns - 1, 0, 2);
-  }
+// While a tile of kc/2 steps runs, it fetches kc/8 lines for each operand: four rows with k contiguous, or a vector of
+// every row of an eighth of the rows.
+enum { FETCH_ROWS = 4, FETCH_PARTS = 8 };
+
+MF_INLINE tile_fetch fetch_nothing(const void *p) { return (tile_fetch){.at = p}; }
+
+/// Four of `rows` rows (k contiguous).
+MF_INLINE tile_fetch fetch_rows(const act *p, int64_t ld, int64_t rows, int64_t part) {
+  if (part * FETCH_ROWS >= rows) return fetch_nothing(p);
+  const int64_t row = mf_max(0, mf_min(part * FETCH_ROWS, rows - FETCH_ROWS));
+  return (tile_fetch){(const char *)(p + row * ld), FETCH_ROWS * PAIR, ld * (int64_t)sizeof(act)};
 }
 
-/// Part of the block of B after this one.
-MF_INLINE void gemm_fetch_b(const gemm_plan *plan, const gemm_block *next, int64_t part, int64_t parts) {
-  const mf_gemm *args = plan->args;
-  const act *b = args->b;
-  const int64_t column = next->from * NR, columns = mf_min(plan->columns, next->to * NR) - column;
-  if (args->b_transposed) prefetch_rows(b + column * args->ldb + next->p0, args->ldb, columns, next->kc, part, parts);
-  else prefetch_rows(b + next->p0 * args->ldb + column, args->ldb, next->kc, columns, part, parts);
+/// One line in each of an eighth of k rows.
+MF_INLINE tile_fetch fetch_steps(const act *p, int64_t ld, int64_t k, int64_t part) {
+  if (part >= FETCH_PARTS) return fetch_nothing(p);
+  return (tile_fetch){(const char *)(p + part * (k / FETCH_PARTS) * ld), ld * (int64_t)sizeof(act), 0};
 }
 
 static void dot_strip(const mf_gemm *args, int64_t row, int64_t end_row, int64_t column, int64_t end);
@@ -99,19 +98,50 @@ MF_INLINE void gemm_set_destination(
   t->add = args->c_fp32 ? (const void *)((const float *)args->initial + at) : (const act *)args->initial + at;
 }
 
+/// What the tile of panel `panel` (from 0) in the block's strip `strip` is to fetch of the block of B after this one.
+MF_INLINE tile_fetch gemm_fetch_b(const gemm_plan *plan, const gemm_block *next, int64_t panel, int64_t strip) {
+  const mf_gemm *args = plan->args;
+  const act *b = args->b;
+  const int64_t column = mf_min((next->from + panel) * NR, plan->columns - 1);
+  if (next->kc == 0) return fetch_nothing(b);
+  if (args->b_transposed)
+    return fetch_rows(b + column * args->ldb + next->p0, args->ldb, mf_min(NR, plan->columns - column), strip);
+  return fetch_steps(b + next->p0 * args->ldb + column, args->ldb, next->kc, strip);
+}
+
+/// What the tile numbered `done` since the present strips of A were packed (or begun) is to fetch of the ones after them:
+/// at `row` in `block`.
+MF_INLINE tile_fetch gemm_fetch_a(const gemm_plan *plan, const gemm_block *block, int64_t row, int64_t done) {
+  const mf_gemm *args = plan->args;
+  const act *a = args->a;
+  const int64_t rows = mf_min(MR, block->end_row - row);
+  if (block->kc == 0) return fetch_nothing(a);
+  if (!args->a_transposed) return fetch_rows(a + row * args->lda + block->p0, args->lda, rows, done);
+  a += block->p0 * args->lda + row;
+  if (done < FETCH_PARTS) return fetch_steps(a, args->lda, block->kc, done);
+  return fetch_steps(a + mf_min(2 * MR, block->end_row - row) - 1, args->lda, block->kc, done - FETCH_PARTS);
+}
+
 /// The block's strips of A against all its panels.
 static void gemm_strips(const gemm_plan *plan, const gemm_block *block, const gemm_block *next) {
   const mf_gemm *args = plan->args;
   const int64_t rows = block->end_row - block->row, strips = strip_count(rows), panels = block->to - block->from;
   const int64_t panel_stride = mf_ceil_div(block->kc, 2) * PANEL_STEP;
+  const int64_t strip_stride = mf_ceil_div(block->kc, 2) * STRIP_STEP;
+  int64_t packed_end = 0;
   pair_tile t = {.pairs = mf_ceil_div(block->kc, 2)};
   for (int64_t strip = 0; strip < strips; strip++) {
     const int64_t row = block->row + strip_start(rows, strips, strip);
     const int64_t end = block->row + strip_start(rows, strips, strip + 1);
     const act *a = args->a;
     if (args->a_transposed) {
-      pack_pair_strip(a + block->p0 * args->lda + row, args->lda, block->kc, end - row, block->strip);
-      t.a = (const char *)block->strip;
+      if (strip % 2 == 0) {
+        packed_end = strip + 1 == strips ? end : block->row + strip_start(rows, strips, strip + 2);
+        pack_pair_strips(
+            a + block->p0 * args->lda + row, args->lda, block->kc, end - row, packed_end - row, block->strip,
+            block->strip + strip_stride);
+      }
+      t.a = (const char *)(block->strip + strip % 2 * strip_stride);
       t.row_stride = PAIR;
       t.step_stride = STRIP_STEP * sizeof(act);
     } else {
@@ -122,6 +152,7 @@ static void gemm_strips(const gemm_plan *plan, const gemm_block *block, const ge
         copy_pair_rows(a, args->lda, end - row, block->kc, block->strip, ld);
         a = block->strip;
       }
+      packed_end = end;
       t.a = (const char *)a;
       t.row_stride = ld * (int64_t)sizeof(act);
       t.step_stride = PAIR;
@@ -131,14 +162,10 @@ static void gemm_strips(const gemm_plan *plan, const gemm_block *block, const ge
       t.columns = mf_min(NR, plan->columns - column);
       t.b = block->b + done * panel_stride;
       gemm_set_destination(plan, block, row, column, &t);
-      t.fetch = t.a;
-      t.fetch_stride = 0;
-      if (plan->prefetch_a && !args->a_transposed && strip + 1 < strips) {
-        const int64_t at = mf_min(end + 4 * done, args->m - 4);
-        t.fetch = (const char *)((const act *)args->a + at * args->lda + block->p0);
-        t.fetch_stride = args->lda * (int64_t)sizeof(act);
-      }
-      if (plan->prefetch_b && next->kc > 0) gemm_fetch_b(plan, next, strip * panels + done, strips * panels);
+      const int64_t tile = done + (args->a_transposed ? strip % 2 * panels : 0);
+      const bool is_last = packed_end == block->end_row;
+      t.fetch_a = gemm_fetch_a(plan, is_last ? next : block, is_last ? next->row : packed_end, tile);
+      t.fetch_b = gemm_fetch_b(plan, next, done, strip);
       pair_tiles[end - row][t.columns > W](&t);
     }
     // Columns left over, while the strip is in the cache.
@@ -176,7 +203,7 @@ static void gemm_task(void *opaque, int64_t task, int worker) {
     block.from = first_panel + split_start(panels, rounds, round);
     block.to = first_panel + split_start(panels, rounds, round + 1);
     // Sums over blocks of k: no more rows at a time than there is room for; B is packed again for the next.
-    const int64_t most = plan->sums ? MF_GEMM_SUMS / ((block.to - block.from) * NR * MR) * MR : end_row - first_row;
+    const int64_t most = plan->has_sums ? MF_GEMM_SUMS / ((block.to - block.from) * NR * MR) * MR : end_row - first_row;
     const int64_t chunks = mf_ceil_div(end_row - first_row, mf_max(MR, most));
     for (int64_t chunk = 0; chunk < chunks; chunk++) {
       block.row = first_row + split_start(end_row - first_row, chunks, chunk);
@@ -192,6 +219,7 @@ static void gemm_task(void *opaque, int64_t task, int worker) {
         } else if (round + 1 < rounds || chunk + 1 < chunks) {
           next.p0 = 0;
           next.kc = mf_min(plan->block_k, args->k);
+          next.row = chunk + 1 < chunks ? block.end_row : first_row;
           if (chunk + 1 == chunks) {
             next.from = next.to;
             next.to = first_panel + split_start(panels, rounds, round + 2);
@@ -330,13 +358,11 @@ static void gemm(mf_pool *pool, const mf_gemm *args) {
   }
   plan.panels = mf_ceil_div(plan.columns, NR);
   // The blocks of k are equal but for rounding to whole vectors, and don't depend on anything but k: so do the bits.
-  plan.block_k = mf_round_up(mf_max(1, mf_ceil_div(args->k, mf_max(1, mf_ceil_div(args->k, MF_GEMM_K)))), 2 * W);
+  const int64_t most_k = args->c_fp32 || args->k > MF_GEMM_WHOLE_K ? MF_GEMM_K : MF_GEMM_WHOLE_K;
+  plan.block_k = mf_round_up(mf_max(1, mf_ceil_div(args->k, mf_max(1, mf_ceil_div(args->k, most_k)))), 2 * W);
   plan.k_blocks = mf_max(1, mf_ceil_div(args->k, plan.block_k));
-  plan.sums = plan.k_blocks > 1 && !args->c_fp32;
-  // What fits into the second-level cache stays there by itself.
-  plan.prefetch_a = args->m * args->k > MF_CACHED_ELEMENTS;
-  plan.prefetch_b = args->n * args->k > MF_CACHED_ELEMENTS && strip_count(args->m) <= MF_PREFETCH_STRIPS;
-  plan.block_panels = MF_GEMM_PANEL_ELEMENTS / (plan.prefetch_b ? 2 : 1) / (plan.block_k * NR);
+  plan.has_sums = plan.k_blocks > 1 && !args->c_fp32;
+  plan.block_panels = MF_GEMM_PANEL_ELEMENTS / (plan.has_sums ? 2 : 1) / (plan.block_k * NR);
   plan.copy_a = args->k % 2 == 1 || args->lda % MF_SET_STRIDE == 0;
   gemm_choose_grid(&plan, mf_pool_threads(pool));
   mf_parallel(pool, plan.grid_m * plan.grid_n, gemm_task, &plan);

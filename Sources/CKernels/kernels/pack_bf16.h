@@ -62,14 +62,17 @@ static void pack_pair_rows(const act *source, int64_t ld, int64_t k, int64_t col
   }
 }
 
-/// k rows of `rows` (≤ W) elements of a transposed A into one strip: strip[p][i] = rows 2p, 2p + 1 at i.
-static void pack_pair_strip(const act *source, int64_t ld, int64_t k, int64_t rows, act *strip) {
+/// k rows of `rows` (≤ 2W) elements of a transposed A into two strips, the first of `split` (≤ W):
+/// strip[p][i] = rows 2p, 2p + 1 at i.
+static void pack_pair_strips(
+    const act *source, int64_t ld, int64_t k, int64_t split, int64_t rows, act *strip, act *other) {
+  const vu lanes = (vu)v_lanes(), first = lanes | (lanes + 32) << 16, second = first + (uint32_t)split * 0x10001u;
   for (int64_t p = 0; p < k; p += 2) {
-    const bool both = p + 1 < k;
-    const act *even = source + p * ld, *odd = both ? even + ld : even;
-    vd low, high;
-    v_interleave_rows(v_load_pairs_n(even, rows), v_load_pairs_n(odd, both ? rows : 0), &low, &high);
-    *(vd_unaligned *)(strip + p / 2 * STRIP_STEP) = low;
+    const act *at = source + p * ld;
+    const __m512i even = (__m512i)v_load_pairs_n(at, rows);
+    const __m512i odd = p + 1 < k ? (__m512i)v_load_pairs_n(at + ld, rows) : (__m512i)(vu)0u;
+    *(vd_unaligned *)(strip + p / 2 * STRIP_STEP) = (vd)_mm512_permutex2var_epi16(even, (__m512i)first, odd);
+    *(vd_unaligned *)(other + p / 2 * STRIP_STEP) = (vd)_mm512_permutex2var_epi16(even, (__m512i)second, odd);
   }
 }
 

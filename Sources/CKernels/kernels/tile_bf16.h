@@ -8,6 +8,13 @@
 
 enum { PAIR = 2 * sizeof(act), PANEL_STEP = 2 * NR };  // bytes; elements of a panel for each pair of k
 
+/// Memory needed later, which a tile's loop fetches on the way into the second-level cache: at i·step + (i mod 4)·turn for
+/// i in 0..<pairs / 4. A line holds as many pairs of a row as four rows take turns.
+typedef struct {
+  const char *at;
+  int64_t step, turn;  // bytes
+} tile_fetch;
+
 /// C = add + A·B + bias for one tile; `columns` (≤ NR) of all rows are written.
 typedef struct {
   int64_t pairs;
@@ -17,7 +24,7 @@ typedef struct {
   const void *add; int64_t ld_add; bool add_fp32;  // may be c itself, or NULL
   const float *bias;                               // or NULL
   int64_t columns;
-  const char *fetch; int64_t fetch_stride;         // four rows of A needed later (bytes between them)
+  tile_fetch fetch_a, fetch_b;
 } pair_tile;
 
 typedef void (*pair_tile_function)(const pair_tile *);
@@ -109,28 +116,30 @@ MF_INLINE void pair_tile_run(const pair_tile *t, const int rows, const int vecto
   vf acc[MR][2];
   const vf bias0 = t->bias != NULL ? v_load_n(t->bias, mf_min(W, t->columns)) : (vf)0.0f;
   const vf bias1 = t->bias != NULL && vectors == 2 ? v_load_n(t->bias + W, t->columns - W) : (vf)0.0f;
-  const int size = t->c_fp32 ? sizeof(float) : sizeof(act);
+  const int64_t size = t->c_fp32 ? sizeof(float) : sizeof(act), ld_c = t->ldc * size;
+  const char *c = t->c;
 #pragma clang loop unroll(full)
   for (int r = 0; r < rows; r++) {
     acc[r][0] = bias0;
     acc[r][1] = bias1;
     // The tile of C is needed only after the loop over k: fetched meanwhile, also when it is only written.
-    __builtin_prefetch((const char *)t->c + r * t->ldc * size, 1);
-    __builtin_prefetch((const char *)t->c + (r * t->ldc + W) * size, 1);
+    __builtin_prefetch(c, 1);
+    __builtin_prefetch(c + W * size, 1);
+    c += ld_c;
   }
   enum { UNROLL = 4 };
   const int group_count = (rows + 2) / 3;
   int64_t row_stride = t->row_stride, left = t->pairs;
-  const int64_t step_stride = t->step_stride, fetch_stride = t->fetch_stride;
+  const int64_t step_stride = t->step_stride;
   const act *b = t->b;
-  const char *fetch = t->fetch;
+  const tile_fetch fetch_a = t->fetch_a, fetch_b = t->fetch_b;
   // Three rows share a pointer: the stride and twice the stride fit the addressing mode: 14 rows need few registers.
   const char *groups[(MR + 2) / 3];
 #pragma clang loop unroll(full)
   for (int g = 0; g < group_count; g++) groups[g] = t->a + 3 * g * row_stride;
   for (int64_t i = 0; left >= UNROLL; left -= UNROLL, i++) {
-    // A line holds as many pairs of a row as four rows take turns.
-    __builtin_prefetch(fetch + i % 4 * fetch_stride + i * (UNROLL * PAIR), 0, 2);
+    __builtin_prefetch(fetch_a.at + i * fetch_a.step + i % 4 * fetch_a.turn, 0, 2);
+    __builtin_prefetch(fetch_b.at + i * fetch_b.step + i % 4 * fetch_b.turn, 0, 2);
 #pragma clang loop unroll(full)
     for (int u = 0; u < UNROLL; u++) {
       // Opaque to the compiler, which would otherwise derive all rows from one pointer with an addition each.
