@@ -75,8 +75,8 @@ package enum HTML {
     body { margin: 0; font: 16px/1.5 system-ui, sans-serif; }
     main { max-width: 60rem; margin: 0 auto; padding: 1.5rem; }
     h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-    .cards { display: flex; flex-wrap: wrap; gap: .8rem; }
-    .cards div { flex: 1 1 8rem; padding: .8rem 1rem; border-radius: .6rem; background: var(--soft); }
+    .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(8rem, 1fr)); gap: .8rem; }
+    .cards div { padding: .8rem 1rem; border-radius: .6rem; background: var(--soft); }
     .cards b { display: block; font-size: 1.3rem; } .cards span, .note, figcaption { font-size: .85rem; opacity: .75; }
     .scroll { overflow-x: auto; }
     table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
@@ -90,15 +90,16 @@ package enum HTML {
     .tokens code { padding: .05rem .35rem; border-radius: .3rem; background: var(--soft); }
     figure { margin: 1rem 0; } pre { margin: 0; padding: .8rem 1rem; border-radius: .6rem; background: var(--soft);
       white-space: pre-wrap; overflow-wrap: anywhere; }
-    .chart { margin: 1rem 0; } .chart svg { max-height: none; }
+    .chart { margin: 1rem 0; } .chart svg { max-height: none; overflow: visible; }
     .chart path { fill: none; stroke-width: 2; stroke-linejoin: round; }
     .chart line { stroke: var(--line); } .chart .first { stroke: var(--accent); } .chart .second { stroke: #e07b39; }
     .chart circle.first { fill: var(--accent); } .chart circle.second { fill: #e07b39; }
     .chart .end { text-anchor: end; }
-    .key::before { content: ""; display: inline-block; width: 1em; height: .25em; margin: 0 .4em .25em .8em;
+    .key { display: inline-block; } .key::before { content: ""; display: inline-block; width: 1em; height: .25em; margin: 0 .4em .25em .8em;
       background: var(--accent); } .key.second::before { background: #e07b39; }
     .sample { display: grid; grid-template-columns: 1fr 1fr; gap: .5rem; margin: 1rem 0 1.6rem; }
     .sample > * { min-width: 0; } .sample .wide { grid-column: 1 / -1; } .sample span { font-size: .85rem; opacity: .75; }
-    @media (max-width: 36rem) { .sample { grid-template-columns: 1fr; } main { padding: 1rem; } }
+    @media (max-width: 36rem) { .sample { grid-template-columns: 1fr; } main { padding: 1rem; }
+      th, td { padding: .35rem .3rem; } .chart text { font-size: 17px; } }
     """
 }

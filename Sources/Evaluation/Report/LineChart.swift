@@ -14,8 +14,8 @@ struct LineChart {
   /// Seconds at a step.
   let time: (Double) -> Double?
 
-  private static let (width, height) = (720.0, 260.0)
-  private static let (left, right, top, bottom) = (58.0, 14.0, 12.0, 44.0)
+  private static let (width, height) = (720.0, 264.0)
+  private static let (left, right, top, bottom) = (62.0, 14.0, 12.0, 48.0)
 
   /// Empty where there is nothing to draw.
   var html: String {
@@ -42,9 +42,9 @@ struct LineChart {
     for share in last > first ? [0, 0.25, 0.5, 0.75, 1] : [0.5] {
       let step = (first + share * (last - first)).rounded()
       let place = Self.number(min(x(step), Self.width - 34))
-      svg += "<text x=\"\(place)\" y=\"\(Self.height - 24)\">\(HTML.grouped(Int(step)))</text>"
+      svg += "<text x=\"\(place)\" y=\"\(Self.height - 27)\">\(HTML.grouped(Int(step)))</text>"
       if let seconds = time(step) {
-        svg += "<text x=\"\(place)\" y=\"\(Self.height - 8)\">\(Self.duration(seconds))</text>"
+        svg += "<text x=\"\(place)\" y=\"\(Self.height - 7)\">\(Self.duration(seconds))</text>"
       }
     }
     for (line, color) in zip(lines, ["first", "second"]) {

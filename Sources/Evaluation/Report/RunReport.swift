@@ -45,10 +45,9 @@ package struct RunReport: Sendable {
         <h2>Through time</h2>
         <p class="note">Over the steps; below each stands the time that had passed. Training values are means of \
         neighbouring steps.</p>
-        \(chart("Loss, nats per token", "loss"))
-        \(chart("Accuracy of the next token", "accuracy"))
+        \(chart("Loss, nats", "loss"))
+        \(chart("Accuracy", "accuracy"))
         \(chart("Learning rate", "learning_rate", evaluated: false))
-        <h2>What the model wrote</h2>
         \(shownSamples)
         <h2>Settings</h2>
         <details><summary>run.yaml</summary><pre>\(HTML.escaped(settings))</pre></details>
@@ -102,16 +101,17 @@ package struct RunReport: Sendable {
     }
   }
 
-  /// The first, the last and some between.
+  /// The first, the last and some between; nothing of a model that doesn't write.
   private var shownSamples: String {
     let shown = 6
-    guard !samples.isEmpty else { return "<p class=\"note\">Nothing.</p>" }
+    guard !samples.isEmpty else { return "" }
     let places =
       samples.count <= shown
       ? Array(samples.indices) : (0..<shown).map { $0 * (samples.count - 1) / (shown - 1) }
-    return places.map { place in
+    let figures = places.map { place in
       "<figure><pre>\(HTML.escaped(samples[place].text))</pre><figcaption>\(HTML.escaped(samples[place].name))"
         + "</figcaption></figure>"
-    }.joined(separator: "\n")
+    }
+    return (["<h2>What the model wrote</h2>"] + figures).joined(separator: "\n")
   }
 }
