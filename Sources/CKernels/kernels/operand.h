@@ -29,7 +29,7 @@ MF_INLINE void small_tile_run(const small_tile *t, int64_t rows, const bool k_co
                            .row_stride = k_contiguous ? t->lda * BYTES : PAIR,
                            .step_stride = k_contiguous ? PAIR : t->lda * BYTES, .b = t->b, .c = t->c, .ldc = t->ldc,
                            .c_fp32 = true, .add = t->add, .ld_add = t->ld_add, .add_fp32 = true, .columns = t->columns,
-                           .fetch = (const char *)t->a};
+                           .fetch_a.at = (const char *)t->a, .fetch_b.at = (const char *)t->b};
   pair_tiles[rows][t->columns > W](&pairs);
 #else
   const tile_args tile = {.k = t->k, .a = t->a, .lda = t->lda, .b = t->b, .ldb = NR, .c = t->c, .ldc = t->ldc,
@@ -80,7 +80,12 @@ MF_INLINE const operand *tile_operand(const act *source, int64_t *ld, int64_t ro
 MF_INLINE const operand *tile_operand_transposed(
     const operand *source, int64_t *ld, int64_t k, int64_t rows, operand *copy) {
 #if MF_BF16_INSTRUCTIONS
-  pack_pair_strip(source, *ld, k, rows, copy);
+  for (int64_t p = 0; p < k; p += STEP) {
+    const operand *at = source + p * *ld;
+    vd low, high;
+    v_interleave_rows(v_load_pairs_n(at, rows), v_load_pairs_n(at + *ld, p + 1 < k ? rows : 0), &low, &high);
+    *(vd_unaligned *)(copy + p / STEP * STRIP_STEP) = low;
+  }
   *ld = STRIP_STEP;
   return copy;
 #else
