@@ -179,7 +179,7 @@ def assert_same_logprobs(model: torch.nn.Module, ids: list[int], found: list[flo
 # One update of AdamW whose eps outweighs every gradient g: w − 1e9 · g / (|g| + 1e6), gradient descent by 1000 g.
 DESCENT = settings(
     train__learning_rate=1e9, train__eps=1e6, train__weight_decay=0, train__grad_clip=0, train__warmup_steps=0,
-    train__schedule="constant",
+    train__schedule="constant", train__precision="fp32",
 )
 
 

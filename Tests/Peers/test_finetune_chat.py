@@ -37,7 +37,7 @@ def tuned(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tuned")
     chats = write_chats(folder / "chats.jsonl", CHATS)
     mayfly("finetune", model, "--task", "chat", "--data", chats, "--val", chats, "--out", folder / "run", "--steps", 1,
-           *settings(train__batch_size=1, train__context=256, train__grad_clip=0, train__learning_rate=1e-9))
+           *settings(train__batch_size=1, train__context=256, train__grad_clip=0, train__learning_rate=1e-9, train__precision="fp32"))
     return folder / "run"
 
 
