@@ -5,7 +5,7 @@ package import Tokenization
 package struct ModelInfo: Sendable {
   /// What clients call it.
   package var name: String
-  /// Tokens that it can read.
+  /// Tokens that a prompt and its answer may have: keys and values of so many are held in memory.
   package var context: Int
   package var vocabularySize: Int
   /// Whether it can continue a text; one that sees both sides of a token, or classifies, gives vectors only.
@@ -20,11 +20,16 @@ package struct ModelInfo: Sendable {
   /// When it was loaded, in seconds since 1970.
   package var created: Int
 
+  /// Where nobody asks for more: some models could read hundreds of thousands of tokens, for gigabytes.
+  package static let defaultContext = 8192
+
+  /// - Parameter context: tokens, at most those that the model can read; nil: up to ``defaultContext``.
   package init(
-    name: String, config: ModelConfig, tokenizer: Tokenizer?, template: ChatTemplate = .default, created: Int
+    name: String, config: ModelConfig, context: Int? = nil, tokenizer: Tokenizer?, template: ChatTemplate = .default,
+    created: Int
   ) {
     self.name = name
-    context = config.maxPositions
+    self.context = min(config.maxPositions, context ?? Self.defaultContext)
     vocabularySize = config.vocabularySize
     generates = !config.isBidirectional && !config.isClassifier
     self.tokenizer = tokenizer

@@ -344,6 +344,35 @@ def test_a_key_and_an_origin(folder: Path, tmp_path: Path) -> None:
         assert "warning" not in s.log.read_text()
 
 
+def test_a_shorter_context(folder: Path, server: Server, tmp_path: Path) -> None:
+    asked = {"prompt": [5] * 15, "max_tokens": 100, "temperature": 0, "logprobs": 0}
+    whole = server.complete(**asked)["choices"][0]
+    with serving(folder, tmp_path / "log", "--context", 20) as s:
+        cut = s.complete(**asked)["choices"][0]
+        # The last token is drawn behind a full context.
+        assert cut["logprobs"]["tokens"] == whole["logprobs"]["tokens"][:6] and cut["finish_reason"] == "length"
+        assert s.complete(prompt=[5] * 20, max_tokens=5)["usage"]["completion_tokens"] == 1
+        status, answer = s.post("/v1/completions", {"prompt": [5] * 21})
+        assert (status, answer["error"]["code"]) == (400, "context_length_exceeded")
+        assert "21 tokens" in answer["error"]["message"] and "20" in answer["error"]["message"]
+        assert s.post("/v1/embeddings", {"input": [5] * 21})[0] == 400
+        assert json.loads(s.ask("GET", "/v1/models")[2])["data"][0]["max_model_len"] == 20
+        assert "--context" not in s.log.read_text()
+    assert f"takes {CONTEXT} tokens" in mayfly("serve", folder, "--context", CONTEXT + 1, code=65).err
+    mayfly("serve", folder, "--context", 0, code=64)
+
+
+def test_a_long_context_is_held_only_where_it_is_asked_for(tmp_path: Path) -> None:
+    make_model("llama", max_position_embeddings=1 << 24).save_pretrained(tmp_path / "long")
+    with serving(tmp_path / "long", tmp_path / "log") as s:
+        assert json.loads(s.ask("GET", "/v1/models")[2])["data"][0]["max_model_len"] == 8192
+        assert "8192 of the 16777216 tokens" in s.log.read_text()
+        s.assert_well()
+    with serving(tmp_path / "long", tmp_path / "log", "--context", 9000) as s:
+        assert s.post("/v1/completions", {"prompt": [5] * 9001})[0] == 400
+        s.assert_well()
+
+
 def test_a_name_that_points_here_gets_nothing(server: Server) -> None:
     for host, expected in (
         ("localhost", 200), ("127.0.0.1:1", 200), ("[::1]:80", 200), ("evil.example", 403),

@@ -36,7 +36,7 @@ extension APIError {
 
   package static func contextExceeded(_ parameter: String, tokens: Int, limit: Int) -> APIError {
     invalid(
-      parameter, "\(tokens) tokens are more than the model's context of \(limit); shorten the text",
+      parameter, "\(tokens) tokens are more than the context of \(limit); shorten the text",
       code: "context_length_exceeded")
   }
 

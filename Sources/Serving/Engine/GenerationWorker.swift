@@ -11,7 +11,7 @@ final class GenerationWorker {
   /// - Throws: ``ComputeError``.
   init(_ model: ModelInfo, _ transformer: Transformer, weights: any ParameterStore, executor: any Executor) throws {
     self.model = model
-    session = try KeyValueSession(transformer, weights: weights, executor: executor)
+    session = try KeyValueSession(transformer, weights: weights, executor: executor, longest: model.context)
     generator = Generator(session, tokenizer: model.tokenizer, endOfText: model.endOfText)
   }
 

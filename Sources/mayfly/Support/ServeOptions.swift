@@ -13,6 +13,13 @@ struct ServeOptions: ParsableArguments {
   @Option(help: "The port to listen on; 0: a free one.")
   var port = ServingOptions().port
 
+  @Option(
+    help: """
+      Tokens that a prompt and its answer may have together; each takes memory (default: what the model takes, up to \
+      \(ModelInfo.defaultContext)).
+      """)
+  var context: Int?
+
   @Option(help: "Requests that may wait; more are refused with status 429.")
   var queue = ServingOptions().queue
 
@@ -41,6 +48,7 @@ struct ServeOptions: ParsableArguments {
     func require(_ holds: Bool, _ message: String) throws { if !holds { throw ValidationError(message) } }
     try require(!host.isEmpty, "--host: expected an address")
     try require((0...65_535).contains(port), "--port \(port): expected 0 to 65535")
+    try require(context ?? 1 >= 1, "--context \(context ?? 0): expected at least 1")
     try require((1...100_000).contains(queue), "--queue \(queue): expected 1 to 100000")
     try require(maxBody.map { (1...1 << 40).contains($0) } ?? true, "--max-body \(maxBody ?? 0): expected at least 1")
     try require((1...1_000_000).contains(maxConnections), "--max-connections \(maxConnections): expected 1 to 1000000")
@@ -64,10 +72,17 @@ struct ServeOptions: ParsableArguments {
     options.corsOrigin = cors
     let key = ProcessInfo.processInfo.environment["MAYFLY_API_KEY"].flatMap { $0.isEmpty ? nil : $0 }
     options.apiKey = apiKey ?? key
+    if let context, context > model.config.maxPositions {
+      throw CommandError("--context \(context): \(path) takes \(model.config.maxPositions) tokens")
+    }
     let name = modelName ?? URL(fileURLWithPath: path).standardizedFileURL.lastPathComponent
     let info = try ModelInfo(
-      name: name.isEmpty ? "mayfly" : name, config: model.config, tokenizer: model.tokenizer,
+      name: name.isEmpty ? "mayfly" : name, config: model.config, context: context, tokenizer: model.tokenizer,
       template: model.folder.chatTemplate() ?? .default, created: Int(Date().timeIntervalSince1970))
+    if context == nil, info.context < model.config.maxPositions {
+      let most = model.config.maxPositions
+      Log.line("reads \(info.context) of the \(most) tokens that the model takes; --context asks for more")
+    }
     let service = try ModelService(
       info, model.transformer, weights: model.weights, executor: model.executor, options: options, log: Log.line)
     try service.run()
