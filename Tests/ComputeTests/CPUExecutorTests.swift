@@ -119,7 +119,8 @@ extension CPUExecutorTests {
 
   @Test("multiplies gradients by the loss scale, and nothing else", arguments: Precision.allCases)
   func lossScale(precision: Precision) throws {
-    let opCase = try #require(OpTable.heads.first { $0.name.hasPrefix("head loss 100×33×130") && $0.name.hasSuffix("softcap bias") })
+    let opCase = try #require(
+      OpTable.heads.first { $0.name.hasPrefix("head loss 100×33×130") && $0.name.hasSuffix("softcap bias") })
     let op = try OpProgram(opCase, precision: precision)
     let run = try Run(opCase, op, on: CPUExecutor(threads: 2))
     let gradients = op.parameterGradients.map(\.gradient) + op.inputGradients.map(\.gradient)
