@@ -10,7 +10,7 @@ SWIFT_BUILD := swift build -c release
 SWIFT_TEST := swift test -c release --disable-testable-imports
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo check test test-kernels test-swift test-peers test-lm-eval bench bench-gemm gemm-program bench-precision tasks profile format lint install venv clean
+.PHONY: help build demo check test test-kernels test-swift test-peers test-lm-eval bench bench-decode bench-gemm gemm-program bench-precision tasks profile format lint install venv clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,11 @@ test-lm-eval: build venv ## score a served model with lm-evaluation-harness (ins
 bench: build venv gemm-program ## train beside PyTorch (half an hour; BENCH="--quick" for a look, BENCH="--help" for more)
 	@Scripts/require compiler
 	$(PYTHON) Benchmarks/bench.py $(BENCH)
+
+bench-decode: build venv ## write token by token beside llama.cpp and mlx-lm (compiles llama.cpp the first time: minutes)
+	@Scripts/require compiler
+	$(PYTHON) -m pip install --quiet --requirement Scripts/requirements-decode.txt
+	$(PYTHON) Benchmarks/decode.py $(DECODE)
 
 tasks: build venv ## fine-tune for each task and measure it beside baselines (half an hour; TASKS="--quick": two minutes)
 	@Scripts/fetch-tasks

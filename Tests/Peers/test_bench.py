@@ -102,6 +102,24 @@ def test_both_sides_train_the_same_parameters(architecture: str) -> None:
     assert ours == theirs + (20 * 48 if architecture == "encoder" else 0)
 
 
+def test_a_quick_run_of_decoding_leaves_results(tmp_path: Path) -> None:
+    out = tmp_path / "decode.json"
+    python("decode.py", "--tiny", "--quick", "--threads", 1, "--seed", 3, "--out", out)
+    document = json.loads(out.read_text())
+    model, sides = document["model"], document["sides"]
+    weights = 12 * model["num_hidden_layers"] * model["hidden_size"] ** 2 + model["vocab_size"] * model["hidden_size"]
+    assert document["bytes_per_token"] == 4 * weights and document["bandwidth"] > 0
+    assert sides["Mayfly"]["missing"] is None and sides["Mayfly"]["ratio"] == 1
+    for name, side in sides.items():
+        # The other programs need not be there.
+        if side["missing"]:
+            assert side["missing"] == "not installed" and name in ("llama.cpp", "mlx-lm")
+            continue
+        assert side["bytes_per_second"] == pytest.approx(side["median"] * document["bytes_per_token"])
+        assert side["bandwidth_share"] == pytest.approx(side["bytes_per_second"] / document["bandwidth"])
+    assert f"{sides['Mayfly']['median']:,.1f}" in out.with_suffix(".md").read_text()
+
+
 def test_cells_follow_from_the_seed() -> None:
     def cells(seed: int) -> list[dict[str, Any]]:
         return json.loads(python("bench.py", "--cells", 12, "--seed", seed, "--list"))["shapes"]

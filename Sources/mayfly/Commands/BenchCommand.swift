@@ -75,6 +75,10 @@ struct Bench: ParsableCommand {
   private func generation(
     _ settings: Settings, _ executor: any Executor, _ profile: StepProfile
   ) throws -> SpeedReport {
+    // Weights are fp32 there: a figure for less must not be theirs.
+    if let precision, !["auto", "fp32"].contains(precision) {
+      throw CommandError("--generate --precision \(precision): generation has no other precision than fp32 yet")
+    }
     let prompt = promptTokens ?? 32
     let tokens = prompt + Self.warmup + 2 * steps
     guard tokens <= settings.model.maxPositions else {
