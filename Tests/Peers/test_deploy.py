@@ -95,7 +95,8 @@ def test_the_folder_serves_where_there_is_only_a_c_library(folder: Path, port: i
             {"Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, timeout=60) as answer:
-            assert json.load(answer)["choices"][0]["text"]
+            # What is drawn may be the end at once: an empty text.
+            assert json.load(answer)["choices"][0]["finish_reason"] in ("stop", "length")
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
         assert subprocess.run(health, capture_output=True).returncode == 1
