@@ -10,8 +10,10 @@
 #if MF_BF16_INSTRUCTIONS
 #include "tile_bf16.h"
 #include "pack_bf16.h"
+#include "gemm_shared.h"
 #include "gemm_bf16.h"
 #else
+#include "gemm_shared.h"
 #include "gemm.h"
 #endif
 #include "operand.h"

@@ -255,7 +255,7 @@ static void attention_task(void *opaque, int64_t task, int worker) {
                                 .scale = args->scale, .drops = args->dropout > 0 ? args : NULL,
                                 .first_row = (uint32_t)((b * args->heads + head) * time)};
     for (int64_t s = 0; s < strips; s++) {
-      const int64_t first = strip_start(end - begin, strips, s), next = strip_start(end - begin, strips, s + 1);
+      const int64_t first = split_start(end - begin, strips, s), next = split_start(end - begin, strips, s + 1);
       attention_strip(&queries, &keys, begin + first, next - first, &strip);
     }
   }

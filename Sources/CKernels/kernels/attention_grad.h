@@ -169,8 +169,8 @@ static void grad_block(grad_task *t, int64_t block, int64_t block_end, int64_t k
   const int64_t queries = mf_min(block_end, t->query_end - t->query_begin);
   bool any = false;
   for (int64_t s = 0; s < strips; s++) {
-    const int64_t first = key + strip_start(key_end - key, strips, s);
-    const int64_t rows = key + strip_start(key_end - key, strips, s + 1) - first;
+    const int64_t first = key + split_start(key_end - key, strips, s);
+    const int64_t rows = key + split_start(key_end - key, strips, s + 1) - first;
     int64_t from = block_end, to = block;  // the panels that see any of these keys
     for (int64_t i = block; i < block_end; i += NR) {
       const int32_t *range = t->panel_ranges + i / NR * 4;
@@ -203,8 +203,8 @@ static void grad_block(grad_task *t, int64_t block, int64_t block_end, int64_t k
   if (!any || !t->write_queries) return;
   const int64_t query_strips = strip_count(queries - block);
   for (int64_t s = 0; s < query_strips; s++) {
-    const int64_t first = block + strip_start(queries - block, query_strips, s);
-    const int64_t rows = block + strip_start(queries - block, query_strips, s + 1) - first;
+    const int64_t first = block + split_start(queries - block, query_strips, s);
+    const int64_t rows = block + split_start(queries - block, query_strips, s + 1) - first;
     int64_t from = key_end, to = key;  // the keys that these queries see
     for (int64_t i = first; i < first + rows; i++)
       if (t->starts[i] < t->ends[i]) {

@@ -127,8 +127,8 @@ static void cached_attention_task(void *opaque, int64_t task, int worker) {
     const query_rows queries = {.rows = time, .ld_q = args->ld_q, .ld_o = args->ld_o, .q = q + head * size,
                                 .o = o + head * size, .starts = starts, .ends = ends, .scale = args->scale};
     for (int64_t s = 0; s < strips; s++) {
-      const int64_t first = strip_start(time, strips, s);
-      attention_strip(&queries, &keys, first, strip_start(time, strips, s + 1) - first, &strip);
+      const int64_t first = split_start(time, strips, s);
+      attention_strip(&queries, &keys, first, split_start(time, strips, s + 1) - first, &strip);
     }
   }
 }

@@ -18,9 +18,6 @@ enum {
   MF_PREFETCH_STRIPS = 40,         // with more strips than these, packing B is a small part of the work
   MF_UNPACKED_STRIPS = 8,          // up to so many strips a B of any size is read in place
   MF_SET_STRIDE = 1024,            // floats: rows this far apart share one set of the first-level cache
-  MF_DOT_ROWS = 8,                 // rows of C up to which dot products read B without packing it
-  MF_DOT_COLUMNS = 4,              // columns behind the last whole panel up to which they are dot products
-  MF_DOT_BLOCK = 1 << 15,          // elements of the longer operand in a task of dot products
 };
 
 typedef struct {
@@ -29,14 +26,10 @@ typedef struct {
   int64_t block_k, k_blocks;
   int64_t block_floats;       // of packed B
   int64_t strips, panels;     // of the whole C
-  int64_t grid_m, grid_n;
+  gemm_grid grid;
   bool copy_a, b_in_place, prefetch_a, prefetch_b;
   bool c_halves;              // C is summed in scratch, then rounded
 } gemm_plan;
-
-MF_INLINE int64_t split_start(int64_t count, int64_t parts, int64_t i) {
-  return i * (count / parts) + mf_min(i, count % parts);
-}
 
 /// A block of C's columns (panels from..<to) and of k (p0 on, kc steps) with B packed for it.
 typedef struct {
@@ -64,9 +57,9 @@ MF_INLINE const act *gemm_fetch_a(
     const gemm_plan *plan, const gemm_block *block, int64_t strip, int64_t done, int64_t panels) {
   const mf_gemm *args = plan->args;
   const act *origin = args->a;
-  const int64_t row = strip_start(args->m, plan->strips, strip + 1);
+  const int64_t row = split_start(args->m, plan->strips, strip + 1);
   if (args->a_transposed) return done < FETCH_ROWS ? origin + (block->p0 + done) * args->lda + row + MR - 1 : NULL;
-  const int64_t rows = strip_start(args->m, plan->strips, strip + 2) - row, at = done * FETCH_ROWS;
+  const int64_t rows = split_start(args->m, plan->strips, strip + 2) - row, at = done * FETCH_ROWS;
   const act *a = origin + (row + at) * args->lda + block->p0;
   if (done == panels - 1 && at + FETCH_ROWS < rows)
     prefetch_rows(a + FETCH_ROWS * args->lda, args->lda, rows - at - FETCH_ROWS, block->kc, 0, 1);
@@ -81,8 +74,6 @@ MF_INLINE void gemm_fetch_b(const gemm_plan *plan, const gemm_block *next, int64
   if (args->b_transposed) prefetch_rows(b + column * args->ldb + next->p0, args->ldb, columns, next->kc, part, parts);
   else prefetch_rows(b + next->p0 * args->ldb + column, args->ldb, next->kc, columns, part, parts);
 }
-
-static void dot_strip(const mf_gemm *args, int64_t row, int64_t end_row, int64_t column, int64_t end);
 
 /// Adds what C begins with to the sums of a tile at (row, column) and rounds them into C.
 MF_INLINE void gemm_round_tile(
@@ -102,11 +93,11 @@ MF_INLINE void gemm_round_tile(
 static void gemm_strips(
     const gemm_plan *plan, const gemm_block *block, const gemm_block *next, int64_t first, int64_t end) {
   const mf_gemm *args = plan->args;
-  const int64_t panels = block->to - block->from, first_row = strip_start(args->m, plan->strips, first);
+  const int64_t panels = block->to - block->from, first_row = split_start(args->m, plan->strips, first);
   const bool is_last = block->p0 + block->kc >= args->k;
   for (int64_t strip = first; strip < end; strip++) {
-    const int64_t row = strip_start(args->m, plan->strips, strip);
-    const int64_t rows = strip_start(args->m, plan->strips, strip + 1) - row;
+    const int64_t row = split_start(args->m, plan->strips, strip);
+    const int64_t rows = split_start(args->m, plan->strips, strip + 1) - row;
     tile_args t = {.k = block->kc, .lda = args->lda, .ldc = args->ldc, .ldb = block->ldb};
     const act *a = args->a;
     a += args->a_transposed ? block->p0 * args->lda + row : row * args->lda + block->p0;
@@ -205,12 +196,12 @@ static void gemm_blocks(
 static void gemm_task(void *opaque, int64_t task, int worker) {
   const gemm_context *context = opaque;
   const gemm_plan *plan = context->plan;
-  const int64_t gm = task / plan->grid_n, gn = task % plan->grid_n;
-  const int64_t end = split_start(plan->strips, plan->grid_m, gm + 1);
-  const int64_t first_panel = split_start(plan->panels, plan->grid_n, gn);
-  const int64_t panels = split_start(plan->panels, plan->grid_n, gn + 1) - first_panel;
+  const int64_t gm = task / plan->grid.n, gn = task % plan->grid.n;
+  const int64_t end = split_start(plan->strips, plan->grid.m, gm + 1);
+  const int64_t first_panel = split_start(plan->panels, plan->grid.n, gn);
+  const int64_t panels = split_start(plan->panels, plan->grid.n, gn + 1) - first_panel;
   const int64_t rounds = mf_ceil_div(panels, mf_max(1, plan->block_floats / (plan->block_k * NR)));
-  int64_t strip = split_start(plan->strips, plan->grid_m, gm), chunk = end - strip;
+  int64_t strip = split_start(plan->strips, plan->grid.m, gm), chunk = end - strip;
   // Sums of halves over blocks of k: no more rows at a time than there is room for; B is packed again for the next.
   if (plan->c_halves && plan->k_blocks > 1)
     chunk = mf_max(1, MF_GEMM_SUM_FLOATS / (MR * mf_ceil_div(panels, rounds) * NR));
@@ -219,129 +210,12 @@ static void gemm_task(void *opaque, int64_t task, int worker) {
         plan, strip, mf_min(end, strip + chunk), first_panel, panels, rounds, mf_pool_scratch(context->pool, worker));
 }
 
-// MARK: Dot products
-
-MF_INLINE float gemm_load_c(const mf_gemm *args, const void *c, int64_t i) {
-  return MF_HALF && !args->c_fp32 ? load_act((const act *)c + i) : ((const float *)c)[i];
-}
-
-MF_INLINE void gemm_store_c(const mf_gemm *args, int64_t i, float value) {
-  if (MF_HALF && !args->c_fp32) store_act((act *)args->c + i, value);
-  else ((float *)args->c)[i] = value;
-}
-
-/// C(i, j) for `rows` × `columns` elements with k contiguous in both operands.
-MF_INLINE void dot_tile(const mf_gemm *args, int64_t row, int64_t column, const int rows, const int columns) {
-  vf acc[4][4];
-#pragma clang loop unroll(full)
-  for (int i = 0; i < rows; i++)
-#pragma clang loop unroll(full)
-    for (int j = 0; j < columns; j++) acc[i][j] = (vf)0.0f;
-  const act *a = (const act *)args->a + row * args->lda, *b = (const act *)args->b + column * args->ldb;
-  int64_t p = 0;
-  for (; p + W <= args->k; p += W) {
-    vf x[4];
-#pragma clang loop unroll(full)
-    for (int i = 0; i < rows; i++) x[i] = v_load_act(a + i * args->lda + p);
-#pragma clang loop unroll(full)
-    for (int j = 0; j < columns; j++) {
-      const vf y = v_load_act(b + j * args->ldb + p);
-#pragma clang loop unroll(full)
-      for (int i = 0; i < rows; i++) acc[i][j] = v_fma(x[i], y, acc[i][j]);
-    }
-  }
-  if (p < args->k) {
-    const int64_t n = args->k - p;
-#pragma clang loop unroll(full)
-    for (int i = 0; i < rows; i++) {
-      const vf x = v_load_act_n(a + i * args->lda + p, n);
-#pragma clang loop unroll(full)
-      for (int j = 0; j < columns; j++) acc[i][j] = v_fma(x, v_load_act_n(b + j * args->ldb + p, n), acc[i][j]);
-    }
-  }
-#pragma clang loop unroll(full)
-  for (int i = 0; i < rows; i++)
-#pragma clang loop unroll(full)
-    for (int j = 0; j < columns; j++) {
-      float value = v_sum(acc[i][j]);
-      if (args->initial != NULL) value += gemm_load_c(args, args->initial, (row + i) * args->ld_initial + column + j);
-      if (args->bias != NULL) value += args->bias[column + j];
-      gemm_store_c(args, (row + i) * args->ldc + column + j, value);
-    }
-}
-
-/// Rows [row, row + rows) against columns [column, end); tiles of rows × 4, then rows × 1.
-MF_INLINE void dot_rows(const mf_gemm *args, int64_t row, const int rows, int64_t column, int64_t end) {
-  for (; column + 4 <= end; column += 4) dot_tile(args, row, column, rows, 4);
-  for (; column < end; column++) dot_tile(args, row, column, rows, 1);
-}
-
-typedef struct {
-  const mf_gemm *args;
-  int64_t row_block, first_column, column_block, column_tasks;
-} dot_context;
-
-static void dot_strip(const mf_gemm *args, int64_t row, int64_t end_row, int64_t column, int64_t end) {
-  for (; row + 4 <= end_row; row += 4) dot_rows(args, row, 4, column, end);
-  for (; row + 2 <= end_row; row += 2) dot_rows(args, row, 2, column, end);
-  if (row < end_row) dot_rows(args, row, 1, column, end);
-}
-
-static void dot_task(void *opaque, int64_t task, MF_UNUSED int worker) {
-  const dot_context *context = opaque;
-  const mf_gemm *args = context->args;
-  const int64_t first_row = task / context->column_tasks * context->row_block;
-  const int64_t column = context->first_column + task % context->column_tasks * context->column_block;
-  dot_strip(
-      args, first_row, mf_min(args->m, first_row + context->row_block), column,
-      mf_min(args->n, column + context->column_block));
-}
-
-/// Columns first_column... of C by dot products; blocks of about MF_DOT_BLOCK elements of the longer operand.
-static void gemm_dots(mf_pool *pool, const mf_gemm *args, int64_t first_column) {
-  const int64_t columns = args->n - first_column;
-  if (columns <= 0 || args->m <= 0) return;
-  dot_context context = {.args = args, .first_column = first_column};
-  const int64_t block = mf_round_up(mf_rows_per_task(args->k, MF_DOT_BLOCK), 4);
-  context.row_block = columns > args->m ? args->m : block;
-  context.column_block = columns > args->m ? block : columns;
-  context.column_tasks = mf_ceil_div(columns, context.column_block);
-  mf_parallel(pool, mf_ceil_div(args->m, context.row_block) * context.column_tasks, dot_task, &context);
-}
-
 // MARK: Planning
 
-/// The grid with the least estimated time of its largest block: tiles, packing of B, reading of A.
-static void gemm_choose_grid(gemm_plan *plan, int64_t threads) {
-  const bool b_transposed = plan->args->b_transposed;
-  const double tile = MR * 2, pack_panel_cost = b_transposed ? 12 : 6, pack_strip_cost = 2;
-  double best = INFINITY;
-  for (int64_t n = 1; n <= mf_min(threads, plan->panels); n++) {
-    const int64_t m = mf_min(plan->strips, mf_ceil_div(threads, n));
-    const double strips = (double)mf_ceil_div(plan->strips, m), panels = (double)mf_ceil_div(plan->panels, n);
-    const double waves = (double)mf_ceil_div(m * n, threads);
-    const double cost = waves * (strips * panels * tile + panels * pack_panel_cost + strips * pack_strip_cost);
-    if (cost < best) {
-      best = cost;
-      plan->grid_m = m;
-      plan->grid_n = n;
-    }
-  }
-}
-
 static void gemm(mf_pool *pool, const mf_gemm *args) {
-  if (args->m <= 0 || args->n <= 0) return;
-  const bool dots = args->b_transposed && !args->a_transposed;
-  if (dots && args->m <= MF_DOT_ROWS) {
-    gemm_dots(pool, args, 0);
-    return;
-  }
-  gemm_plan plan = {.args = args, .columns = args->n, .strips = strip_count(args->m)};
-  if (dots && args->n % NR <= MF_DOT_COLUMNS) plan.columns -= args->n % NR;
-  if (plan.columns == 0) {
-    gemm_dots(pool, args, 0);
-    return;
-  }
+  const int64_t columns = gemm_tile_columns(pool, args);
+  if (columns == 0) return;
+  gemm_plan plan = {.args = args, .columns = columns, .strips = strip_count(args->m)};
   plan.panels = mf_ceil_div(plan.columns, NR);
   // The blocks of k are equal but for rounding to whole vectors, and don't depend on anything but k: so do the bits.
   plan.block_k = mf_round_up(mf_max(1, mf_ceil_div(args->k, mf_max(1, mf_ceil_div(args->k, MF_GEMM_K)))), W);
@@ -355,7 +229,7 @@ static void gemm(mf_pool *pool, const mf_gemm *args) {
   // Packing pays where many strips reuse what the second-level cache would not hold as it lies.
   plan.b_in_place = !MF_HALF && !args->b_transposed && args->n % NR == 0 && args->ldb % MF_SET_STRIDE != 0
                     && (plan.strips <= MF_UNPACKED_STRIPS || args->n * args->k <= MF_CACHED_FLOATS);
-  gemm_choose_grid(&plan, mf_pool_threads(pool));
+  plan.grid = gemm_choose_grid(args, plan.panels, mf_pool_threads(pool));
   gemm_context context = {&plan, pool};
-  mf_parallel(pool, plan.grid_m * plan.grid_n, gemm_task, &context);
+  mf_parallel(pool, plan.grid.m * plan.grid.n, gemm_task, &context);
 }

@@ -16,9 +16,6 @@ enum {
   MF_GEMM_STRIP_ELEMENTS = 3 << 16, // of A, copied
   MF_GEMM_SUMS = 1 << 17,           // fp32 sums of a bf16 C
   MF_SET_STRIDE = 2048,             // elements: rows this far apart share one set of the first-level cache
-  MF_DOT_ROWS = 8,                  // rows of C up to which dot products read B without packing it
-  MF_DOT_COLUMNS = 4,               // columns behind the last whole panel up to which they are dot products
-  MF_DOT_BLOCK = 1 << 16,           // elements of the longer operand in a task of dot products
 };
 
 typedef struct {
@@ -28,14 +25,10 @@ typedef struct {
   int64_t block_k, k_blocks;
   int64_t block_panels;       // most of packed B
   int64_t panels;             // of the whole C
-  int64_t grid_m, grid_n;
+  gemm_grid grid;
   bool copy_a;
   bool has_sums;              // C is summed in scratch, then rounded
 } gemm_plan;
-
-MF_INLINE int64_t split_start(int64_t count, int64_t parts, int64_t i) {
-  return i * (count / parts) + mf_min(i, count % parts);
-}
 
 /// A block of C (rows row..<end_row, panels from..<to) and of k (p0 on, kc steps) with B packed for it.
 typedef struct {
@@ -64,8 +57,6 @@ MF_INLINE tile_fetch fetch_steps(const act *p, int64_t ld, int64_t k, int64_t pa
   if (part >= FETCH_PARTS) return fetch_nothing(p);
   return (tile_fetch){(const char *)(p + part * (k / FETCH_PARTS) * ld), ld * (int64_t)sizeof(act), 0};
 }
-
-static void dot_strip(const mf_gemm *args, int64_t row, int64_t end_row, int64_t column, int64_t end);
 
 /// Where a tile at `row`, `column` sums to and from in this block of k.
 MF_INLINE void gemm_set_destination(
@@ -131,12 +122,12 @@ static void gemm_strips(const gemm_plan *plan, const gemm_block *block, const ge
   int64_t packed_end = 0;
   pair_tile t = {.pairs = mf_ceil_div(block->kc, 2)};
   for (int64_t strip = 0; strip < strips; strip++) {
-    const int64_t row = block->row + strip_start(rows, strips, strip);
-    const int64_t end = block->row + strip_start(rows, strips, strip + 1);
+    const int64_t row = block->row + split_start(rows, strips, strip);
+    const int64_t end = block->row + split_start(rows, strips, strip + 1);
     const act *a = args->a;
     if (args->a_transposed) {
       if (strip % 2 == 0) {
-        packed_end = strip + 1 == strips ? end : block->row + strip_start(rows, strips, strip + 2);
+        packed_end = strip + 1 == strips ? end : block->row + split_start(rows, strips, strip + 2);
         pack_pair_strips(
             a + block->p0 * args->lda + row, args->lda, block->kc, end - row, packed_end - row, block->strip,
             block->strip + strip_stride);
@@ -190,11 +181,11 @@ static void gemm_pack_b(const gemm_plan *plan, const gemm_block *block) {
 static void gemm_task(void *opaque, int64_t task, int worker) {
   const gemm_plan *plan = opaque;
   const mf_gemm *args = plan->args;
-  const int64_t gm = task / plan->grid_n, gn = task % plan->grid_n;
-  const int64_t first_row = split_start(args->m, plan->grid_m, gm);
-  const int64_t end_row = split_start(args->m, plan->grid_m, gm + 1);
-  const int64_t first_panel = split_start(plan->panels, plan->grid_n, gn);
-  const int64_t panels = split_start(plan->panels, plan->grid_n, gn + 1) - first_panel;
+  const int64_t gm = task / plan->grid.n, gn = task % plan->grid.n;
+  const int64_t first_row = split_start(args->m, plan->grid.m, gm);
+  const int64_t end_row = split_start(args->m, plan->grid.m, gm + 1);
+  const int64_t first_panel = split_start(plan->panels, plan->grid.n, gn);
+  const int64_t panels = split_start(plan->panels, plan->grid.n, gn + 1) - first_panel;
   const int64_t rounds = mf_ceil_div(panels, plan->block_panels);
   act *scratch = mf_pool_scratch(plan->pool, worker);
   gemm_block block = {.b = scratch, .strip = scratch + MF_GEMM_PANEL_ELEMENTS};
@@ -232,130 +223,12 @@ static void gemm_task(void *opaque, int64_t task, int worker) {
   }
 }
 
-// MARK: Dot products
-
-MF_INLINE float gemm_load_c(const mf_gemm *args, const void *c, int64_t i) {
-  return args->c_fp32 ? ((const float *)c)[i] : load_act((const act *)c + i);
-}
-
-MF_INLINE void gemm_store_c(const mf_gemm *args, int64_t i, float value) {
-  if (args->c_fp32) ((float *)args->c)[i] = value;
-  else store_act((act *)args->c + i, value);
-}
-
-/// C(i, j) for `rows` × `columns` elements with k contiguous in both operands.
-MF_INLINE void dot_tile(const mf_gemm *args, int64_t row, int64_t column, const int rows, const int columns) {
-  vf acc[4][4];
-#pragma clang loop unroll(full)
-  for (int i = 0; i < rows; i++)
-#pragma clang loop unroll(full)
-    for (int j = 0; j < columns; j++) acc[i][j] = (vf)0.0f;
-  const act *a = (const act *)args->a + row * args->lda, *b = (const act *)args->b + column * args->ldb;
-  int64_t p = 0;
-  for (; p + 2 * W <= args->k; p += 2 * W) {
-    vd x[4];
-#pragma clang loop unroll(full)
-    for (int i = 0; i < rows; i++) x[i] = v_load_pairs(a + i * args->lda + p);
-#pragma clang loop unroll(full)
-    for (int j = 0; j < columns; j++) {
-      const vd y = v_load_pairs(b + j * args->ldb + p);
-#pragma clang loop unroll(full)
-      for (int i = 0; i < rows; i++) acc[i][j] = v_dot(x[i], y, acc[i][j]);
-    }
-  }
-  if (p < args->k) {
-    const int64_t n = args->k - p;
-#pragma clang loop unroll(full)
-    for (int i = 0; i < rows; i++) {
-      const vd x = v_load_pairs_n(a + i * args->lda + p, n);
-#pragma clang loop unroll(full)
-      for (int j = 0; j < columns; j++) acc[i][j] = v_dot(x, v_load_pairs_n(b + j * args->ldb + p, n), acc[i][j]);
-    }
-  }
-#pragma clang loop unroll(full)
-  for (int i = 0; i < rows; i++)
-#pragma clang loop unroll(full)
-    for (int j = 0; j < columns; j++) {
-      float value = v_sum(acc[i][j]);
-      if (args->bias != NULL) value += args->bias[column + j];
-      if (args->initial != NULL) value += gemm_load_c(args, args->initial, (row + i) * args->ld_initial + column + j);
-      gemm_store_c(args, (row + i) * args->ldc + column + j, value);
-    }
-}
-
-/// Rows [row, row + rows) against columns [column, end); tiles of rows × 4, then rows × 1.
-MF_INLINE void dot_rows(const mf_gemm *args, int64_t row, const int rows, int64_t column, int64_t end) {
-  for (; column + 4 <= end; column += 4) dot_tile(args, row, column, rows, 4);
-  for (; column < end; column++) dot_tile(args, row, column, rows, 1);
-}
-
-typedef struct {
-  const mf_gemm *args;
-  int64_t row_block, first_column, column_block, column_tasks;
-} dot_context;
-
-static void dot_strip(const mf_gemm *args, int64_t row, int64_t end_row, int64_t column, int64_t end) {
-  for (; row + 4 <= end_row; row += 4) dot_rows(args, row, 4, column, end);
-  for (; row + 2 <= end_row; row += 2) dot_rows(args, row, 2, column, end);
-  if (row < end_row) dot_rows(args, row, 1, column, end);
-}
-
-static void dot_task(void *opaque, int64_t task, MF_UNUSED int worker) {
-  const dot_context *context = opaque;
-  const mf_gemm *args = context->args;
-  const int64_t first_row = task / context->column_tasks * context->row_block;
-  const int64_t column = context->first_column + task % context->column_tasks * context->column_block;
-  dot_strip(
-      args, first_row, mf_min(args->m, first_row + context->row_block), column,
-      mf_min(args->n, column + context->column_block));
-}
-
-/// Columns first_column... of C by dot products; blocks of about MF_DOT_BLOCK elements of the longer operand.
-static void gemm_dots(mf_pool *pool, const mf_gemm *args, int64_t first_column) {
-  const int64_t columns = args->n - first_column;
-  if (columns <= 0 || args->m <= 0) return;
-  dot_context context = {.args = args, .first_column = first_column};
-  const int64_t block = mf_round_up(mf_rows_per_task(args->k, MF_DOT_BLOCK), 4);
-  context.row_block = columns > args->m ? args->m : block;
-  context.column_block = columns > args->m ? block : columns;
-  context.column_tasks = mf_ceil_div(columns, context.column_block);
-  mf_parallel(pool, mf_ceil_div(args->m, context.row_block) * context.column_tasks, dot_task, &context);
-}
-
 // MARK: Planning
 
-/// The grid with the least estimated time of its largest block: tiles, packing of B, reading of A.
-static void gemm_choose_grid(gemm_plan *plan, int64_t threads) {
-  const bool b_transposed = plan->args->b_transposed;
-  const double tile = MR * 2, pack_panel_cost = b_transposed ? 12 : 6, pack_strip_cost = 2;
-  const int64_t all_strips = strip_count(plan->args->m);
-  double best = INFINITY;
-  for (int64_t n = 1; n <= mf_min(threads, plan->panels); n++) {
-    const int64_t m = mf_min(all_strips, mf_ceil_div(threads, n));
-    const double strips = (double)mf_ceil_div(all_strips, m), panels = (double)mf_ceil_div(plan->panels, n);
-    const double waves = (double)mf_ceil_div(m * n, threads);
-    const double cost = waves * (strips * panels * tile + panels * pack_panel_cost + strips * pack_strip_cost);
-    if (cost < best) {
-      best = cost;
-      plan->grid_m = m;
-      plan->grid_n = n;
-    }
-  }
-}
-
 static void gemm(mf_pool *pool, const mf_gemm *args) {
-  if (args->m <= 0 || args->n <= 0) return;
-  const bool dots = args->b_transposed && !args->a_transposed;
-  if (dots && args->m <= MF_DOT_ROWS) {
-    gemm_dots(pool, args, 0);
-    return;
-  }
-  gemm_plan plan = {.args = args, .pool = pool, .columns = args->n};
-  if (dots && args->n % NR <= MF_DOT_COLUMNS) plan.columns -= args->n % NR;
-  if (plan.columns == 0) {
-    gemm_dots(pool, args, 0);
-    return;
-  }
+  const int64_t columns = gemm_tile_columns(pool, args);
+  if (columns == 0) return;
+  gemm_plan plan = {.args = args, .pool = pool, .columns = columns};
   plan.panels = mf_ceil_div(plan.columns, NR);
   // The blocks of k are equal but for rounding to whole vectors, and don't depend on anything but k: so do the bits.
   const int64_t most_k = args->c_fp32 || args->k > MF_GEMM_WHOLE_K ? MF_GEMM_K : MF_GEMM_WHOLE_K;
@@ -364,6 +237,6 @@ static void gemm(mf_pool *pool, const mf_gemm *args) {
   plan.has_sums = plan.k_blocks > 1 && !args->c_fp32;
   plan.block_panels = MF_GEMM_PANEL_ELEMENTS / (plan.has_sums ? 2 : 1) / (plan.block_k * NR);
   plan.copy_a = args->k % 2 == 1 || args->lda % MF_SET_STRIDE == 0;
-  gemm_choose_grid(&plan, mf_pool_threads(pool));
-  mf_parallel(pool, plan.grid_m * plan.grid_n, gemm_task, &plan);
+  plan.grid = gemm_choose_grid(args, plan.panels, mf_pool_threads(pool));
+  mf_parallel(pool, plan.grid.m * plan.grid.n, gemm_task, &plan);
 }

@@ -143,8 +143,10 @@ static const tile_function tiles[MR + 1][2][2] = {MF_TILES(MF_TILE_ROWS)(MF_TILE
 #undef MF_TILE
 #undef MF_TILE_ENTRY
 
-/// m rows cut into as few strips of at most MR as possible, all nearly equal.
+/// How many strips of at most MR rows m rows are cut into.
 MF_INLINE int64_t strip_count(int64_t m) { return mf_ceil_div(m, MR); }
-MF_INLINE int64_t strip_start(int64_t m, int64_t strips, int64_t s) {
-  return s * (m / strips) + mf_min(s, m % strips);
+
+/// Where part i begins of a count that is cut into parts, all nearly equal.
+MF_INLINE int64_t split_start(int64_t count, int64_t parts, int64_t i) {
+  return i * (count / parts) + mf_min(i, count % parts);
 }
