@@ -33,19 +33,20 @@ package struct PromptTokens {
     of example: TaskExample, limit: Int
   ) throws(EvaluationError) -> (text: String, ids: [Int32], isCut: Bool) {
     let prompt = try cut(example, to: limit)
-    return (prompt.text, Array(prompt.ids.suffix(limit)), prompt.isCut)
+    return (prompt.text, Array(prompt.ids.suffix(limit)), prompt.kept != nil)
   }
 
   /// The same where cutting a part of what is read is enough, and some of it stays; nil where it isn't.
   package func fittingPrompt(of example: TaskExample, limit: Int) throws(EvaluationError) -> [Int32]? {
     let prompt = try cut(example, to: limit)
-    return prompt.ids.count <= limit && !(prompt.isCut && prompt.kept == 0) ? prompt.ids : nil
+    return prompt.ids.count <= limit && prompt.kept != 0 ? prompt.ids : nil
   }
 
-  /// - Returns: the prompt with the end of its long part cut until it fits or nothing is left of that (`kept` tokens).
+  /// - Returns: the prompt with the end of its long part cut until it fits or nothing is left of that; `kept` tokens of
+  ///   it, nil where nothing was cut.
   private func cut(
     _ example: TaskExample, to limit: Int
-  ) throws(EvaluationError) -> (text: String, ids: [Int32], isCut: Bool, kept: Int) {
+  ) throws(EvaluationError) -> (text: String, ids: [Int32], kept: Int?) {
     let make: (String) -> String
     var long: String
     switch example {
@@ -61,8 +62,8 @@ package struct PromptTokens {
       (make, long) = ({ $0 }, "")
     }
     var ids = try encode(make(long))
+    if ids.count <= limit { return (make(long), ids, nil) }
     let parts = encoder.encode(long, specialTokens: false)
-    if ids.count <= limit { return (make(long), ids, false, parts.count) }
     var kept = parts.count
     while ids.count > limit, kept > 0 {
       // Each token less makes the prompt about one shorter, so this ends after a time or two.
@@ -70,7 +71,7 @@ package struct PromptTokens {
       long = wholeCharacters(tokenizer.decodeBytes(parts[..<kept]))
       ids = try encode(make(long))
     }
-    return (make(long), ids, true, kept)
+    return (make(long), ids, kept)
   }
 
   /// The text of bytes, without a character at the end that was cut.

@@ -54,32 +54,43 @@ struct AnswerData: FinetuneData {
 
   var longest: Int { (train + val).map(\.tokens.length).max() ?? 1 }
 
-  func rows(_ settings: Settings) throws -> (train: any ExampleRows, val: any ExampleRows) {
+  func rows(_ settings: Settings) throws -> FinetuneRows {
     let context = settings.train.context
-    return (
-      PackedExamples(try fitting(train, context), context: context),
-      PackedExamples(try fitting(val, context), context: context)
-    )
+    let (train, val) = (try fitting(train, context), try fitting(val, context))
+    return FinetuneRows(
+      train: PackedExamples(train.examples, context: context), val: PackedExamples(val.examples, context: context),
+      misfits: misfits(cut: train.cut + val.cut, skipped: train.skipped + val.skipped, context))
   }
 
   /// What fits into rows of `context` tokens: of longer documents and contexts the beginning, as in evaluation.
-  private func fitting(_ examples: [Whole], _ context: Int) throws -> [AnswerExample] {
-    try examples.compactMap { example in
-      if example.tokens.length <= context { return example.tokens }
-      guard TaskPrompt(example.text) != nil else { return nil }
-      let answer = Array(example.tokens.answer)
-      // The last token is a target only.
-      return try prompts.fittingPrompt(of: example.text, limit: context + 1 - answer.count)
-        .map { AnswerExample(prompt: $0, answer: answer) }
+  private func fitting(
+    _ wholes: [Whole], _ context: Int
+  ) throws -> (examples: [AnswerExample], cut: Int, skipped: Int) {
+    var (examples, cut): ([AnswerExample], Int) = ([], 0)
+    for whole in wholes {
+      if whole.tokens.length <= context {
+        examples.append(whole.tokens)
+      } else if let shorter = try shortened(whole, context) {
+        examples.append(shorter)
+        cut += 1
+      }
     }
+    return (examples, cut, wholes.count - examples.count)
   }
 
-  func misfits(context: Int) throws -> String? {
-    let long = (train + val).filter { $0.tokens.length > context }
-    let cut = try fitting(long, context).count
+  /// Nil where cutting what is read isn't enough.
+  private func shortened(_ whole: Whole, _ context: Int) throws -> AnswerExample? {
+    guard TaskPrompt(whole.text) != nil else { return nil }
+    let answer = Array(whole.tokens.answer)
+    // The last token is a target only.
+    return try prompts.fittingPrompt(of: whole.text, limit: context + 1 - answer.count)
+      .map { AnswerExample(prompt: $0, answer: answer) }
+  }
+
+  private func misfits(cut: Int, skipped: Int, _ context: Int) -> String? {
     let parts = [
       cut > 0 ? "cut what is read in \(cut) examples longer than the context of \(context) tokens" : nil,
-      long.count > cut ? "skipped \(long.count - cut) examples longer than the context of \(context) tokens" : nil,
+      skipped > 0 ? "skipped \(skipped) examples longer than the context of \(context) tokens" : nil,
     ].compactMap(\.self)
     return parts.isEmpty ? nil : parts.joined(separator: "; ")
   }

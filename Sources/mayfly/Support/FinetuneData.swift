@@ -8,9 +8,14 @@ protocol FinetuneData {
   var model: ModelConfig { get }
   /// Tokens of the longest example.
   var longest: Int { get }
-  func rows(_ settings: Settings) throws -> (train: any ExampleRows, val: any ExampleRows)
-  /// What to say of examples that don't fit into rows of so many tokens; nil: all do.
-  func misfits(context: Int) throws -> String?
+  func rows(_ settings: Settings) throws -> FinetuneRows
+}
+
+struct FinetuneRows {
+  let train: any ExampleRows
+  let val: any ExampleRows
+  /// What to say of examples that are longer than a row; nil: none is.
+  let misfits: String?
 }
 
 extension FinetuneData {

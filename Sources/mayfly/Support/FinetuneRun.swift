@@ -32,8 +32,7 @@ struct FinetuneRun {
   private let checkpoint: ModelFolder?
   private let executor: any Executor
   private let data: any FinetuneData
-  private let train: any ExampleRows
-  private let val: any ExampleRows
+  private let rows: FinetuneRows
   private let lock: FolderLock
 
   /// Resolves everything that can be wrong before any work.
@@ -69,14 +68,14 @@ struct FinetuneRun {
         from: initial)
     }
     var settings = try resolve()
-    (train, val) = try data.rows(settings)
-    guard train.rowCount > 0 else {
+    rows = try data.rows(settings)
+    guard rows.train.rowCount > 0 else {
       throw CommandError(
         "\(request.data): every example is longer than the context of \(settings.train.context) tokens; "
           + "shorten them, or raise train.context as far as the model allows (\(initial.config.maxPositions))")
     }
     let B = settings.train.batchSize
-    let perEpoch = (train.rowCount + B - 1) / B
+    let perEpoch = (rows.train.rowCount + B - 1) / B
     let hasStop = settings.train.steps != nil || settings.train.budget != nil
     if let epochs = request.epochs ?? (hasStop ? nil : Self.defaultEpochs) {
       let (steps, overflows) = epochs.multipliedReportingOverflow(by: perEpoch)
@@ -93,7 +92,7 @@ struct FinetuneRun {
     try FileSystem.requireWritableFolder(folder.path)
     lock = try FolderLock(folder.path)
     checkpoint = request.resumes ? TrainingRun.newestCheckpoint(folder) : nil
-    try report()
+    report()
   }
 
   func start() throws {
@@ -102,13 +101,14 @@ struct FinetuneRun {
       tokenizer: tokenizer, chatTemplate: chatTemplate, executor: executor
     ) { store, state in
       let validation =
-        val.rowCount == 0
+        rows.val.rowCount == 0
         ? nil
         : try ExampleValidation(
-          val, Transformer(settings.model), weights: store, executor: executor,
+          rows.val, Transformer(settings.model), weights: store, executor: executor,
           batch: settings.train.resolvedMicroBatch)
       return Objective(
-        source: ExampleSource(train, seed: settings.train.seed, startRow: state.rows), trainTokens: train.tokens,
+        source: ExampleSource(rows.train, seed: settings.train.seed, startRow: state.rows),
+        trainTokens: rows.train.tokens,
         validation: validation)
     }
   }
@@ -124,12 +124,12 @@ struct FinetuneRun {
     return defaults
   }
 
-  private func report() throws {
+  private func report() {
     Log.line(
-      "\(train.targetCount) \(request.kind == .classify ? "texts" : "answer tokens") to learn in \(train.rowCount) rows of "
-        + "\(settings.train.context) tokens, \(val.targetCount) to measure by")
+      "\(rows.train.targetCount) \(request.kind == .classify ? "texts" : "answer tokens") to learn in "
+        + "\(rows.train.rowCount) rows of \(settings.train.context) tokens, \(rows.val.targetCount) to measure by")
     if !data.model.labels.isEmpty { Log.line("labels: \(data.model.labels.joined(separator: ", "))") }
-    if val.rowCount == 0 { Log.line("warning: nothing to measure by: give --val FILE, or more examples") }
-    if let misfits = try data.misfits(context: settings.train.context) { Log.line("warning: \(misfits)") }
+    if rows.val.rowCount == 0 { Log.line("warning: nothing to measure by: give --val FILE, or more examples") }
+    if let misfits = rows.misfits { Log.line("warning: \(misfits)") }
   }
 }

@@ -43,14 +43,17 @@ struct LabelData: FinetuneData {
 
   var longest: Int { (train + val).map(\.ids.count).max() ?? 1 }
 
-  func rows(_ settings: Settings) -> (train: any ExampleRows, val: any ExampleRows) {
+  func rows(_ settings: Settings) -> FinetuneRows {
     let context = settings.train.context
     func rows(_ texts: [LabelledText], _ weights: [Float]) -> LabelledRows {
       let cut = texts.map { LabelledText(ids: Array($0.ids.prefix(context)), label: $0.label) }
       return LabelledRows(cut, context: context, config: settings.model, labelWeights: weights)
     }
     let equal = [Float](repeating: 1, count: model.labels.count)
-    return (rows(train, settings.train.classWeights == .balanced ? balanced : equal), rows(val, equal))
+    let cut = (train + val).count { $0.ids.count > context }
+    return FinetuneRows(
+      train: rows(train, settings.train.classWeights == .balanced ? balanced : equal), val: rows(val, equal),
+      misfits: cut > 0 ? "cut \(cut) texts that are longer than the context of \(context) tokens" : nil)
   }
 
   /// n / (labels · nₗ): each label counts as much as any other, as scikit-learn's "balanced" has it.
@@ -58,11 +61,6 @@ struct LabelData: FinetuneData {
     var counts = [Int](repeating: 0, count: model.labels.count)
     for text in train { counts[text.label] += 1 }
     return counts.map { $0 > 0 ? Float(train.count) / Float(counts.count * $0) : 0 }
-  }
-
-  func misfits(context: Int) -> String? {
-    let count = (train + val).count { $0.ids.count > context }
-    return count > 0 ? "cut \(count) texts that are longer than the context of \(context) tokens" : nil
   }
 }
 
