@@ -10,8 +10,7 @@ package import Formats
 ///
 /// The end-of-text token ends every answer. Words alone mark the turns, so a user's text can imitate a marker; it can't
 /// imitate the end of an answer, since special tokens in messages are text.
-// Unchecked: the syntax holds constants only, nothing that changes.
-package struct ChatTemplate: @unchecked Sendable {
+package struct ChatTemplate: Sendable {
   /// The file beside a checkpoint's weights in which Hugging Face's libraries look for it.
   package static let fileName = "chat_template.jinja"
   package static let `default` = ChatTemplate(

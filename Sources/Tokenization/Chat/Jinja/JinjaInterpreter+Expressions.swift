@@ -11,7 +11,7 @@ extension JinjaInterpreter {
 
   private func evaluate(_ form: JinjaExpression.Form, _ block: JinjaValue?) throws(JinjaError) -> JinjaValue {
     switch form {
-    case .constant(let value): return value
+    case .constant(let constant): return constant.value
     case .name(let name):
       if let value = scope.find(name) { return value }
       return JinjaFunctions.globals.contains(name) ? .function(name, of: nil) : .undefined(name)

@@ -1,7 +1,7 @@
 /// An expression of a template. Its depth is known when it is made, so that no tree gets deeper than the stack allows.
-struct JinjaExpression {
-  indirect enum Form {
-    case constant(JinjaValue)
+struct JinjaExpression: Sendable {
+  indirect enum Form: Sendable {
+    case constant(JinjaConstant)
     case name(String)
     case list([JinjaExpression])
     case tuple([JinjaExpression])
@@ -41,8 +41,27 @@ struct JinjaExpression {
   }
 }
 
+/// A value that a template writes down: of those that never change.
+enum JinjaConstant: Sendable {
+  case none
+  case bool(Bool)
+  case integer(Int)
+  case number(Double)
+  case text(JinjaText)
+
+  var value: JinjaValue {
+    switch self {
+    case .none: .none
+    case .bool(let value): .bool(value)
+    case .integer(let value): .integer(value)
+    case .number(let value): .number(value)
+    case .text(let value): .text(value)
+    }
+  }
+}
+
 /// The arguments of a call.
-struct JinjaCall {
+struct JinjaCall: Sendable {
   var positional: [JinjaExpression] = []
   var named: [(name: String, value: JinjaExpression)] = []
   var unpackedList: JinjaExpression?
@@ -54,14 +73,14 @@ struct JinjaCall {
 }
 
 /// Where a value is stored.
-indirect enum JinjaTarget {
+indirect enum JinjaTarget: Sendable {
   case name(String)
   case tuple([JinjaTarget])
   case namespace(String, attribute: String)
 }
 
-struct JinjaStatement {
-  indirect enum Form {
+struct JinjaStatement: Sendable {
+  indirect enum Form: Sendable {
     case text(JinjaText)
     case output(JinjaExpression)
     case condition([(test: JinjaExpression, body: [JinjaStatement])], otherwise: [JinjaStatement])
@@ -80,7 +99,7 @@ struct JinjaStatement {
   let line: Int
 }
 
-struct JinjaLoopSyntax {
+struct JinjaLoopSyntax: Sendable {
   let target: JinjaTarget
   let sequence: JinjaExpression
   let filter: JinjaExpression?
@@ -88,7 +107,7 @@ struct JinjaLoopSyntax {
   let otherwise: [JinjaStatement]
 }
 
-struct JinjaMacroSyntax {
+struct JinjaMacroSyntax: Sendable {
   let name: String
   let parameters: [(name: String, standard: JinjaExpression?)]
   let body: [JinjaStatement]
