@@ -84,8 +84,8 @@ package protocol Executor: AnyObject {
   /// What runs here, for people: "CPU, 2 threads, avx512".
   var deviceDescription: String { get }
 
-  /// The precision in which matrix products of so many rows and columns train fastest here.
-  func fastestPrecision(rows: Int, width: Int) -> Precision
+  /// The precision in which models train fastest here.
+  var fastestPrecision: Precision { get }
 
   /// Makes room for tensors, all zero; `training`: with gradients and optimizer state.
   /// - Throws: ``ComputeError/outOfMemory(bytes:purpose:)``.

@@ -69,7 +69,7 @@ package final class CPUExecutor: Executor {
     "CPU, \(threads) thread\(threads == 1 ? "" : "s"), \(instructionSet)"
   }
 
-  package func fastestPrecision(rows: Int, width: Int) -> Precision {
+  package var fastestPrecision: Precision {
     // Where the processor multiplies pairs of bf16, every width and batch that was measured is faster with them
     // (docs/benchmarks.md); elsewhere halves are widened first, which costs more than their smaller size saves.
     kernels(.bf16).isa == MF_ISA_AVX512_BF16 ? .bf16 : .fp32

@@ -77,8 +77,6 @@ package struct TrainSettings: Sendable, Equatable {
 extension Settings {
   /// Chooses what is left to the machine, so that a resumed run goes on with the same choice.
   package mutating func choosePrecision(for executor: any Executor) {
-    train.precision =
-      train.precision
-      ?? executor.fastestPrecision(rows: train.resolvedMicroBatch * train.context, width: model.hiddenSize)
+    train.precision = train.precision ?? executor.fastestPrecision
   }
 }

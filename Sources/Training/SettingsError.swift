@@ -1,4 +1,5 @@
 import Formats
+package import Models
 
 /// What can be wrong with a setting; always names the key, what was found and what would be right.
 package enum SettingsError: ContractError, Equatable {
@@ -25,5 +26,15 @@ package enum SettingsError: ContractError, Equatable {
     case .notYAML(let file, let problem): "\(file): not a settings file: \(problem)"
     case .notAnAssignment(let text): "--set \(text): expected key=value"
     }
+  }
+}
+
+extension Preset {
+  /// - Throws: ``SettingsError/unknownPreset(_:known:)``.
+  package static func known(_ name: String) throws(SettingsError) -> Preset {
+    guard let preset = named(name) else {
+      throw .unknownPreset(name, known: all.map(\.name).joined(separator: ", "))
+    }
+    return preset
   }
 }

@@ -5,7 +5,7 @@ package final class ReferenceExecutor: Executor {
 
   package var deviceDescription: String { "fp64 reference" }
 
-  package func fastestPrecision(rows: Int, width: Int) -> Precision { .fp32 }
+  package var fastestPrecision: Precision { .fp32 }
 
   package func makeParameters(_ layout: TensorLayout, training: Bool) -> any ParameterStore {
     ReferenceStore(layout)

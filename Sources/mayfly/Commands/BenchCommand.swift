@@ -62,10 +62,7 @@ struct Bench: ParsableCommand {
     _ settings: Settings, _ executor: any Executor, _ profile: StepProfile
   ) throws -> SpeedReport {
     let test = try SpeedTest(settings, executor: executor)
-    _ = try test.run(updates: Self.warmup)
-    let times = try test.run(updates: steps)
-    profile.isOn = true
-    let profiled = try test.run(updates: steps)
+    let (times, profiled) = try measure(profile) { try test.run(updates: $0) }
     return SpeedReport(
       model: settings.model, device: executor.deviceDescription, parameters: test.parameters,
       work: .update(batchSize: settings.train.batchSize, context: settings.train.context), times: times,
@@ -88,20 +85,25 @@ struct Bench: ParsableCommand {
     }
     let test = try GenerationSpeedTest(settings.model, executor: executor, prompt: prompt)
     let promptSeconds = try test.readPrompt()
-    _ = try test.run(tokens: Self.warmup)
-    let times = try test.run(tokens: steps)
-    profile.isOn = true
-    let profiled = try test.run(tokens: steps)
+    let (times, profiled) = try measure(profile) { try test.run(tokens: $0) }
     return SpeedReport(
       model: settings.model, device: executor.deviceDescription, parameters: test.parameters,
       work: .token(promptTokens: prompt, promptSeconds: promptSeconds), times: times, profiledTimes: profiled,
       profile: profile)
   }
 
+  /// The seconds of each step, and of as many with the profile on.
+  private func measure(
+    _ profile: StepProfile, run: (Int) throws -> [Double]
+  ) throws -> (times: [Double], profiled: [Double]) {
+    _ = try run(Self.warmup)
+    let times = try run(steps)
+    profile.isOn = true
+    return (times, try run(steps))
+  }
+
   private func resolved() throws -> Settings {
-    guard let preset = Preset.named(preset) else {
-      throw SettingsError.unknownPreset(preset, known: Preset.all.map(\.name).joined(separator: ", "))
-    }
+    let preset = try Preset.known(preset)
     var overrides = SettingOverrides()
     for assignment in settings { try overrides.add(assignment: assignment) }
     if let precision { try overrides.add("train.precision", precision) }

@@ -41,9 +41,7 @@ struct TrainingRun {
     self.request = request
     folder = RunFolder(request.out ?? Self.unusedFolder(request))
     guard request.resumes || !folder.isRun else { throw TrainingError.runExists(path: folder.path) }
-    if let name = request.preset, Preset.named(name) == nil {
-      throw SettingsError.unknownPreset(name, known: Preset.all.map(\.name).joined(separator: ", "))
-    }
+    if let name = request.preset { _ = try Preset.known(name) }
     _ = try DataKind.detect(request.data)
     let recorded = request.resumes ? try Self.recorded(folder) : nil
     let stops = [request.overrides, recorded].compactMap(\.self)
