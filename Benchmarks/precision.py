@@ -10,41 +10,21 @@ have the same seed: the same weights at first, the same rows. What counts is the
 from __future__ import annotations
 
 import argparse
-import array
 import json
-import os
-import subprocess
-import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
 
-ROOT = Path(__file__).resolve().parents[1]
-MAYFLY = Path(os.environ.get("MAYFLY", ROOT / ".build/release/mayfly"))
+from machine import cores
+from shapes import SHAPES, Shape
+from sides import ROOT, Side, mayfly, mayfly_settings, write_shard
 
-
-@dataclass(frozen=True)
-class Model:
-    layers: int
-    heads: int
-    width: int
-    context: int
-    batch: int
-    steps: int
-    learning_rate: float
-
-
+KNOWN = {shape.name: shape for shape in SHAPES}
 MODELS = {
-    "0.8M": Model(4, 4, 128, 64, batch=12, steps=1000, learning_rate=1e-3),
-    "10.8M": Model(6, 6, 384, 256, batch=8, steps=300, learning_rate=1e-3),
+    "0.8M": replace(KNOWN["0.8M"], steps=1000),
+    "10.8M": replace(KNOWN["10.8M"], batch_size=8, steps=300),
 }
-
-
-def write_shard(path: Path, ids: list[int]) -> None:
-    with path.open("wb") as shard:
-        array.array("i", [20240520, 1, len(ids)] + [0] * 253).tofile(shard)
-        array.array("H", ids).tofile(shard)
 
 
 def write_characters(texts: Path, folder: Path) -> int:
@@ -56,27 +36,19 @@ def write_characters(texts: Path, folder: Path) -> int:
         cut = len(work) * 9 // 10
         train += [ids[character] for character in work[:cut]]
         val += [ids[character] for character in work[cut:]]
-    write_shard(folder / "train-00000.bin", train)
-    write_shard(folder / "val-00000.bin", val)
+    write_shard(folder / "train-00000.bin", len(train), [train])
+    write_shard(folder / "val-00000.bin", len(val), [val])
     return len(ids)
 
 
-def final_loss(model: Model, precision: str, seed: int, steps: int, data: Path, characters: int, threads: int) -> float:
-    settings = {
-        "model.architecture": "gpt2", "model.num_hidden_layers": model.layers, "model.num_attention_heads": model.heads,
-        "model.hidden_size": model.width, "model.vocab_size": characters,
-        "model.max_position_embeddings": model.context, "train.context": model.context,
-        "train.batch_size": model.batch, "train.learning_rate": model.learning_rate, "train.warmup_steps": steps // 10,
-        "train.weight_decay": 0.1,
-    }
+def final_loss(shape: Shape, precision: str, seed: int, data: Path, threads: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
-        command = [str(MAYFLY), "train", "--data", str(data), "--out", str(run), "--steps", str(steps), "--device", "cpu"]
-        command += ["--precision", precision, "--seed", str(seed), "--threads", str(threads)]
-        command += [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        if done.returncode != 0:
-            sys.exit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
+        mayfly(
+            Side("mayfly", precision), threads, "train", "--data", str(data), "--out", str(run), "--steps",
+            str(shape.steps), "--seed", str(seed), *mayfly_settings(shape), "--set",
+            f"train.warmup_steps={shape.steps // 10}",
+        )
         lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
         return [line["loss"] for line in lines if line["kind"] == "eval"][-1]
 
@@ -87,7 +59,7 @@ def main() -> None:
     parser.add_argument("--precision", choices=("bf16", "fp16"), action="append")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, help="instead of each model's own")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--texts", type=Path, default=ROOT / "data/shakespeare")
     parser.add_argument("--out", type=Path, help="a JSON file of the results")
     arguments = parser.parse_args()
@@ -98,11 +70,11 @@ def main() -> None:
         data = Path(folder)
         characters = write_characters(arguments.texts, data)
         for name in arguments.model or MODELS:
-            model, losses = MODELS[name], {}
-            steps = arguments.steps or model.steps
+            steps = arguments.steps or MODELS[name].steps
+            shape, losses = replace(MODELS[name], vocab_size=characters, steps=steps), {}
             for precision in ("fp32", *(arguments.precision or ("bf16", "fp16"))):
                 losses[precision] = [
-                    final_loss(model, precision, 1 + seed, steps, data, characters, arguments.threads)
+                    final_loss(shape, precision, 1 + seed, data, arguments.threads)
                     for seed in range(arguments.seeds)
                 ]
                 if precision == "fp32":

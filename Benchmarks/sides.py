@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -102,13 +103,18 @@ def measure(side: Side, shape: Shape, threads: int) -> Measured:
 # --- Mayfly -----------------------------------------------------------------------------------------------------------
 
 
-def write_random_shard(path: Path, vocabulary: int, count: int) -> None:
-    generator = random.Random(0)
+def write_shard(path: Path, count: int, parts: Iterable[list[int]]) -> None:
+    """`count` token ids, in parts."""
     with path.open("wb") as shard:
         array.array("i", [20240520, 1, count] + [0] * 253).tofile(shard)
-        for start in range(0, count, 4096):
-            part = generator.choices(range(vocabulary), k=min(4096, count - start))
+        for part in parts:
             array.array("H", part).tofile(shard)
+
+
+def write_random_shard(path: Path, vocabulary: int, count: int) -> None:
+    generator = random.Random(0)
+    sizes = (min(4096, count - start) for start in range(0, count, 4096))
+    write_shard(path, count, (generator.choices(range(vocabulary), k=size) for size in sizes))
 
 
 def mayfly_settings(shape: Shape) -> list[str]:

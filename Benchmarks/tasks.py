@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import subprocess
 import sys
@@ -24,9 +23,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import task_baselines as baselines
+from sides import MAYFLY, ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
-MAYFLY = Path(os.environ.get("MAYFLY", ROOT / ".build/release/mayfly"))
 Examples = list[dict]
 
 
