@@ -4,8 +4,8 @@
 // - Letters: B batch, T time, C width, H query heads, K key/value heads, D head size, V vocabulary, N = B·T rows.
 // - All matrices are row-major; `ld…` is the distance between rows in elements.
 // - Storage: a table of kernels is made for one type (fp32, bf16, fp16) in which activations, their gradients and the
-//   weights that products and the embedding read are stored; these are `void *` here. Everything else is fp32, and all
-//   arithmetic is.
+//   weights that products and the embedding read are stored; these are `void *` here. Everything else is fp32, and so
+//   are all sums.
 // - Every kernel splits its work into pieces whose bounds depend on the shapes alone and sums in an order that depends
 //   on the shapes alone, so that results have the same bits for any number of threads.
 // - Nothing allocates: kernels take scratch from the pool, reserved beforehand with mf_pool_reserve().

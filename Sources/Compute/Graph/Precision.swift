@@ -1,7 +1,7 @@
 /// What activations, their gradients and the weights that matrix products read are stored as.
 ///
 /// A policy of the program, not of the model: weights, their gradients, optimizer state, statistics and losses are fp32
-/// whatever it is, and so is all arithmetic. Micikevicius et al., "Mixed Precision Training", arXiv:1710.03740.
+/// whatever it is, and so are all sums. Micikevicius et al., "Mixed Precision Training", arXiv:1710.03740.
 package enum Precision: String, Sendable, CaseIterable {
   case fp32
   /// The range of fp32 with 8 bits of precision. Kalamkar et al., arXiv:1905.12322.
