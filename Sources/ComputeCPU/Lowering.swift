@@ -60,8 +60,8 @@ struct Lowering {
           mf_norm_grad(
             kind: op.kind.kernel, rows: rows(op.x), width: width(op.x), epsilon: op.epsilon, x: at.activation(op.x),
             dy: at.activation(op.dy), addend: at.activation(op.addend), weight: at.floats(op.weight),
-            mean: at.floats(op.mean), rstd: at.floats(op.rstd), dx: at.activation(op.dx),
-            dweight: at.floats(op.dWeight?.node), dbias: at.floats(op.dBias?.node), accumulate_weight: false,
+            bias: at.floats(op.bias), mean: at.floats(op.mean), rstd: at.floats(op.rstd), dx: at.activation(op.dx),
+            y: at.activation(op.y), dweight: at.floats(op.dWeight?.node), dbias: at.floats(op.dBias?.node), accumulate_weight: false,
             accumulate_bias: false),
           weightAddsAlways: op.dWeight?.addsAlways ?? false, biasAddsAlways: op.dBias?.addsAlways ?? false)
       ]
@@ -176,7 +176,7 @@ struct Lowering {
         .activationGradient(
           mf_activation_grad(
             kind: op.kind.kernel, gated: op.gated, rows: rows(op.dy), width: width(op.dy), x: at.activation(op.x),
-            dy: at.activation(op.dy), dx: at.activation(op.dx)))
+            dy: at.activation(op.dy), dx: at.activation(op.dx), y: at.activation(op.y)))
       ]
 
     case .dropout(let op):

@@ -125,6 +125,14 @@ static bool guards_stand(const side *s, int o) {
 
 static int failures = 0, comparisons = 0;
 
+/// What a gradient makes once more is what the forward kernel gave.
+static void same_bits(const char *name, const side *s, const void *y, const void *again, int64_t count) {
+  comparisons++;
+  if (memcmp(y, again, (size_t)count * element_size(s, false)) == 0) return;
+  failures++;
+  printf("%s, %s: made again by the gradient it has other bits\n", s->kernels->name, name);
+}
+
 static void compare(const char *name, side *ours, side *plain) {
   static const double tolerances[] = {[MF_FP32] = 1e-5, [MF_BF16] = 2e-2, [MF_FP16] = 4e-3};
   const double tolerance = tolerances[ours->kernels->storage];
@@ -207,15 +215,18 @@ static void norm_case(side *ours, side *plain) {
   FOR_BOTH_SIDES {
     const void *stored_x = input(s, x, rows * width);
     float *mean = full(s, rows), *rstd = full(s, rows);
+    void *y = stored(s, rows * width), *again = stored(s, rows * width);
     s->kernels->norm(
         s->pool, &(mf_norm){.kind = kind, .rows = rows, .width = width, .epsilon = 1e-5f, .x = stored_x, .weight = weight,
-                            .bias = bias, .y = stored(s, rows * width), .mean = mean, .rstd = rstd});
+                            .bias = bias, .y = y, .mean = mean, .rstd = rstd});
     s->kernels->norm_grad(
         s->pool, &(mf_norm_grad){.kind = kind, .rows = rows, .width = width, .epsilon = 1e-5f, .x = stored_x,
                                  .dy = input(s, dy, rows * width), .addend = input(s, addend, rows * width),
-                                 .weight = weight, .mean = mean, .rstd = rstd, .dx = stored(s, rows * width),
+                                 .weight = weight, .bias = bias, .mean = mean, .rstd = rstd,
+                                 .dx = stored(s, rows * width), .y = again,
                                  .dweight = weight != NULL ? full(s, width) : NULL,
                                  .dbias = bias != NULL ? full(s, width) : NULL});
+    same_bits("norm", s, y, again, rows * width);
   }
   compare("norm and its gradient", ours, plain);
 }
@@ -317,12 +328,13 @@ static void activation_case(side *ours, side *plain) {
   const float *dy = numbers(rows * width, ours->kernels->storage);
   FOR_BOTH_SIDES {
     const void *stored_x = input(s, x, rows * wide);
+    void *y = stored(s, rows * width), *again = stored(s, rows * width);
     s->kernels->activation(
-        s->pool, &(mf_activation){.kind = kind, .gated = gated, .rows = rows, .width = width, .x = stored_x,
-                                  .y = stored(s, rows * width)});
+        s->pool, &(mf_activation){.kind = kind, .gated = gated, .rows = rows, .width = width, .x = stored_x, .y = y});
     s->kernels->activation_grad(
         s->pool, &(mf_activation_grad){.kind = kind, .gated = gated, .rows = rows, .width = width, .x = stored_x,
-                                       .dy = input(s, dy, rows * width), .dx = stored(s, rows * wide)});
+                                       .dy = input(s, dy, rows * width), .dx = stored(s, rows * wide), .y = again});
+    same_bits("activation", s, y, again, rows * width);
   }
   compare("activation and its gradient", ours, plain);
 }

@@ -64,8 +64,9 @@ typedef struct {
   int64_t rows, width;
   float epsilon;
   const void *x, *dy, *addend;
-  const float *weight, *mean, *rstd;
+  const float *weight, *bias, *mean, *rstd;        // bias: only for y
   void *dx;
+  void *y;                                         // what mf_norm gave, once more, bit for bit; may be dy. Or NULL
   float *dweight, *dbias;
   bool accumulate_weight, accumulate_bias;
 } mf_norm_grad;
@@ -158,6 +159,7 @@ typedef struct {
   int64_t rows, width;
   const void *x, *dy;
   void *dx;                                        // shape of x; plain: may be dy
+  void *y;                                         // f(x) or f(gate)·up once more, bit for bit; may be dy, plain: x. Or NULL
 } mf_activation_grad;
 
 /// y = x ⊙ mask / (1 − rate). Element i is kept where word (i mod 4) of Philox4x32-10(counter = (i/4, i/4 >> 32, site,

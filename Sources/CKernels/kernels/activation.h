@@ -1,5 +1,6 @@
 // Activations, plain y = f(x) and gated y = f(gate)·up with x = gate ‖ up (Shazeer, arXiv:2002.05202), and gradients.
 //
+// The gradient also gives y once more where it was not kept.
 // Shapes: x (rows, width) or gated (rows, 2·width); y (rows, width).
 // Tasks: blocks of rows of about MF_ACTIVATION_BLOCK elements. A plain activation counts as one row per element run.
 // Bound: bytes (in fp32 8 per element plain, 12 gated); GELU about equally FLOPs.
@@ -15,19 +16,19 @@ MF_INLINE vf activate(mf_activation_kind kind, vf x) {
   case MF_RELU_SQUARED:
     return x > 0.0f ? x * x : (vf)0.0f;
   case MF_SILU:
-    return x / (1.0f + v_exp(-x));
+    return x * v_sigmoid(x);
   case MF_GELU: {
     vf density;
     return x * v_normal(x, &density);
   }
   case MF_GELU_TANH:
     // (1 + tanh u)/2 = sigmoid(2u)
-    return x / (1.0f + v_exp(-gelu_tanh_argument(x)));
+    return x * v_sigmoid(gelu_tanh_argument(x));
   }
   return x;
 }
 
-/// f(x), and f′(x) in `slope`.
+/// f(x), the same bits as activate() has, and f′(x) in `slope`.
 MF_INLINE vf activate_with_slope(mf_activation_kind kind, vf x, vf *slope) {
   switch (kind) {
   case MF_RELU:
@@ -66,7 +67,7 @@ typedef struct {
   bool gated;
   int64_t rows, width, rows_per_task, count;
   const act *x, *dy;
-  act *y;
+  act *y, *dx;
 } activation_context;
 
 static activation_context activation_plan(bool gated, mf_activation_kind kind, int64_t rows, int64_t width) {
@@ -98,38 +99,39 @@ MF_INLINE void activation_row(const activation_context *args, mf_activation_kind
   }
 }
 
+/// At n elements from i on; y may be NULL, or dy.
 MF_INLINE void gate_gradient(
-    mf_activation_kind kind, const act *gate, const act *up, const act *dy, act *dgate, act *dup, int64_t n) {
+    mf_activation_kind kind, const act *gate, const act *dy, act *dgate, act *y, int64_t width, int64_t i, int64_t n) {
   vf slope;
-  const vf d = v_load_act_n(dy, n), f = activate_with_slope(kind, v_load_act_n(gate, n), &slope);
-  v_store_act_n(dgate, d * v_load_act_n(up, n) * slope, n);
-  v_store_act_n(dup, d * f, n);
+  const vf d = v_load_act_n(dy + i, n), up = v_load_act_n(gate + width + i, n);
+  const vf f = activate_with_slope(kind, v_load_act_n(gate + i, n), &slope);
+  v_store_act_n(dgate + i, d * up * slope, n);
+  v_store_act_n(dgate + width + i, d * f, n);
+  if (y != NULL) v_store_act_n(y + i, f * up, n);
+}
+
+/// At n elements; y may be NULL, or x; dx may be dy.
+MF_INLINE void plain_gradient(mf_activation_kind kind, const act *x, const act *dy, act *dx, act *y, int64_t n) {
+  vf slope;
+  const vf d = v_load_act_n(dy, n), f = activate_with_slope(kind, v_load_act_n(x, n), &slope);
+  v_store_act_n(dx, d * slope, n);
+  if (y != NULL) v_store_act_n(y, f, n);
 }
 
 MF_INLINE void activation_grad_row(const activation_context *args, mf_activation_kind kind, int64_t row) {
   const int64_t width = args->width;
+  int64_t i = 0;
   if (args->gated) {
     const act *gate = args->x + row * 2 * width, *dy = args->dy + row * width;
-    act *dgate = args->y + row * 2 * width;
-    int64_t i = 0;
-    for (; i + W <= width; i += W)
-      gate_gradient(kind, gate + i, gate + width + i, dy + i, dgate + i, dgate + width + i, W);
-    if (i < width)
-      gate_gradient(kind, gate + i, gate + width + i, dy + i, dgate + i, dgate + width + i, width - i);
+    act *dgate = args->dx + row * 2 * width, *y = args->y != NULL ? args->y + row * width : NULL;
+    for (; i + W <= width; i += W) gate_gradient(kind, gate, dy, dgate, y, width, i, W);
+    if (i < width) gate_gradient(kind, gate, dy, dgate, y, width, i, width - i);
   } else {
     const int64_t start = row * width, length = mf_min(width, args->count - start);
     const act *x = args->x + start, *dy = args->dy + start;
-    act *dx = args->y + start;
-    vf slope;
-    int64_t i = 0;
-    for (; i + W <= length; i += W) {
-      activate_with_slope(kind, v_load_act(x + i), &slope);
-      v_store_act(dx + i, v_load_act(dy + i) * slope);
-    }
-    if (i < length) {
-      activate_with_slope(kind, v_load_act_n(x + i, length - i), &slope);
-      v_store_act_n(dx + i, v_load_act_n(dy + i, length - i) * slope, length - i);
-    }
+    act *dx = args->dx + start, *y = args->y != NULL ? args->y + start : NULL;
+    for (; i + W <= length; i += W) plain_gradient(kind, x + i, dy + i, dx + i, y != NULL ? y + i : NULL, W);
+    if (i < length) plain_gradient(kind, x + i, dy + i, dx + i, y != NULL ? y + i : NULL, length - i);
   }
 }
 
@@ -171,6 +173,7 @@ static void activation_grad(mf_pool *pool, const mf_activation_grad *args) {
   activation_context context = activation_plan(args->gated, args->kind, args->rows, args->width);
   context.x = args->x;
   context.dy = args->dy;
-  context.y = args->dx;
+  context.dx = args->dx;
+  context.y = args->y;
   mf_parallel(pool, mf_ceil_div(context.rows, context.rows_per_task), activation_grad_task, &context);
 }

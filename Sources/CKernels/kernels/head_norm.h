@@ -63,7 +63,7 @@ static void head_norm_grad_task(void *opaque, int64_t task, MF_UNUSED int worker
       if (size <= MF_SHORT_ROW) {
         norm_grad_short(MF_RMS_NORM, args->epsilon, x + at, weight, dy + at, NULL, dx + at, size);
       } else {
-        norm_grad_apply(x + at, 0.0f, rstd, weight, dy + at, NULL, means, dx + at, size);
+        norm_grad_apply(x + at, 0.0f, rstd, weight, NULL, dy + at, NULL, means, dx + at, NULL, size);
       }
     }
     copy_tail(dy, dx, args->heads * size, args->ld);

@@ -2,7 +2,7 @@
 //
 // y = (x − mean)·rstd·w + b, rstd = 1/√(mean((x − mean)²) + ε); RMS: rstd = 1/√(mean(x²) + ε), no mean, no bias.
 // dx = addend + rstd·(g − mean(g) − x̂·mean(g·x̂)), g = dy·w, x̂ = (x − mean)·rstd (RMS: without mean(g)).
-// dw = Σ_rows dy·x̂, db = Σ_rows dy.
+// dw = Σ_rows dy·x̂, db = Σ_rows dy. The gradient also gives y once more where it was not kept.
 // Shapes: x, y, dx, dy (rows, width); w, b (width); mean, rstd (rows).
 // Tasks: blocks of rows; backward at most MF_ROW_BLOCKS blocks, each with its own partial dw and db, added in order.
 // Bound: bytes (in fp32 8 per element forward, 12–16 backward); a row is read again from the first-level cache.
@@ -47,15 +47,19 @@ MF_INLINE float row_squares(const act *x, float shift, int64_t width) {
   return v_sum((s0 + s1) + (s2 + s3));
 }
 
+/// x̂·w + b at n elements from i on; w and b may be NULL.
+MF_INLINE vf weighted(vf normalized, const float *w, const float *b, int64_t i, int64_t n) {
+  if (w != NULL) normalized *= v_load_n(w + i, n);
+  if (b != NULL) normalized += v_load_n(b + i, n);
+  return normalized;
+}
+
 /// y = (x − shift)·scale·w + b; w and b may be NULL. y may be x.
 MF_INLINE void row_normalize(
     const act *x, float shift, float scale, const float *w, const float *b, act *y, int64_t width) {
   for (int64_t i = 0; i < width; i += W) {
     const int64_t n = v_left(i, width);
-    vf v = (v_load_act_n(x + i, n) - shift) * scale;
-    if (w != NULL) v *= v_load_n(w + i, n);
-    if (b != NULL) v += v_load_n(b + i, n);
-    v_store_act_n(y + i, v, n);
+    v_store_act_n(y + i, weighted((v_load_act_n(x + i, n) - shift) * scale, w, b, i, n), n);
   }
 }
 
@@ -102,10 +106,11 @@ MF_INLINE norm_sums norm_grad_sums(
   return (norm_sums){v_sum(sum), v_sum(dot)};
 }
 
-/// dx = addend + rstd·(g − sum − x̂·dot), with the means in `means`. dx may be dy or addend.
+/// dx = addend + rstd·(g − sum − x̂·dot), with the means in `means`, and y = x̂·w + b unless it is NULL.
+/// dx may be dy or addend; y may be dy.
 MF_INLINE void norm_grad_apply(
-    const act *x, float mean, float rstd, const float *w, const act *dy, const act *addend, norm_sums means, act *dx,
-    int64_t width) {
+    const act *x, float mean, float rstd, const float *w, const float *b, const act *dy, const act *addend,
+    norm_sums means, act *dx, act *y, int64_t width) {
   for (int64_t i = 0; i < width; i += W) {
     const int64_t n = v_left(i, width);
     const vf normalized = (v_load_act_n(x + i, n) - mean) * rstd;
@@ -114,6 +119,7 @@ MF_INLINE void norm_grad_apply(
     vf v = (g - means.sum - normalized * means.dot) * rstd;
     if (addend != NULL) v += v_load_act_n(addend + i, n);
     v_store_act_n(dx + i, v, n);
+    if (y != NULL) v_store_act_n(y + i, weighted(normalized, w, b, i, n), n);
   }
 }
 
@@ -155,6 +161,7 @@ static void norm_grad_task(void *opaque, int64_t task, MF_UNUSED int worker) {
   float *partial = context->partials + task * 2 * width;
   float *dw = args->dweight != NULL ? partial : NULL;
   float *db = args->dbias != NULL && centred ? partial + width : NULL;
+  const float *bias = centred ? args->bias : NULL;
   if (dw != NULL) memset(dw, 0, (size_t)width * sizeof *dw);
   if (db != NULL) memset(db, 0, (size_t)width * sizeof *db);
   for (int64_t row = start; row < end; row++) {
@@ -164,11 +171,12 @@ static void norm_grad_task(void *opaque, int64_t task, MF_UNUSED int worker) {
     means.sum = centred ? means.sum * inverse : 0.0f;
     means.dot *= inverse;
     const act *addend = args->addend != NULL ? (const act *)args->addend + row * width : NULL;
-    act *dx = (act *)args->dx + row * width;
+    act *dx = (act *)args->dx + row * width, *y = args->y != NULL ? (act *)args->y + row * width : NULL;
     if (width <= MF_SHORT_ROW) {
       norm_grad_short(args->kind, args->epsilon, x, args->weight, dy, addend, dx, width);
+      if (y != NULL) row_normalize(x, mean, rstd, args->weight, bias, y, width);
     } else {
-      norm_grad_apply(x, mean, rstd, args->weight, dy, addend, means, dx, width);
+      norm_grad_apply(x, mean, rstd, args->weight, bias, dy, addend, means, dx, y, width);
     }
   }
 }

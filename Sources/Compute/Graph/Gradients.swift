@@ -26,10 +26,25 @@ private struct BackwardPass {
   var graph: Graph
   /// The gradient that has arrived so far at each value.
   var gradients: [Node: Node] = [:]
+  /// Products whose weight's gradient waits for the value that they read, by that value: it isn't kept from the forward
+  /// pass to here, the gradient of the operation that made it makes it once more.
+  private var waiting: [Node: [(product: Linear, dy: Node)]] = [:]
+  /// What such operations give: see `waiting`.
+  private let remakable: Set<Node>
   /// Parameter gradients that an operation of this pass has written already.
   private var written: Set<Node> = []
 
-  init(graph: Graph) { self.graph = graph }
+  init(graph: Graph) {
+    self.graph = graph
+    remakable = Set(
+      graph.operations.compactMap { operation in
+        switch operation {
+        case .norm(let op): op.y
+        case .activation(let op): op.y
+        default: nil
+        }
+      })
+  }
 
   /// Adds to the gradient of a value.
   mutating func flow(_ gradient: Node, into value: Node) throws(ComputeError) {
@@ -73,20 +88,23 @@ private struct BackwardPass {
       let (addend, dx) = fused(into: op.x)
       graph.operations.append(
         .linearInputGradient(LinearInputGradient(dy: dy, weight: op.weight, addend: addend, dx: dx)))
-      if let dWeight = slot(op.weight) {
-        graph.operations.append(
-          .linearWeightGradient(LinearWeightGradient(x: op.x, dy: dy, dWeight: dWeight, dBias: slot(op.bias))))
+      if remakable.contains(op.x) {
+        waiting[op.x, default: []].append((op, dy))
+      } else {
+        addWeightGradient(op, x: op.x, dy: dy)
       }
       if let residual = op.residual { try flow(dy, into: residual) }
 
     case .norm(let op):
       guard let dy = gradients[op.y] else { return }
       let (addend, dx) = fused(into: op.x)
+      let y = remade(op.y)
       graph.operations.append(
         .normGradient(
           NormGradient(
-            kind: op.kind, epsilon: op.epsilon, x: op.x, weight: op.weight, mean: op.mean, rstd: op.rstd, dy: dy,
-            addend: addend, dx: dx, dWeight: slot(op.weight), dBias: slot(op.bias))))
+            kind: op.kind, epsilon: op.epsilon, x: op.x, weight: op.weight, bias: op.bias, mean: op.mean, rstd: op.rstd,
+            dy: dy, addend: addend, dx: dx, dWeight: slot(op.weight), dBias: slot(op.bias), y: y)))
+      addWaiting(for: op.y, y)
 
     case .headNorm(let op):
       guard let dy = gradients[op.y] else { return }
@@ -114,8 +132,10 @@ private struct BackwardPass {
     case .activation(let op):
       guard let dy = gradients[op.y] else { return }
       let dx = sole(op.x)
+      let y = remade(op.y)
       graph.operations.append(
-        .activationGradient(ActivationGradient(kind: op.kind, gated: op.gated, x: op.x, dy: dy, dx: dx)))
+        .activationGradient(ActivationGradient(kind: op.kind, gated: op.gated, x: op.x, dy: dy, dx: dx, y: y)))
+      addWaiting(for: op.y, y)
 
     case .dropout(let op):
       guard let dy = gradients[op.y] else { return }
@@ -146,6 +166,22 @@ private struct BackwardPass {
       // Inference only, or a gradient itself: nothing flows back through it.
       return
     }
+  }
+
+  private mutating func addWeightGradient(_ op: Linear, x: Node, dy: Node) {
+    guard let dWeight = slot(op.weight) else { return }
+    graph.operations.append(
+      .linearWeightGradient(LinearWeightGradient(x: x, dy: dy, dWeight: dWeight, dBias: slot(op.bias))))
+  }
+
+  /// Room for a value of the forward pass once more, if products wait for it.
+  private mutating func remade(_ value: Node) -> Node? {
+    waiting[value] == nil ? nil : graph.intermediate(graph[value].name, graph.shape(value), graph[value].dtype)
+  }
+
+  private mutating func addWaiting(for value: Node, _ remade: Node?) {
+    guard let remade else { return }
+    for (product, dy) in waiting[value] ?? [] { addWeightGradient(product, x: remade, dy: dy) }
   }
 
   /// Room for the gradient of a value that only one operation reads, as models use it.

@@ -75,15 +75,11 @@ package struct MemoryPlan: Sendable {
         case .intermediate, .result: break
         case .input, .parameter, .gradient, .state: continue
         }
-        let heirOf = operands.inPlace.flatMap { inPlace in
-          inPlace.output != node
-            ? nil
-            : inPlace.inputs.compactMap(\.self).first { input in
-              graph[input].role == .intermediate && lastUse[input.id] == index
-                && graph.shape(input).count == graph.shape(node).count && graph[input].dtype == graph[node].dtype
-                // Not where it is another operand too, which may be read later.
-                && operands.reads.count { $0 == input } == 1
-            }
+        let heirOf = operands.inPlace[node]?.compactMap(\.self).first { input in
+          graph[input].role == .intermediate && lastUse[input.id] == index
+            && graph.shape(input).count == graph.shape(node).count && graph[input].dtype == graph[node].dtype
+            // Not where it is another operand too, which may be read later.
+            && operands.reads.count { $0 == input } == 1
         }
         if let heirOf, let tenant = tenantOf[heirOf.id] {
           tenants[tenant].nodes.append(node.id)

@@ -62,13 +62,13 @@ extension Operation {
 package protocol Operands: Sendable {
   var reads: [Node?] { get }
   var writes: [Node?] { get }
-  /// An output and the inputs whose memory it may take over when they are needed no more: executors read each element
-  /// of such an input no later than they write the same element of the output.
-  var inPlace: (output: Node, inputs: [Node?])? { get }
+  /// Outputs, each with the inputs whose memory it may take over when they are needed no more: executors read each element
+  /// of such an input no later than they write the same element of the output. No input stands behind two outputs.
+  var inPlace: [Node: [Node?]] { get }
 }
 
 extension Operands {
-  package var inPlace: (output: Node, inputs: [Node?])? { nil }
+  package var inPlace: [Node: [Node?]] { [:] }
 }
 
 /// Where an operation leaves the gradient of a parameter.

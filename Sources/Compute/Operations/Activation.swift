@@ -22,17 +22,22 @@ package struct Activation: Operands {
 
   package var reads: [Node?] { [x] }
   package var writes: [Node?] { [y] }
-  package var inPlace: (output: Node, inputs: [Node?])? { gated ? nil : (y, [x]) }
+  package var inPlace: [Node: [Node?]] { gated ? [:] : [y: [x]] }
 }
 
 package struct ActivationGradient: Operands {
   package let kind: ActivationKind
   package let gated: Bool
   package let x, dy, dx: Node
+  /// What the activation gave, once more, if anybody asks for it.
+  package let y: Node?
 
   package var reads: [Node?] { [x, dy] }
-  package var writes: [Node?] { [dx] }
-  package var inPlace: (output: Node, inputs: [Node?])? { gated ? nil : (dx, [dy]) }
+  package var writes: [Node?] { [dx, y] }
+  package var inPlace: [Node: [Node?]] {
+    guard !gated else { return y.map { [$0: [dy]] } ?? [:] }
+    return y.map { [dx: [dy], $0: [x]] } ?? [dx: [dy]]
+  }
 }
 
 extension Graph {

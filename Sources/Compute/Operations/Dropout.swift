@@ -7,7 +7,7 @@ package struct Dropout: Operands {
 
   package var reads: [Node?] { [x] }
   package var writes: [Node?] { [y] }
-  package var inPlace: (output: Node, inputs: [Node?])? { (y, [x]) }
+  package var inPlace: [Node: [Node?]] { [y: [x]] }
 }
 
 /// Which elements one dropout keeps in one micro-step.

@@ -4,7 +4,7 @@ package struct Add: Operands {
 
   package var reads: [Node?] { [a, b] }
   package var writes: [Node?] { [y] }
-  package var inPlace: (output: Node, inputs: [Node?])? { (y, [a, b]) }
+  package var inPlace: [Node: [Node?]] { [y: [a, b]] }
 }
 
 extension Graph {

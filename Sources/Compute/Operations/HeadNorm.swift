@@ -15,7 +15,7 @@ package struct HeadNorm: Operands {
 
   package var reads: [Node?] { [x, queryWeight, keyWeight] }
   package var writes: [Node?] { [y, rstd] }
-  package var inPlace: (output: Node, inputs: [Node?])? { (y, [x]) }
+  package var inPlace: [Node: [Node?]] { [y: [x]] }
 }
 
 package struct HeadNormGradient: Operands {
@@ -28,7 +28,7 @@ package struct HeadNormGradient: Operands {
 
   package var reads: [Node?] { [x, queryWeight, keyWeight, rstd, dy] }
   package var writes: [Node?] { [dx, dQueryWeight?.node, dKeyWeight?.node] }
-  package var inPlace: (output: Node, inputs: [Node?])? { (dx, [dy]) }
+  package var inPlace: [Node: [Node?]] { [dx: [dy]] }
 }
 
 extension Graph {

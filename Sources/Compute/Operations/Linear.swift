@@ -13,7 +13,7 @@ package struct Linear: Operands {
 
   package var reads: [Node?] { [x, weight, bias, residual] }
   package var writes: [Node?] { [y] }
-  package var inPlace: (output: Node, inputs: [Node?])? { (y, [residual]) }
+  package var inPlace: [Node: [Node?]] { [y: [residual]] }
 }
 
 /// dx = addend + dy·W.
@@ -24,7 +24,7 @@ package struct LinearInputGradient: Operands {
 
   package var reads: [Node?] { [dy, weight, addend] }
   package var writes: [Node?] { [dx] }
-  package var inPlace: (output: Node, inputs: [Node?])? { (dx, [addend]) }
+  package var inPlace: [Node: [Node?]] { [dx: [addend]] }
 }
 
 /// dW += dyᵀ·x, dBias += Σ dy.

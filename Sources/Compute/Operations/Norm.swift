@@ -28,15 +28,17 @@ package struct NormGradient: Operands {
   package let kind: NormKind
   package let epsilon: Float
   package let x: Node
-  package let weight, mean: Node?
+  package let weight, bias, mean: Node?
   package let rstd, dy: Node
   package let addend: Node?
   package let dx: Node
   package let dWeight, dBias: GradientSlot?
+  /// What the norm gave, once more, if anybody asks for it.
+  package let y: Node?
 
-  package var reads: [Node?] { [x, weight, mean, rstd, dy, addend] }
-  package var writes: [Node?] { [dx, dWeight?.node, dBias?.node] }
-  package var inPlace: (output: Node, inputs: [Node?])? { (dx, [addend]) }
+  package var reads: [Node?] { [x, weight, bias, mean, rstd, dy, addend] }
+  package var writes: [Node?] { [dx, dWeight?.node, dBias?.node, y] }
+  package var inPlace: [Node: [Node?]] { y.map { [dx: [addend], $0: [dy]] } ?? [dx: [addend]] }
 }
 
 extension Graph {

@@ -41,7 +41,7 @@ package struct Rotary: Operands {
 
   package var reads: [Node?] { [x, positions] }
   package var writes: [Node?] { [y] }
-  package var inPlace: (output: Node, inputs: [Node?])? { (y, [x]) }
+  package var inPlace: [Node: [Node?]] { [y: [x]] }
 }
 
 extension Graph {

@@ -82,6 +82,8 @@ extension ReferenceExecution {
     let addend = optional(op.addend)
     let C = shape(op.x).width
     var dx = x
+    var y = x
+    let bias = optional(op.bias)
     var dWeight = [Double](repeating: 0, count: C)
     var dBias = dWeight
     for row in rstds.indices {
@@ -93,11 +95,13 @@ extension ReferenceExecution {
       for c in 0..<C {
         let i = row * C + c
         dx[i] = (addend?[i] ?? 0) + rstds[row] * (g[c] - meanOfG - normalized[c] * meanOfProduct)
+        y[i] = normalized[c] * (weight?[c] ?? 1) + (bias?[c] ?? 0)
         dWeight[c] += dy[i] * normalized[c]
         dBias[c] += dy[i]
       }
     }
     self[op.dx] = dx
+    if let remade = op.y { self[remade] = y }
     store(dWeight, in: op.dWeight, context)
     store(dBias, in: op.dBias, context)
   }
@@ -167,21 +171,23 @@ extension ReferenceExecution {
   }
 
   func run(_ op: Activation) {
-    let x = self[op.x]
-    guard op.gated else {
-      self[op.y] = x.map(op.kind.value)
-      return
-    }
-    let F = shape(op.y).width
-    self[op.y] = (0..<shape(op.y).count).map { i in
+    self[op.y] = activated(op.kind, gated: op.gated, self[op.x], width: shape(op.x).width)
+  }
+
+  /// - Parameter width: of x.
+  private func activated(_ kind: ActivationKind, gated: Bool, _ x: [Double], width: Int) -> [Double] {
+    guard gated else { return x.map(kind.value) }
+    let F = width / 2
+    return (0..<x.count / 2).map { i in
       let gate = i / F * 2 * F + i % F
-      return op.kind.value(x[gate]) * x[gate + F]
+      return kind.value(x[gate]) * x[gate + F]
     }
   }
 
   func run(_ op: ActivationGradient) {
     let x = self[op.x]
     let dy = self[op.dy]
+    if let y = op.y { self[y] = activated(op.kind, gated: op.gated, x, width: shape(op.x).width) }
     guard op.gated else {
       self[op.dx] = zip(x, dy).map { op.kind.derivative($0) * $1 }
       return
