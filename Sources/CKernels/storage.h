@@ -117,6 +117,18 @@ MF_INLINE void v_store_act_n(act *p, vf v, int64_t n) {
 MF_INLINE float load_act(const act *p) { return v_load_act_n(p, 1)[0]; }
 MF_INLINE void store_act(act *p, float x) { v_store_act_n(p, (vf)x, 1); }
 
+#if defined(MF_STORES_BF16)
+/// Rounds up where the bits that are lost and `random`, below 2¹⁶, carry: as often as the number is nearer to there.
+MF_INLINE void v_store_by_chance_n(act *p, vf v, vu random, int64_t n) {
+  const vh h = __builtin_convertvector(((vu)v + random) >> 16, vh);
+#if MF_WIDTH == 16
+  _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1), (__m256i)h);
+#else
+  for (int64_t i = 0; i < n; i++) p[i].bits = h[i];
+#endif
+}
+#endif
+
 #endif
 
 /// Elements of storage in one float's room.

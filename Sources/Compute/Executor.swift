@@ -39,10 +39,12 @@ package struct AdamWUpdate: Sendable {
   package var weightDecay: Float
   /// What gradients are multiplied by first (clipping).
   package var gradientScale: Float
+  /// Of random numbers, where moments are rounded by chance.
+  package var seed: UInt64
 
   package init(
     step: Int, learningRate: Float, beta1: Float, beta2: Float, epsilon: Float, weightDecay: Float,
-    gradientScale: Float
+    gradientScale: Float, seed: UInt64 = 0
   ) {
     self.step = step
     self.learningRate = learningRate
@@ -51,6 +53,7 @@ package struct AdamWUpdate: Sendable {
     self.epsilon = epsilon
     self.weightDecay = weightDecay
     self.gradientScale = gradientScale
+    self.seed = seed
   }
 }
 
@@ -87,15 +90,28 @@ package protocol Executor: AnyObject {
   /// The precision in which models train fastest here.
   var fastestPrecision: Precision { get }
 
-  /// Makes room for tensors, all zero; `training`: with gradients and optimizer state.
+  /// Makes room for tensors, all zero.
+  ///
+  /// - Parameters:
+  ///   - training: with gradients and optimizer state.
+  ///   - moments: what the optimizer's are kept in: fp32, or bf16 rounded by chance for programs in bf16.
   /// - Throws: ``ComputeError/outOfMemory(bytes:purpose:)``.
-  func makeParameters(_ layout: TensorLayout, training: Bool) throws(ComputeError) -> any ParameterStore
+  func makeParameters(
+    _ layout: TensorLayout, training: Bool, moments: Precision
+  ) throws(ComputeError) -> any ParameterStore
 
   /// Binds a program to its parameters and state, which must come from this executor.
   /// - Throws: ``ComputeError/outOfMemory(bytes:purpose:)``.
   func prepare(
     _ program: Program, parameters: any ParameterStore, states: (any ParameterStore)?
   ) throws(ComputeError) -> any Execution
+}
+
+extension Executor {
+  /// With moments in fp32.
+  package func makeParameters(_ layout: TensorLayout, training: Bool) throws(ComputeError) -> any ParameterStore {
+    try makeParameters(layout, training: training, moments: .fp32)
+  }
 }
 
 extension Execution {

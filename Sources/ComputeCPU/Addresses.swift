@@ -24,12 +24,12 @@ struct Addresses {
       guard let offset = offsets[node.id] else { preconditionFailure("\(graph[node].name) is never written") }
       return arena + offset
     case .parameter(let index):
-      return UnsafeMutableRawPointer(parameters.pointer(.weights) + graph.parameters.entries[index].offset)
+      return UnsafeMutableRawPointer(parameters.floats(.weights) + graph.parameters.entries[index].offset)
     case .gradient(let index):
-      return UnsafeMutableRawPointer(parameters.pointer(.gradients) + graph.parameters.entries[index].offset)
+      return UnsafeMutableRawPointer(parameters.floats(.gradients) + graph.parameters.entries[index].offset)
     case .state(let index):
       guard let states else { preconditionFailure("the program needs a state") }
-      return UnsafeMutableRawPointer(states.pointer(.weights) + graph.states.entries[index].offset)
+      return UnsafeMutableRawPointer(states.floats(.weights) + graph.states.entries[index].offset)
     }
   }
 

@@ -82,9 +82,9 @@ package final class CPUExecutor: Executor {
   }
 
   package func makeParameters(
-    _ layout: TensorLayout, training: Bool
+    _ layout: TensorLayout, training: Bool, moments: Precision
   ) throws(ComputeError) -> any ParameterStore {
-    try CPUStore(layout, training: training, executor: self)
+    try CPUStore(layout, training: training, moments: moments, executor: self)
   }
 
   package func prepare(

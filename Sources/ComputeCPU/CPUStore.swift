@@ -2,7 +2,8 @@ internal import CKernels
 import Compute
 import Foundation
 
-/// Flat fp32 buffers in main memory, and where a program computes in halves a copy of the weights as halves.
+/// Flat buffers in main memory: all fp32 but for moments that may be bf16, and where a program computes in halves a copy
+/// of the weights as halves.
 final class CPUStore: ParameterStore {
   let layout: TensorLayout
   private let executor: CPUExecutor
@@ -12,6 +13,8 @@ final class CPUStore: ParameterStore {
   private let gradients: SystemMemory
   private let firstMoment: SystemMemory
   private let secondMoment: SystemMemory
+  /// What both moments are kept in.
+  private let moments: Precision
   /// Weights as products read them, where those are halves.
   private var halves: Halves?
   /// Ranges of the flat buffers in which all tensors are updated, and all decayed or none.
@@ -34,14 +37,17 @@ final class CPUStore: ParameterStore {
     let decays: Bool
   }
 
-  init(_ layout: TensorLayout, training: Bool, executor: CPUExecutor) throws(ComputeError) {
+  init(_ layout: TensorLayout, training: Bool, moments: Precision, executor: CPUExecutor) throws(ComputeError) {
+    precondition(moments != .fp16, "fp16 holds no squares of gradients")
     self.layout = layout
     self.executor = executor
     isTraining = training
     weights = try SystemMemory(floats: layout.count, purpose: "weights")
     gradients = try SystemMemory(floats: training ? layout.count : 0, purpose: "gradients")
-    firstMoment = try SystemMemory(floats: training ? layout.count : 0, purpose: "optimizer state")
-    secondMoment = try SystemMemory(floats: training ? layout.count : 0, purpose: "optimizer state")
+    self.moments = moments
+    let momentBytes = training ? layout.count * moments.dtype.size : 0
+    firstMoment = try SystemMemory(bytes: momentBytes, purpose: "optimizer state")
+    secondMoment = try SystemMemory(bytes: momentBytes, purpose: "optimizer state")
     segments = Self.segments(layout)
   }
 
@@ -59,12 +65,23 @@ final class CPUStore: ParameterStore {
     return segments
   }
 
-  func pointer(_ buffer: ParameterBuffer) -> UnsafeMutablePointer<Float> {
+  /// A buffer that is always fp32.
+  func floats(_ buffer: FullBuffer) -> UnsafeMutablePointer<Float> {
     switch buffer {
     case .weights: weights.floats
     case .gradients: gradients.floats
-    case .firstMoment: firstMoment.floats
-    case .secondMoment: secondMoment.floats
+    }
+  }
+
+  enum FullBuffer { case weights, gradients }
+
+  /// A buffer from an element on, and what its elements are.
+  private func elements(_ buffer: ParameterBuffer, at offset: Int) -> (pointer: UnsafeMutableRawPointer, Precision) {
+    switch buffer {
+    case .weights: (UnsafeMutableRawPointer(weights.floats + offset), .fp32)
+    case .gradients: (UnsafeMutableRawPointer(gradients.floats + offset), .fp32)
+    case .firstMoment: (firstMoment.pointer + offset * moments.dtype.size, moments)
+    case .secondMoment: (secondMoment.pointer + offset * moments.dtype.size, moments)
     }
   }
 
@@ -93,13 +110,16 @@ final class CPUStore: ParameterStore {
 
   func read(_ buffer: ParameterBuffer, at offset: Int, into destination: UnsafeMutableBufferPointer<Float>) {
     precondition(offset >= 0 && offset + destination.count <= layout.count)
-    destination.baseAddress?.update(from: pointer(buffer) + offset, count: destination.count)
+    guard let address = destination.baseAddress else { return }
+    let (pointer, precision) = elements(buffer, at: offset)
+    executor.kernels(precision).widen(executor.pool, Int64(destination.count), pointer, address)
   }
 
   func write(_ buffer: ParameterBuffer, at offset: Int, from source: UnsafeBufferPointer<Float>) {
     precondition(offset >= 0 && offset + source.count <= layout.count)
     guard let address = source.baseAddress else { return }
-    (pointer(buffer) + offset).update(from: address, count: source.count)
+    let (pointer, precision) = elements(buffer, at: offset)
+    executor.kernels(precision).narrow(executor.pool, Int64(source.count), address, pointer)
     if buffer == .weights { round(offset..<offset + source.count) }
   }
 
@@ -119,12 +139,18 @@ final class CPUStore: ParameterStore {
     // In fp64: 1 − β₂ᵗ loses half of fp32's digits in the first steps.
     let correction1 = Float(1 - pow(Double(update.beta1), Double(update.step)))
     let correction2 = Float(1 - pow(Double(update.beta2), Double(update.step)))
-    let kernels = executor.kernels(halves?.precision ?? .fp32)
-    for segment in segments {
+    let precision = halves?.precision ?? moments
+    precondition(moments == .fp32 || moments == precision, "moments in \(moments) of weights in \(precision)")
+    let kernels = executor.kernels(precision)
+    let chance = Philox(seed: update.seed)
+    for (index, segment) in segments.enumerated() {
       let start = segment.range.lowerBound
       var arguments = mf_adamw(
-        count: Int64(segment.range.count), weights: weights.floats + start, m: firstMoment.floats + start,
-        v: secondMoment.floats + start, copy: halves?.pointer(at: start), gradients: gradients.floats + start,
+        count: Int64(segment.range.count), weights: weights.floats + start,
+        m: elements(.firstMoment, at: start).pointer, v: elements(.secondMoment, at: start).pointer,
+        half_moments: moments == .bf16,
+        chance: chance.word(UInt64(index), step: UInt32(truncatingIfNeeded: update.step)),
+        copy: halves?.pointer(at: start), gradients: gradients.floats + start,
         gradient_scale: update.gradientScale, learning_rate: update.learningRate, beta1: update.beta1,
         beta2: update.beta2, epsilon: update.epsilon, weight_decay: segment.decays ? update.weightDecay : 0,
         bias_correction1: correction1, bias_correction2: correction2)

@@ -61,8 +61,8 @@ struct Lowering {
             kind: op.kind.kernel, rows: rows(op.x), width: width(op.x), epsilon: op.epsilon, x: at.activation(op.x),
             dy: at.activation(op.dy), addend: at.activation(op.addend), weight: at.floats(op.weight),
             bias: at.floats(op.bias), mean: at.floats(op.mean), rstd: at.floats(op.rstd), dx: at.activation(op.dx),
-            y: at.activation(op.y), dweight: at.floats(op.dWeight?.node), dbias: at.floats(op.dBias?.node), accumulate_weight: false,
-            accumulate_bias: false),
+            y: at.activation(op.y), dweight: at.floats(op.dWeight?.node), dbias: at.floats(op.dBias?.node),
+            accumulate_weight: false, accumulate_bias: false),
           weightAddsAlways: op.dWeight?.addsAlways ?? false, biasAddsAlways: op.dBias?.addsAlways ?? false)
       ]
 

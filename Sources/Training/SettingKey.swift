@@ -103,15 +103,8 @@ package struct SettingKey: Sendable {
     integer("train.keep_checkpoints", \.train.keepCheckpoints, 1...),
     integer("train.patience", \.train.patience, 0...),
     choice("train.class_weights", \.train.classWeights),
-    SettingKey(
-      name: "train.precision",
-      read: { $0.train.precision?.rawValue ?? "auto" },
-      write: { (settings, text) throws(SettingsError) in
-        settings.train.precision = Precision(rawValue: text)
-        guard settings.train.precision != nil || text == "auto" else {
-          throw .impossible(key: "train.precision", value: text, expected: "auto, fp32, bf16, fp16")
-        }
-      }),
+    precision("train.precision", \.train.precision, [.fp32, .bf16, .fp16]),
+    precision("train.moments", \.train.moments, [.fp32, .bf16]),
     SettingKey(
       name: "train.seed",
       read: { "\($0.train.seed)" },
@@ -195,6 +188,20 @@ extension SettingKey {
           throw .impossible(key: name, value: text, expected: available)
         }
         settings[keyPath: path] = values[index]
+      })
+  }
+
+  /// `auto` leaves the choice to the machine.
+  fileprivate static func precision(_ name: String, _ path: Path<Precision?>, _ values: [Precision]) -> SettingKey {
+    SettingKey(
+      name: name, read: { $0[keyPath: path]?.rawValue ?? "auto" },
+      write: { (settings, text) throws(SettingsError) in
+        let value = Precision(rawValue: text)
+        guard value.map(values.contains) ?? (text == "auto") else {
+          let names = ["auto"] + values.map(\.rawValue)
+          throw .impossible(key: name, value: text, expected: names.joined(separator: ", "))
+        }
+        settings[keyPath: path] = value
       })
   }
 

@@ -63,6 +63,8 @@ package struct TrainSettings: Sendable, Equatable {
   package var classWeights = ClassWeights.none
   /// What activations and products are computed in; nil: what is fastest.
   package var precision: Precision?
+  /// What the optimizer's moments are kept in where `precision` is bf16; nil: bf16. Elsewhere they are fp32.
+  package var moments: Precision?
   package var seed: UInt64 = 1337
 
   package init() {}
@@ -77,6 +79,8 @@ package struct TrainSettings: Sendable, Equatable {
 extension Settings {
   /// Chooses what is left to the machine, so that a resumed run goes on with the same choice.
   package mutating func choosePrecision(for executor: any Executor) {
-    train.precision = train.precision ?? executor.fastestPrecision
+    let precision = train.precision ?? executor.fastestPrecision
+    train.precision = precision
+    train.moments = precision == .bf16 ? train.moments ?? .bf16 : .fp32
   }
 }

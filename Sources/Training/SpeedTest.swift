@@ -16,7 +16,8 @@ package final class SpeedTest {
   package init(_ settings: Settings, executor: any Executor) throws(ComputeError) {
     self.settings = settings.train
     let transformer = try Transformer(settings.model)
-    store = try executor.makeParameters(transformer.parameterLayout, training: true)
+    store = try executor.makeParameters(
+      transformer.parameterLayout, training: true, moments: settings.train.moments ?? .fp32)
     Initialization(settings.model).fill(store, seed: settings.train.seed)
     let V = settings.model.vocabularySize
     if settings.model.isBidirectional {

@@ -86,7 +86,7 @@ package final class UpdateStep {
         AdamWUpdate(
           step: step, learningRate: learningRate, beta1: settings.beta1, beta2: settings.beta2,
           epsilon: settings.epsilon, weightDecay: settings.weightDecay,
-          gradientScale: Float(scale / Double(lossScale))))
+          gradientScale: Float(scale / Double(lossScale)), seed: settings.seed))
     }
     return result
   }

@@ -1,5 +1,6 @@
 import Compute
 import ComputeCPU
+import Foundation
 import TestSupport
 import Testing
 
@@ -86,6 +87,41 @@ struct CPUExecutorTests {
 }
 
 extension CPUExecutorTests {
+  @Test("keeps moments in bf16 whose mean is that of fp32, though steps are smaller than bf16 resolves")
+  func moments() throws {
+    let updates = 400
+    let count = 20_011
+    var layout = TensorLayout()
+    layout.add("bias", [17])
+    layout.add("weight", [count])
+    let entry = try #require(layout["weight"])
+    func train(on executor: CPUExecutor, moments: Precision) throws -> any ParameterStore {
+      let store = try executor.makeParameters(layout, training: true, moments: moments)
+      store.write(.gradients, entry, [Float](repeating: 1, count: count))
+      for step in 1...updates {
+        store.adamW(
+          AdamWUpdate(
+            step: step, learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, gradientScale: 1,
+            seed: 3))
+      }
+      return store
+    }
+    func mean(_ values: [Float]) -> Double { values.reduce(0) { $0 + Double($1) } / Double(values.count) }
+    // 1 − 0.999⁴⁰⁰; rounded to nearest, the sum would stop at a quarter, where half a step of bf16 is 0.001.
+    let expected = 1 - pow(0.999, Double(updates))
+    for instructionSet in CPUExecutor.instructionSets(with: .bf16) {
+      let store = try train(on: CPUExecutor(threads: 2, instructionSet: instructionSet), moments: .bf16)
+      let second = store.read(.secondMoment, entry)
+      #expect(abs(mean(second) - expected) < 1e-3, "\(instructionSet)")
+      #expect(second.allSatisfy { $0 == $0.rounded(to: .bfloat16) && abs(Double($0) - expected) < 0.1 })
+      #expect(abs(mean(store.read(.firstMoment, entry)) - 1) < 1e-3)
+      #expect(abs(mean(store.read(.weights, entry)) + 0.001 * Double(updates)) < 1e-3)
+      #expect(Set(second).count > 4, "elements have random numbers of their own")
+      let alone = try train(on: CPUExecutor(threads: 1, instructionSet: instructionSet), moments: .bf16)
+      #expect(alone.bits(.weights) == store.bits(.weights) && alone.bits(.secondMoment) == store.bits(.secondMoment))
+    }
+  }
+
   @Test("reads the weights as they are now, rounded", arguments: Precision.allCases)
   func operands(precision: Precision) throws {
     let (rows, width) = (11, 21)

@@ -152,28 +152,31 @@ enum OpTable {
 
   /// Products behind a norm or an activation, whose values the backward pass makes once more; two of them read the last.
   static let branches: [OpCase] = [(1, 3), (7, 8), (33, 65)].flatMap { rows, width in
-    [(NormKind.layer, ActivationKind.geluTanh, false), (.layer, .gelu, true), (.rms, .silu, true), (.rms, .reluSquared, false)]
-      .map { (norm: NormKind, activation: ActivationKind, gated: Bool) in
-        let inner = 2 * width
-        return OpCase(
-          "\(norm) norm, product, \(gated ? "gated " : "")\(activation), products \(rows)×\(width)",
-          parameters: [
-            ("norm", [width]), ("in", [inner, width]), ("out", [width, gated ? width : inner]),
-            ("second", [3, gated ? width : inner]),
-          ] + (norm == .layer ? [("bias", [width])] : []),
-          isChain: true
-        ) { graph in
-          let x = graph.input("x", [rows, width])
-          let h = try graph.norm(
-            norm, x, weight: graph.parameter("norm"), bias: norm == .layer ? graph.parameter("bias") : nil, epsilon: 1e-2)
-          let inside = try graph.linear(h, weight: graph.parameter("in"))
-          let y = gated ? try graph.gatedActivation(activation, inside) : graph.activation(activation, inside)
-          return [
-            try graph.linear(y, weight: graph.parameter("out"), residual: x),
-            try graph.linear(y, weight: graph.parameter("second")),
-          ]
-        }
+    [
+      (NormKind.layer, ActivationKind.geluTanh, false), (.layer, .gelu, true), (.rms, .silu, true),
+      (.rms, .reluSquared, false),
+    ]
+    .map { (norm: NormKind, activation: ActivationKind, gated: Bool) in
+      let inner = 2 * width
+      return OpCase(
+        "\(norm) norm, product, \(gated ? "gated " : "")\(activation), products \(rows)×\(width)",
+        parameters: [
+          ("norm", [width]), ("in", [inner, width]), ("out", [width, gated ? width : inner]),
+          ("second", [3, gated ? width : inner]),
+        ] + (norm == .layer ? [("bias", [width])] : []),
+        isChain: true
+      ) { graph in
+        let x = graph.input("x", [rows, width])
+        let h = try graph.norm(
+          norm, x, weight: graph.parameter("norm"), bias: norm == .layer ? graph.parameter("bias") : nil, epsilon: 1e-2)
+        let inside = try graph.linear(h, weight: graph.parameter("in"))
+        let y = gated ? try graph.gatedActivation(activation, inside) : graph.activation(activation, inside)
+        return [
+          try graph.linear(y, weight: graph.parameter("out"), residual: x),
+          try graph.linear(y, weight: graph.parameter("second")),
+        ]
       }
+    }
   }
 
   static let elementwise: [OpCase] = [1, 7, 8, 65, 1000].flatMap { count in

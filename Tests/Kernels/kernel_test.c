@@ -411,13 +411,15 @@ static void head_loss_case(side *ours, side *plain) {
 
 static void adamw_case(side *ours, side *plain) {
   const int64_t count = pick_size() * pick_size();
-  const float *w = numbers(count, MF_FP32), *m = numbers(count, MF_FP32), *g = numbers(count, MF_FP32);
+  const bool halves = ours->kernels->storage == MF_BF16 && random_below(2);
+  const float *w = numbers(count, MF_FP32), *m = numbers(count, halves ? MF_BF16 : MF_FP32), *g = numbers(count, MF_FP32);
   FOR_BOTH_SIDES {
     float *weights = memcpy(full(s, count), w, (size_t)count * sizeof *w);
-    float *first = memcpy(full(s, count), m, (size_t)count * sizeof *m);
-    float *second = full(s, count);
+    void *first = halves ? in_place(s, m, count) : memcpy(full(s, count), m, (size_t)count * sizeof *m);
+    void *second = halves ? stored(s, count) : full(s, count);
     s->kernels->adamw(
         s->pool, &(mf_adamw){.count = count, .weights = weights, .m = first, .v = second, .gradients = g,
+                             .half_moments = halves && s == ours, .chance = 1,
                              .copy = s->kernels->storage == MF_FP32 ? NULL : input(s, w, count), .gradient_scale = 0.5f,
                              .learning_rate = 1e-2f, .beta1 = 0.9f, .beta2 = 0.95f, .epsilon = 1e-8f, .weight_decay = 0.1f,
                              .bias_correction1 = 0.1f, .bias_correction2 = 0.05f});

@@ -35,6 +35,7 @@ struct SettingsTests {
     "train.min_lr_ratio": "0.05", "train.label_smoothing": "0", "train.eval_every": "11",
     "train.checkpoint_every": "13", "train.keep_checkpoints": "5",
     "train.patience": "4", "train.class_weights": "balanced", "model.pooling": "last", "train.precision": "bf16",
+    "train.moments": "fp32",
     "train.seed": "18446744073709551615", "train.steps": "1234", "train.budget": "600.5",
   ]
 
@@ -128,7 +129,7 @@ struct SettingsTests {
       ("train.batch_size", "0"), ("train.learning_rate", "fast"), ("train.learning_rate", "-1"),
       ("train.learning_rate", "nan"), ("train.learning_rate", "0"), ("train.betas", "[0.9]"), ("train.betas", "[1, 2]"),
       ("train.betas", "0.9"), ("train.eps", "0"), ("train.min_lr_ratio", "1.5"), ("train.schedule", "wsd"),
-      ("train.schedule", "steep"), ("train.optimizer", "muon"), ("train.precision", "fp8"),
+      ("train.schedule", "steep"), ("train.optimizer", "muon"), ("train.precision", "fp8"), ("train.moments", "fp16"),
       ("train.label_smoothing", "0.1"), ("train.seed", "-1"), ("train.seed", "18446744073709551616"),
       ("train.budget", "inf"), ("train.budget", "nan"), ("train.budget", "-5"), ("train.micro_batch_size", "5"),
       ("train.micro_batch_size", "32"), ("train.context", "0"), ("train.keep_checkpoints", "0"),
@@ -161,6 +162,14 @@ struct SettingsTests {
       #expect(settings.yaml.contains("precision: \(value == "auto" ? "fp32" : value)\n"))
     }
     #expect(try Self.resolve([]).train.precision == nil)
+    // Moments are as small as the precision allows, unless they are asked to be exact.
+    for (asked, expected) in [("auto", "bf16"), ("fp32", "fp32"), ("bf16", "bf16")] {
+      for precision in ["fp32", "bf16", "fp16"] {
+        var settings = try Self.resolve(["train.precision=\(precision)", "train.moments=\(asked)"])
+        settings.choosePrecision(for: ReferenceExecutor())
+        #expect(settings.yaml.contains("moments: \(precision == "bf16" ? expected : "fp32")\n"))
+      }
+    }
   }
 
   @Test("fit each other")

@@ -32,7 +32,9 @@ struct TrainerTests {
   ) throws -> (outcome: Trainer.Outcome, events: [TrainingEvent], store: any ParameterStore) {
     let run = run ?? self.run
     let executor = try CPUExecutor(threads: threads)
-    let store = try executor.makeParameters(try Transformer(settings.model).parameterLayout, training: true)
+    let store = try executor.makeParameters(
+      try Transformer(settings.model).parameterLayout, training: true,
+      moments: settings.train.precision == .bf16 ? .bf16 : .fp32)
     var state = TrainerState()
     state.lossScale = lossScale
     if let checkpoint {

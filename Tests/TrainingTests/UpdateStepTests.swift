@@ -50,7 +50,9 @@ struct UpdateStepTests {
     _ settings: Settings, updates: Int, lossScale: Float = 1, on executor: some Executor
   ) throws -> (results: [UpdateStep.Result], store: any ParameterStore) {
     let transformer = try Transformer(settings.model)
-    let store = try executor.makeParameters(transformer.parameterLayout, training: true)
+    let store = try executor.makeParameters(
+      transformer.parameterLayout, training: true,
+      moments: settings.train.precision == .bf16 ? .bf16 : .fp32)
     Initialization(settings.model).fill(store, seed: 3)
     let update = try UpdateStep(transformer, settings: settings.train, store: store, executor: executor)
     let source = Counting()
@@ -75,7 +77,9 @@ struct UpdateStepTests {
     let source = ShardSource(loader)
     let transformer = try Transformer(settings.model)
     let executor = try CPUExecutor(threads: 2)
-    let store = try executor.makeParameters(transformer.parameterLayout, training: true)
+    let store = try executor.makeParameters(
+      transformer.parameterLayout, training: true,
+      moments: settings.train.precision == .bf16 ? .bf16 : .fp32)
     Initialization(settings.model).fill(store, seed: 3)
     let update = try UpdateStep(transformer, settings: settings.train, store: store, executor: executor)
     func run(_ steps: ClosedRange<Int>) throws {

@@ -236,9 +236,14 @@ int64_t mf_head_loss_workspace(int64_t rows, int64_t width, int64_t vocabulary);
 
 /// One AdamW update over a flat range: Loshchilov & Hutter, "Decoupled Weight Decay Regularization", arXiv:1711.05101,
 /// algorithm 2 with decay scaled by the rate, in PyTorch's order of operations.
+/// Moments in bf16 are rounded up or down by chance, in proportion to how near they are, so that what is too small to
+/// change them adds up all the same: element i of m by the lower and of v by the upper half of a hash of `chance` and i.
 typedef struct {
   int64_t count;
-  float *weights, *m, *v;
+  float *weights;
+  void *m, *v;                                     // fp32, or of storage: bf16
+  bool half_moments;                               // which of both
+  uint32_t chance;                                 // another one for every update and range
   void *copy;                                      // what the new weights are in storage, or NULL
   const float *gradients;
   float gradient_scale;                            // clipping: gradients are multiplied by it first

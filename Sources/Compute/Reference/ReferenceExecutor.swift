@@ -7,7 +7,9 @@ package final class ReferenceExecutor: Executor {
 
   package var fastestPrecision: Precision { .fp32 }
 
-  package func makeParameters(_ layout: TensorLayout, training: Bool) -> any ParameterStore {
+  package func makeParameters(
+    _ layout: TensorLayout, training: Bool, moments: Precision = .fp32
+  ) -> any ParameterStore {
     ReferenceStore(layout)
   }
 

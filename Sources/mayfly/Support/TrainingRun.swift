@@ -114,7 +114,8 @@ struct TrainingRun {
     var settings = settings
     settings.choosePrecision(for: executor)
     let transformer = try Transformer(settings.model)
-    let store = try executor.makeParameters(transformer.parameterLayout, training: true)
+    let store = try executor.makeParameters(
+      transformer.parameterLayout, training: true, moments: settings.train.moments ?? .fp32)
     var state = TrainerState()
     if let checkpoint {
       state = try Checkpoint.read(checkpoint, into: store)
