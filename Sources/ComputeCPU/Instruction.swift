@@ -4,8 +4,7 @@ import Compute
 /// A kernel call with everything bound but what changes from run to run.
 enum Instruction {
   case gemm(mf_gemm)
-  case gradientGemm(mf_gemm, addsAlways: Bool)
-  case columnSum(rows: Int64, width: Int64, x: UnsafeRawPointer, y: UnsafeMutablePointer<Float>, addsAlways: Bool)
+  case gradientGemm(mf_gemm, weightAddsAlways: Bool, biasAddsAlways: Bool)
   case norm(mf_norm)
   case normGradient(mf_norm_grad, weightAddsAlways: Bool, biasAddsAlways: Bool)
   case headNorm(mf_head_norm)
@@ -31,11 +30,10 @@ extension Instruction {
   func run(_ context: RunContext, _ kernels: borrowing mf_kernels, _ pool: OpaquePointer) {
     switch self {
     case .gemm(var call): kernels.gemm(pool, &call)
-    case .gradientGemm(var call, let addsAlways):
-      if addsAlways || context.accumulates { call.initial = UnsafeRawPointer(call.c) }
+    case .gradientGemm(var call, let weightAddsAlways, let biasAddsAlways):
+      if weightAddsAlways || context.accumulates { call.initial = UnsafeRawPointer(call.c) }
+      call.accumulate_a_sums = biasAddsAlways || context.accumulates
       kernels.gemm(pool, &call)
-    case .columnSum(let rows, let width, let x, let y, let addsAlways):
-      kernels.column_sum(pool, rows, width, x, y, addsAlways || context.accumulates)
     case .norm(var call): kernels.norm(pool, &call)
     case .normGradient(var call, let weightAddsAlways, let biasAddsAlways):
       call.accumulate_weight = weightAddsAlways || context.accumulates

@@ -96,7 +96,7 @@ struct Lowering {
             m: rows(op.x), n: rows(op.weight), k: width(op.weight), a: at.activation(op.x), lda: width(op.x),
             a_transposed: false, b: at.operand(op.weight), ldb: width(op.weight), b_transposed: true,
             c: at.activation(op.y), ldc: width(op.y), c_fp32: false, initial: at.activation(op.residual),
-            ld_initial: width(op.y), bias: at.floats(op.bias)))
+            ld_initial: width(op.y), bias: at.floats(op.bias), a_sums: nil, accumulate_a_sums: false))
       ]
 
     case .linearInputGradient(let op):
@@ -106,23 +106,18 @@ struct Lowering {
             m: rows(op.dy), n: width(op.weight), k: rows(op.weight), a: at.activation(op.dy), lda: width(op.dy),
             a_transposed: false, b: at.operand(op.weight), ldb: width(op.weight), b_transposed: false,
             c: at.activation(op.dx), ldc: width(op.dx), c_fp32: false, initial: at.activation(op.addend),
-            ld_initial: width(op.dx), bias: nil))
+            ld_initial: width(op.dx), bias: nil, a_sums: nil, accumulate_a_sums: false))
       ]
 
     case .linearWeightGradient(let op):
-      let product = Instruction.gradientGemm(
-        mf_gemm(
-          m: width(op.dy), n: width(op.x), k: rows(op.x), a: at.activation(op.dy), lda: width(op.dy),
-          a_transposed: true, b: at.activation(op.x), ldb: width(op.x), b_transposed: false,
-          c: at.floats(op.dWeight.node), ldc: width(op.x), c_fp32: true, initial: nil, ld_initial: width(op.x),
-          bias: nil),
-        addsAlways: op.dWeight.addsAlways)
-      guard let dBias = op.dBias else { return [product] }
       return [
-        product,
-        .columnSum(
-          rows: rows(op.dy), width: width(op.dy), x: at.activation(op.dy), y: at.floats(dBias.node),
-          addsAlways: dBias.addsAlways),
+        .gradientGemm(
+          mf_gemm(
+            m: width(op.dy), n: width(op.x), k: rows(op.x), a: at.activation(op.dy), lda: width(op.dy),
+            a_transposed: true, b: at.activation(op.x), ldb: width(op.x), b_transposed: false,
+            c: at.floats(op.dWeight.node), ldc: width(op.x), c_fp32: true, initial: nil, ld_initial: width(op.x),
+            bias: nil, a_sums: at.floats(op.dBias?.node), accumulate_a_sums: false),
+          weightAddsAlways: op.dWeight.addsAlways, biasAddsAlways: op.dBias?.addsAlways ?? false)
       ]
 
     case .rotary(let op):
@@ -216,7 +211,7 @@ struct Lowering {
           m: rows(op.x), n: rows(op.weight), k: width(op.x), a: at.activation(op.x), lda: width(op.x),
           a_transposed: false, b: at.operand(op.weight), ldb: width(op.weight), b_transposed: true,
           c: at.floats(op.logits), ldc: width(op.logits), c_fp32: true, initial: nil, ld_initial: 0,
-          bias: at.floats(op.bias)))
+          bias: at.floats(op.bias), a_sums: nil, accumulate_a_sums: false))
       guard let cap = op.softcap else { return [product] }
       return [product, .softcap(count: Int64(shape(op.logits).count), cap: cap, x: at.floats(op.logits))]
 
@@ -268,7 +263,8 @@ extension Operation {
     case .cachedAttention(let op):
       return mf_attention_scratch(
         graph.precision.storage, Int64(graph.shape(op.keys)[1]), Int64(op.layout.headSize), false)
-    case .linear, .linearInputGradient, .linearWeightGradient, .logits, .headLoss: return mf_gemm_scratch()
+    case .linear, .linearInputGradient, .logits, .headLoss: return mf_gemm_scratch()
+    case .linearWeightGradient(let op): return max(mf_gemm_scratch(), mf_row_scratch(Int64(graph.shape(op.dy).width)))
     case .embedding, .embeddingGradient, .norm, .normGradient, .headNorm, .headNormGradient, .rotary, .activation,
       .activationGradient, .dropout, .add, .meanPool, .meanPoolGradient:
       let width = operands.reads.compactMap(\.self).map { graph.shape($0).width }.max() ?? 1

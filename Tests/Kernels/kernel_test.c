@@ -195,12 +195,15 @@ static void gemm_case(side *ours, side *plain) {
   const int64_t lda = (at ? m : k) + random_below(3), ldb = (bt ? k : n) + random_below(3), ldc = n + random_below(3);
   const float *a = numbers((at ? k : m) * lda, type), *b = numbers((bt ? n : k) * ldb, type);
   const float *bias = random_below(2) ? numbers(n, MF_FP32) : NULL, *initial = numbers(m * ldc, type);
+  const float *sums = at && random_below(2) ? numbers(m, MF_FP32) : NULL;
   FOR_BOTH_SIDES {
+    float *a_sums = sums != NULL ? memcpy(full(s, m), sums, (size_t)m * sizeof *sums) : NULL;
     void *c = fp32 ? memcpy(full(s, m * ldc), initial, (size_t)(m * ldc) * sizeof(float)) : in_place(s, initial, m * ldc);
     s->kernels->gemm(
         s->pool, &(mf_gemm){.m = m, .n = n, .k = k, .a = input(s, a, (at ? k : m) * lda), .lda = lda, .a_transposed = at,
                             .b = input(s, b, (bt ? n : k) * ldb), .ldb = ldb, .b_transposed = bt, .c = c, .ldc = ldc,
-                            .c_fp32 = fp32, .initial = adds ? c : NULL, .ld_initial = ldc, .bias = bias});
+                            .c_fp32 = fp32, .initial = adds ? c : NULL, .ld_initial = ldc, .bias = bias,
+                            .a_sums = a_sums, .accumulate_a_sums = adds});
   }
   compare("gemm", ours, plain);
 }
@@ -351,7 +354,6 @@ static void rows_case(side *ours, side *plain) {
         s->pool, &(mf_dropout){.count = count, .rate = 0.4f, .seed = 9, .site = 1, .micro_step = 2, .x = a,
                                .y = stored(s, count)});
     s->kernels->add(s->pool, count, a, b, stored(s, count));
-    s->kernels->column_sum(s->pool, rows, width, a, full(s, width), false);
     s->kernels->embedding(
         s->pool, &(mf_embedding){.rows = rows, .width = width, .vocabulary = V, .scale = 1.5f, .ids = ids,
                                  .table = input(s, table, V * width), .y = stored(s, count)});

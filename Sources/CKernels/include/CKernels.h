@@ -43,6 +43,7 @@ typedef struct {
   void *c; int64_t ldc; bool c_fp32;
   const void *initial; int64_t ld_initial;         // NULL: zero. May be c itself (accumulate), else must not overlap it
   const float *bias;                               // (n), or NULL
+  float *a_sums; bool accumulate_a_sums;           // (m), only of a transposed A: Σ_p A(i,p), a bias' gradient; or NULL
 } mf_gemm;
 
 typedef enum { MF_LAYER_NORM, MF_RMS_NORM } mf_norm_kind;
@@ -280,7 +281,6 @@ typedef struct {
   void (*head_loss)(mf_pool *, const mf_head_loss *);
   void (*add)(mf_pool *, int64_t count, const void *a, const void *b, void *y);           // y may be a or b
   void (*softcap)(mf_pool *, int64_t count, float cap, float *x);                         // of logits, in place
-  void (*column_sum)(mf_pool *, int64_t rows, int64_t width, const void *x, float *y, bool accumulate);  // bias gradient
   double (*sum_of_squares)(mf_pool *, int64_t count, const float *x);                     // fp64 across blocks
   void (*adamw)(mf_pool *, const mf_adamw *);
   void (*narrow)(mf_pool *, int64_t count, const float *x, void *y);                      // fp32 to storage

@@ -5,6 +5,7 @@
 
 // In the order in which they build on each other.
 // clang-format off
+#include "elementwise.h"
 #include "tile.h"
 #include "pack.h"
 #if MF_BF16_INSTRUCTIONS
@@ -13,11 +14,11 @@
 #include "gemm_shared.h"
 #include "gemm_bf16.h"
 #else
+#include "column_sum.h"
 #include "gemm_shared.h"
 #include "gemm.h"
 #endif
 #include "operand.h"
-#include "elementwise.h"
 #include "activation.h"
 #include "norm.h"
 #include "head_norm.h"
@@ -40,6 +41,6 @@
     .attention = attention, .attention_grad = attention_grad, .cached_attention = cached_attention,                \
     .activation = activation, .activation_grad = activation_grad, .dropout = dropout, .embedding = embedding,      \
     .embedding_grad = embedding_grad, .mean_pool = mean_pool, .mean_pool_grad = mean_pool_grad,                    \
-    .head_loss = head_loss, .add = add, .softcap = softcap, .column_sum = column_sum,                              \
-    .sum_of_squares = sum_of_squares, .adamw = adamw, .narrow = narrow, .widen = widen,                            \
+    .head_loss = head_loss, .add = add, .softcap = softcap, .sum_of_squares = sum_of_squares,                      \
+    .adamw = adamw, .narrow = narrow, .widen = widen,                                                              \
   };

@@ -1,7 +1,6 @@
-// Operations on flat ranges: y = a + b; x = cap·tanh(x / cap); Σ x²; fp32 to storage and back; and the sum over rows
-// y_j = Σ_i x_ij (the gradient of a bias).
+// Operations on flat ranges: y = a + b; x = cap·tanh(x / cap); Σ x²; fp32 to storage and back; and sums of partial sums.
 //
-// Shapes: (count) flat; column_sum: (rows, width) → (width).
+// Shapes: (count) flat.
 // Tasks: flat blocks of MF_FLAT_BLOCK elements; the sums use at most MF_ROW_BLOCKS or MF_SUM_BLOCKS blocks, whose
 // results are added in order.
 // Bound: bytes (in fp32 add 12 per element, softcap and conversion 8, the sums 4).
@@ -135,7 +134,7 @@ static double sum_of_squares(mf_pool *pool, int64_t count, const float *x) {
   return total;
 }
 
-// MARK: column_sum
+// MARK: Sums over rows, by blocks of them
 
 /// y[0..<width] (+)= Σ_b partials[b·stride + j], in the order of b.
 MF_INLINE void add_partials(
@@ -150,38 +149,3 @@ MF_INLINE void add_partials(
 }
 
 MF_INLINE int64_t rows_per_block(int64_t rows) { return mf_max(8, mf_ceil_div(rows, MF_ROW_BLOCKS)); }
-
-typedef struct {
-  int64_t rows, width, block;
-  const act *x;
-  float *partials;
-} column_context;
-
-static void column_task(void *context, int64_t task, MF_UNUSED int worker) {
-  const column_context *args = context;
-  const int64_t width = args->width, start = task * args->block, end = mf_min(args->rows, start + args->block);
-  float *sums = args->partials + task * width;
-  memset(sums, 0, (size_t)width * sizeof *sums);
-  int64_t row = start;
-  for (; row + 4 <= end; row += 4) {
-    const act *x = args->x + row * width;
-    for (int64_t j = 0; j < width; j += W) {
-      const int64_t n = v_left(j, width);
-      const vf upper = v_load_act_n(x + j, n) + v_load_act_n(x + width + j, n);
-      const vf lower = v_load_act_n(x + 2 * width + j, n) + v_load_act_n(x + 3 * width + j, n);
-      v_store_n(sums + j, v_load_n(sums + j, n) + (upper + lower), n);
-    }
-  }
-  for (; row < end; row++)
-    for (int64_t j = 0; j < width; j += W) {
-      const int64_t n = v_left(j, width);
-      v_store_n(sums + j, v_load_n(sums + j, n) + v_load_act_n(args->x + row * width + j, n), n);
-    }
-}
-
-static void column_sum(mf_pool *pool, int64_t rows, int64_t width, const void *x, float *y, bool accumulate) {
-  column_context context = {rows, width, rows_per_block(rows), x, mf_pool_scratch(pool, 0)};
-  const int64_t blocks = mf_ceil_div(rows, context.block);
-  mf_parallel(pool, blocks, column_task, &context);
-  add_partials(blocks, width, context.partials, width, y, accumulate);
-}

@@ -215,6 +215,7 @@ static void gemm_task(void *opaque, int64_t task, int worker) {
 static void gemm(mf_pool *pool, const mf_gemm *args) {
   const int64_t columns = gemm_tile_columns(pool, args);
   if (columns == 0) return;
+  if (args->a_sums != NULL) column_sum(pool, args->k, args->m, args->a, args->lda, args->a_sums, args->accumulate_a_sums);
   gemm_plan plan = {.args = args, .columns = columns, .strips = strip_count(args->m)};
   plan.panels = mf_ceil_div(plan.columns, NR);
   // The blocks of k are equal but for rounding to whole vectors, and don't depend on anything but k: so do the bits.

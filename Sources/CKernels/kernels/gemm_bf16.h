@@ -130,7 +130,8 @@ static void gemm_strips(const gemm_plan *plan, const gemm_block *block, const ge
         packed_end = strip + 1 == strips ? end : block->row + split_start(rows, strips, strip + 2);
         pack_pair_strips(
             a + block->p0 * args->lda + row, args->lda, block->kc, end - row, packed_end - row, block->strip,
-            block->strip + strip_stride);
+            block->strip + strip_stride, block->from == 0 && args->a_sums != NULL ? args->a_sums + row : NULL,
+            args->accumulate_a_sums || block->p0 > 0);
       }
       t.a = (const char *)(block->strip + strip % 2 * strip_stride);
       t.row_stride = PAIR;

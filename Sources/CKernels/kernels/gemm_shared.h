@@ -131,7 +131,8 @@ typedef struct {
 /// The grid with the least estimated time of its largest block: tiles, packing of B, reading of A.
 static gemm_grid gemm_choose_grid(const mf_gemm *args, int64_t panels, int64_t threads) {
   const int64_t strips = strip_count(args->m);
-  const double tile = MR * 2, pack_panel_cost = args->b_transposed ? 12 : 6, pack_strip_cost = 2;
+  // In steps of a tile's loop. What is packed is mostly read from main memory, which all threads share.
+  const double tile = MR * 2, pack_panel_cost = args->b_transposed ? 16 : 12, pack_strip_cost = args->a_transposed ? 10 : 2;
   gemm_grid grid = {1, 1};
   double best = INFINITY;
   for (int64_t n = 1; n <= mf_min(threads, panels); n++) {

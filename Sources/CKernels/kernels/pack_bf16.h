@@ -63,17 +63,27 @@ static void pack_pair_rows(const act *source, int64_t ld, int64_t k, int64_t col
 }
 
 /// k rows of `rows` (≤ 2W) elements of a transposed A into two strips, the first of `split` (≤ W):
-/// strip[p][i] = rows 2p, 2p + 1 at i.
+/// strip[p][i] = rows 2p, 2p + 1 at i. The sums over k are on the way: left in `sums` (rows), or added, unless it is NULL.
 static void pack_pair_strips(
-    const act *source, int64_t ld, int64_t k, int64_t split, int64_t rows, act *strip, act *other) {
+    const act *source, int64_t ld, int64_t k, int64_t split, int64_t rows, act *strip, act *other, float *sums, bool adds) {
+  const vd ones = (vd)0x3f803f80u;
+  vf sum0 = (vf)0.0f, sum1 = (vf)0.0f;
   const vu lanes = (vu)v_lanes(), first = lanes | (lanes + 32) << 16, second = first + (uint32_t)split * 0x10001u;
   for (int64_t p = 0; p < k; p += 2) {
     const act *at = source + p * ld;
     const __m512i even = (__m512i)v_load_pairs_n(at, rows);
     const __m512i odd = p + 1 < k ? (__m512i)v_load_pairs_n(at + ld, rows) : (__m512i)(vu)0u;
-    *(vd_unaligned *)(strip + p / 2 * STRIP_STEP) = (vd)_mm512_permutex2var_epi16(even, (__m512i)first, odd);
-    *(vd_unaligned *)(other + p / 2 * STRIP_STEP) = (vd)_mm512_permutex2var_epi16(even, (__m512i)second, odd);
+    const vd pairs0 = (vd)_mm512_permutex2var_epi16(even, (__m512i)first, odd);
+    const vd pairs1 = (vd)_mm512_permutex2var_epi16(even, (__m512i)second, odd);
+    *(vd_unaligned *)(strip + p / 2 * STRIP_STEP) = pairs0;
+    *(vd_unaligned *)(other + p / 2 * STRIP_STEP) = pairs1;
+    sum0 = v_dot(pairs0, ones, sum0);
+    sum1 = v_dot(pairs1, ones, sum1);
   }
+  if (sums == NULL) return;
+  const int64_t left = rows - split;
+  v_store_n(sums, adds ? v_load_n(sums, split) + sum0 : sum0, split);
+  v_store_n(sums + split, adds ? v_load_n(sums + split, left) + sum1 : sum1, left);
 }
 
 /// Rows with k contiguous, copied to rows `stride` (a multiple of 2W) elements apart, zeros behind k.
