@@ -23,6 +23,11 @@ package final class CPUExecutor: Executor {
     }.map(\.name)
   }
 
+  /// An empty `MAYFLY_CPU_ISA` asks for nothing.
+  private static var forcedInstructionSet: String? {
+    ProcessInfo.processInfo.environment["MAYFLY_CPU_ISA"].flatMap { $0.isEmpty ? nil : $0 }
+  }
+
   package let threads: Int
   let pool: OpaquePointer
   private let instructionSet: String
@@ -33,7 +38,8 @@ package final class CPUExecutor: Executor {
 
   /// - Parameters:
   ///   - threads: nil is one per core that this process may use.
-  ///   - instructionSet: a name from ``availableInstructionSets``; nil is the fastest.
+  ///   - instructionSet: a name from ``availableInstructionSets``; nil is what the environment's `MAYFLY_CPU_ISA` asks for,
+  ///     and without it the fastest.
   ///   - profile: gets the time of everything that runs here, while it is on.
   /// - Throws: ``ComputeError/unavailable(_:)`` for an instruction set that this processor lacks,
   ///   ``ComputeError/outOfMemory(bytes:purpose:)``.
@@ -41,11 +47,12 @@ package final class CPUExecutor: Executor {
     threads: Int? = nil, instructionSet: String? = nil, profile: StepProfile? = nil
   ) throws(ComputeError) {
     let available = Self.availableInstructionSets
-    guard let name = instructionSet ?? available.first, available.contains(name),
+    let asked = instructionSet ?? Self.forcedInstructionSet
+    guard let name = asked ?? available.first, available.contains(name),
       let isa = Self.instructionSets.first(where: { $0.name == name })?.isa
     else {
       throw .unavailable(
-        "no instruction set '\(instructionSet ?? "")' here; MAYFLY_CPU_ISA can be \(available.joined(separator: ", "))")
+        "no instruction set '\(asked ?? "")' here; MAYFLY_CPU_ISA can be \(available.joined(separator: ", "))")
     }
     let threads = max(1, threads ?? ProcessInfo.processInfo.activeProcessorCount)
     guard let pool = mf_pool_create(Int32(clamping: threads)) else {

@@ -14,7 +14,7 @@ struct Doctor: ParsableCommand {
     let sets = CPUExecutor.availableInstructionSets
     let cores = ProcessInfo.processInfo.activeProcessorCount
     let memory = Int64(clamping: ProcessInfo.processInfo.physicalMemory)
-    let executor = try CPUExecutor(instructionSet: DeviceOptions.forcedInstructionSet)
+    let executor = try CPUExecutor()
     if json {
       try Output.json([
         "devices": [

@@ -1,7 +1,6 @@
 import ArgumentParser
 import Compute
 import ComputeCPU
-import Foundation
 
 /// Where to compute: the only place, beside tests, that names a concrete executor.
 struct DeviceOptions: ParsableArguments {
@@ -25,11 +24,6 @@ struct DeviceOptions: ParsableArguments {
     if device == .cuda {
       throw .unavailable("--device cuda: this version computes on the CPU only; leave --device out")
     }
-    return try CPUExecutor(threads: threads, instructionSet: Self.forcedInstructionSet, profile: profile)
-  }
-
-  /// What `MAYFLY_CPU_ISA` asks for; an empty one asks for nothing.
-  static var forcedInstructionSet: String? {
-    ProcessInfo.processInfo.environment["MAYFLY_CPU_ISA"].flatMap { $0.isEmpty ? nil : $0 }
+    return try CPUExecutor(threads: threads, profile: profile)
   }
 }
