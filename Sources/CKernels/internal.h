@@ -31,9 +31,9 @@ MF_INLINE int64_t mf_round_up(int64_t a, int64_t b) { return mf_ceil_div(a, b) *
 /// Rows that one task takes so that it handles about `elements` elements of rows of `width`.
 MF_INLINE int64_t mf_rows_per_task(int64_t width, int64_t elements) { return mf_max(1, elements / mf_max(1, width)); }
 
-/// Rows of logits that the head holds at once: 32 MiB, or 64 rows where the vocabulary is large.
+/// Rows of logits that the head holds at once: 32 MiB, or 256 rows where the vocabulary is large.
 MF_INLINE int64_t mf_head_chunk_rows(int64_t rows, int64_t vocabulary) {
-  const int64_t most = mf_max(64, ((int64_t)8 << 20) / mf_max(1, vocabulary));
+  const int64_t most = mf_max(256, ((int64_t)8 << 20) / mf_max(1, vocabulary));
   return mf_ceil_div(rows, mf_max(1, mf_ceil_div(rows, most)));
 }
 

@@ -232,7 +232,7 @@ typedef struct {
   float *workspace;                                // mf_head_loss_workspace() floats
 } mf_head_loss;
 
-/// Floats of workspace that a head of this shape needs: at most about 32 MiB or 64 rows of logits, and those rows' states.
+/// Floats of workspace that a head of this shape needs: at most about 32 MiB or 256 rows of logits, and those rows' states.
 int64_t mf_head_loss_workspace(int64_t rows, int64_t width, int64_t vocabulary);
 
 /// One AdamW update over a flat range: Loshchilov & Hutter, "Decoupled Weight Decay Regularization", arXiv:1711.05101,
