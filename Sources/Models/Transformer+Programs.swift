@@ -39,6 +39,16 @@ package struct CacheProgram: Sendable {
   package let ids, positions: Node
 }
 
+/// Appending T tokens of B sequences to their caches, with logits behind one token of each.
+package struct PromptProgram: Sendable {
+  package let program: Program
+  package let ids, positions: Node
+  /// (B, 1, 2) of int32: the range of that one token.
+  package let last: Node
+  /// (B, 1, V), a result.
+  package let logits: Node
+}
+
 extension ModelConfig {
   /// What the architecture was made for.
   package var maskKind: MaskKind { isBidirectional ? .bidirectional : .causal }
@@ -110,6 +120,15 @@ extension Transformer {
   package func cacheProgram(batch: Int, time: Int, capacity: Int) throws(ComputeError) -> CacheProgram {
     let (graph, ids, positions, _) = try cached(batch: batch, time: time, capacity: capacity)
     return CacheProgram(program: Program(graph), ids: ids, positions: positions)
+  }
+
+  /// The end of a prompt: fills the caches with `time` tokens, and says what follows one of them.
+  package func promptProgram(batch: Int, time: Int, capacity: Int) throws(ComputeError) -> PromptProgram {
+    var (graph, ids, positions, x) = try cached(batch: batch, time: time, capacity: capacity)
+    let last = graph.input("last", [batch, 1, 2], .int32)
+    let logits = try logits(&graph, graph.meanPool(x, ranges: last))
+    graph.keep(logits)
+    return PromptProgram(program: Program(graph), ids: ids, positions: positions, last: last, logits: logits)
   }
 
   private func cached(

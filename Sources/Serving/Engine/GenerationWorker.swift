@@ -42,11 +42,12 @@ final class GenerationWorker {
   /// Reads a prompt from the beginning, and gives the logits behind it.
   private func read(_ prompt: [Int32], _ job: Job) throws -> [Float] {
     session.rewind(to: 0)
-    let last = prompt.count - 1
+    let last = (prompt.count - 1) / KeyValueSession.chunk * KeyValueSession.chunk
     for start in stride(from: 0, to: last, by: KeyValueSession.chunk) {
       try job.checkCancelled()
-      try session.read(Array(prompt[start..<min(last, start + KeyValueSession.chunk)]))
+      try session.read(Array(prompt[start..<start + KeyValueSession.chunk]))
     }
+    try job.checkCancelled()
     return try session.append(Array(prompt[last...]))
   }
 
