@@ -11,15 +11,16 @@ package final class KeyValueSession {
   private let cache: any ParameterStore
   /// Tokens that there may be in all.
   package let capacity: Int
-  private let decoder: LogitsProgram
-  private let decoding: any Execution
   /// The tokens in the cache.
   private var past: [Int32] = []
 
-  /// What reads so many tokens, without logits, with those behind the last, and with all.
-  private var fillers: [Int: (program: CacheProgram, execution: any Execution)] = [:]
-  private var finishers: [Int: (program: PromptProgram, execution: any Execution)] = [:]
-  private var scorers: [Int: (program: LogitsProgram, execution: any Execution)] = [:]
+  /// What was made so far: a program that takes so many tokens and gives these logits, and its execution.
+  private var ready: [Kind: (program: CachedProgram, execution: any Execution)] = [:]
+
+  private struct Kind: Hashable {
+    let width: Int
+    let logits: CachedLogits
+  }
 
   /// Tokens that one pass of the prompt takes: bounds the memory of activations, and of logits.
   package static let chunk = 256
@@ -36,8 +37,8 @@ package final class KeyValueSession {
     capacity = max(1, min(transformer.config.maxPositions, longest ?? .max))
     cache = try executor.makeParameters(
       transformer.cacheLayout(batch: 1, capacity: capacity), training: false)
-    decoder = try transformer.cachedProgram(batch: 1, time: 1, capacity: capacity)
-    decoding = try executor.prepare(decoder.program, parameters: weights, states: cache)
+    // Whoever makes a session wants to write: that there is no memory for it shows here.
+    _ = try reader(Kind(width: 1, logits: .last))
   }
 
   /// Appends tokens and gives the logits (V) of what follows the last.
@@ -53,16 +54,8 @@ package final class KeyValueSession {
     }
     let passes = passes(ids.count)
     guard let last = passes.last else { preconditionFailure("nothing to append") }
-    for pass in passes.dropLast() { try fill(pass, ids) }
-    return last.width == 1 ? decode(ids[last.tokens.lowerBound]) : try finish(last, ids)
-  }
-
-  private func decode(_ id: Int32) -> [Float] {
-    decoding.set(decoder.ids, [id])
-    decoding.set(decoder.positions, [Int32(past.count)])
-    decoding.run(RunContext())
-    past.append(id)
-    return decoding.get(decoder.logits)
+    for pass in passes.dropLast() { _ = try run(pass, ids, logits: .none) }
+    return try run(last, ids, logits: .last)
   }
 
   /// Makes a text the whole sequence and gives the logits (V) of what follows it. Only what it doesn't have in common
@@ -85,27 +78,7 @@ package final class KeyValueSession {
   ///
   /// - Throws: ``ComputeError``.
   package func read(_ ids: [Int32]) throws(ComputeError) {
-    for pass in passes(ids.count) { try fill(pass, ids) }
-  }
-
-  private func fill(_ pass: Pass, _ ids: [Int32]) throws(ComputeError) {
-    let (program, execution) = try filler(pass.width)
-    execution.set(program.ids, pass.padded(ids))
-    execution.set(program.positions, positions(pass.width))
-    execution.run(RunContext())
-    past += ids[pass.tokens]
-  }
-
-  /// Reads what is left of a prompt, and gives the logits behind it.
-  private func finish(_ pass: Pass, _ ids: [Int32]) throws(ComputeError) -> [Float] {
-    let (program, execution) = try finisher(pass.width)
-    let count = Int32(pass.tokens.count)
-    execution.set(program.ids, pass.padded(ids))
-    execution.set(program.positions, positions(pass.width))
-    execution.set(program.last, [count - 1, count])
-    execution.run(RunContext())
-    past += ids[pass.tokens]
-    return execution.get(program.logits)
+    for pass in passes(ids.count) { _ = try run(pass, ids, logits: .none) }
   }
 
   /// Appends tokens and gives the logits (V) behind each of them, in order; they must fit into the context.
@@ -114,17 +87,33 @@ package final class KeyValueSession {
   package func score(_ ids: [Int32], each: (ArraySlice<Float>) -> Void) throws(ComputeError) {
     let V = transformer.config.vocabularySize
     for pass in passes(ids.count, limit: Self.scoredChunk) {
-      let (program, execution) = try scorer(pass.width)
-      execution.set(program.ids, pass.padded(ids))
-      execution.set(program.positions, positions(pass.width))
-      execution.run(RunContext())
-      let logits = execution.get(program.logits)
+      let logits = try run(pass, ids, logits: .all)
       for row in 0..<pass.tokens.count { each(logits[row * V..<(row + 1) * V]) }
-      past += ids[pass.tokens]
     }
   }
 
-  private func positions(_ count: Int) -> [Int32] { (0..<count).map { Int32(past.count + $0) } }
+  /// Appends a pass' tokens and gives the logits that are asked for: none, (V) behind the last, or (width · V).
+  private func run(_ pass: Pass, _ ids: [Int32], logits: CachedLogits) throws(ComputeError) -> [Float] {
+    let (program, execution) = try reader(Kind(width: pass.width, logits: logits))
+    execution.set(program.ids, pass.padded(ids))
+    execution.set(program.positions, (0..<pass.width).map { Int32(past.count + $0) })
+    if let last = program.last {
+      let count = Int32(pass.tokens.count)
+      execution.set(last, [count - 1, count])
+    }
+    execution.run(RunContext())
+    past += ids[pass.tokens]
+    return program.logits.map { execution.get($0) } ?? []
+  }
+
+  private func reader(_ kind: Kind) throws(ComputeError) -> (program: CachedProgram, execution: any Execution) {
+    if let known = ready[kind] { return known }
+    let program = try transformer.cachedProgram(
+      batch: 1, time: kind.width, capacity: capacity, logits: kind.logits)
+    let made = (program, try executor.prepare(program.program, parameters: weights, states: cache))
+    ready[kind] = made
+    return made
+  }
 
   /// Tokens read at once, by a program that takes `width`, a power of two.
   private struct Pass {
@@ -152,29 +141,5 @@ package final class KeyValueSession {
       start += width
     }
     return passes
-  }
-
-  private func filler(_ count: Int) throws(ComputeError) -> (CacheProgram, any Execution) {
-    if let ready = fillers[count] { return ready }
-    let program = try transformer.cacheProgram(batch: 1, time: count, capacity: capacity)
-    let execution = try executor.prepare(program.program, parameters: weights, states: cache)
-    fillers[count] = (program, execution)
-    return (program, execution)
-  }
-
-  private func finisher(_ count: Int) throws(ComputeError) -> (PromptProgram, any Execution) {
-    if let ready = finishers[count] { return ready }
-    let program = try transformer.promptProgram(batch: 1, time: count, capacity: capacity)
-    let execution = try executor.prepare(program.program, parameters: weights, states: cache)
-    finishers[count] = (program, execution)
-    return (program, execution)
-  }
-
-  private func scorer(_ count: Int) throws(ComputeError) -> (LogitsProgram, any Execution) {
-    if let ready = scorers[count] { return ready }
-    let program = try transformer.cachedProgram(batch: 1, time: count, capacity: capacity)
-    let execution = try executor.prepare(program.program, parameters: weights, states: cache)
-    scorers[count] = (program, execution)
-    return (program, execution)
   }
 }

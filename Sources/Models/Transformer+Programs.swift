@@ -33,20 +33,17 @@ package struct LogitsProgram: Sendable {
   package let logits: Node
 }
 
-/// Appending T tokens of B sequences to their caches.
-package struct CacheProgram: Sendable {
-  package let program: Program
-  package let ids, positions: Node
-}
+/// Which logits a pass over cached sequences gives.
+package enum CachedLogits: Sendable { case none, last, all }
 
-/// Appending T tokens of B sequences to their caches, with logits behind one token of each.
-package struct PromptProgram: Sendable {
+/// Appending T tokens of B sequences to their caches.
+package struct CachedProgram: Sendable {
   package let program: Program
   package let ids, positions: Node
-  /// (B, 1, 2) of int32: the range of that one token.
-  package let last: Node
-  /// (B, 1, V), a result.
-  package let logits: Node
+  /// (B, 1, 2) of int32: the range of the one token of each sequence whose logits are asked for; only for `.last`.
+  package let last: Node?
+  /// (B, T, V), or (B, 1, V) for `.last`; a result.
+  package let logits: Node?
 }
 
 extension ModelConfig {
@@ -107,33 +104,11 @@ extension Transformer {
       program: Program(graph), ids: ids, positions: positions, ranges: mask.ranges, logits: logits)
   }
 
-  /// Logits of `time` new tokens of each of `batch` sequences, whose past is in the caches of
+  /// Reads `time` new tokens of each of `batch` sequences, whose past is in the caches of
   /// ``cacheLayout(batch:capacity:)``.
-  package func cachedProgram(batch: Int, time: Int, capacity: Int) throws(ComputeError) -> LogitsProgram {
-    var (graph, ids, positions, x) = try cached(batch: batch, time: time, capacity: capacity)
-    let logits = try logits(&graph, x)
-    graph.keep(logits)
-    return LogitsProgram(program: Program(graph), ids: ids, positions: positions, ranges: nil, logits: logits)
-  }
-
-  /// Fills the caches with `time` tokens of a prompt, for which nobody asks the logits.
-  package func cacheProgram(batch: Int, time: Int, capacity: Int) throws(ComputeError) -> CacheProgram {
-    let (graph, ids, positions, _) = try cached(batch: batch, time: time, capacity: capacity)
-    return CacheProgram(program: Program(graph), ids: ids, positions: positions)
-  }
-
-  /// The end of a prompt: fills the caches with `time` tokens, and says what follows one of them.
-  package func promptProgram(batch: Int, time: Int, capacity: Int) throws(ComputeError) -> PromptProgram {
-    var (graph, ids, positions, x) = try cached(batch: batch, time: time, capacity: capacity)
-    let last = graph.input("last", [batch, 1, 2], .int32)
-    let logits = try logits(&graph, graph.meanPool(x, ranges: last))
-    graph.keep(logits)
-    return PromptProgram(program: Program(graph), ids: ids, positions: positions, last: last, logits: logits)
-  }
-
-  private func cached(
-    batch: Int, time: Int, capacity: Int
-  ) throws(ComputeError) -> (graph: Graph, ids: Node, positions: Node, x: Node) {
+  package func cachedProgram(
+    batch: Int, time: Int, capacity: Int, logits asked: CachedLogits
+  ) throws(ComputeError) -> CachedProgram {
     guard !config.isBidirectional else {
       throw .setting(
         op: "cachedAttention", problem: "\(config.architecture) sees both sides of a token and can't continue a text")
@@ -145,6 +120,16 @@ extension Transformer {
       (graph, qkv, layer) throws(ComputeError) in
       try cachedAttention(&graph, qkv, positions: positions, layer: layer)
     }
-    return (graph, ids, positions, x)
+    var (last, result): (Node?, Node?)
+    switch asked {
+    case .none: break
+    case .last:
+      let range = graph.input("last", [batch, 1, 2], .int32)
+      last = range
+      result = try logits(&graph, graph.meanPool(x, ranges: range))
+    case .all: result = try logits(&graph, x)
+    }
+    if let result { graph.keep(result) }
+    return CachedProgram(program: Program(graph), ids: ids, positions: positions, last: last, logits: result)
   }
 }

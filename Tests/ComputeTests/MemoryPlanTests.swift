@@ -12,7 +12,8 @@ struct MemoryPlanTests {
     config.dropout = 0.1
     let dropping = try Transformer(config)
     let cached =
-      architecture.isBidirectional ? [] : [try plain.cachedProgram(batch: 2, time: 3, capacity: 16).program]
+      architecture.isBidirectional
+      ? [] : [try plain.cachedProgram(batch: 2, time: 3, capacity: 16, logits: .all).program]
     return cached + [
       try plain.lossProgram(batch: 2, time: 16, training: true).program,
       try dropping.lossProgram(batch: 3, time: 5, training: true).program,

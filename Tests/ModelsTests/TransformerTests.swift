@@ -101,9 +101,12 @@ struct TransformerTests {
     var found: [Float] = []
     var start = 0
     for count in pieces {
-      let program = try model.transformer.cachedProgram(batch: 1, time: count, capacity: 16)
+      let program = try model.transformer.cachedProgram(batch: 1, time: count, capacity: 16, logits: .all)
       let execution = try model.executor.prepare(program.program, parameters: model.weights, states: caches)
-      found += program.logits(Array(ids[start..<start + count]), firstPosition: start, on: execution)
+      execution.set(program.ids, Array(ids[start..<start + count]))
+      execution.set(program.positions, (start..<start + count).map(Int32.init))
+      execution.run(RunContext())
+      found += execution.get(try #require(program.logits))
       start += count
     }
     #expect(relativeError(found, try model.logits(ids).map(Double.init)) < 1e-5)
@@ -118,7 +121,9 @@ struct TransformerTests {
     var changed = ids
     changed[Self.time - 1] = (changed[Self.time - 1] + 1) % Int32(V)
     #expect(relativeError(Array(try model.logits(changed)[..<V]), before[..<V].map(Double.init)) > 1e-4)
-    #expect(throws: ComputeError.self) { try model.transformer.cachedProgram(batch: 1, time: 1, capacity: 4) }
+    #expect(throws: ComputeError.self) {
+      try model.transformer.cachedProgram(batch: 1, time: 1, capacity: 4, logits: .all)
+    }
   }
 
   @Test("gives padded rows the logits that they have alone", arguments: ModelConfig.Architecture.allCases)

@@ -35,12 +35,10 @@ extension ParameterStore {
 
 extension LogitsProgram {
   /// The logits (B, T, V) of B rows of T ids.
-  package func logits(
-    _ ids: [Int32], firstPosition: Int = 0, on execution: any Execution
-  ) -> [Float] {
+  package func logits(_ ids: [Int32], on execution: any Execution) -> [Float] {
     let time = program.graph.shape(self.ids)[1]
     execution.set(self.ids, ids)
-    execution.set(positions, ids.indices.map { Int32(firstPosition + $0 % time) })
+    execution.set(positions, ids.indices.map { Int32($0 % time) })
     execution.run(RunContext())
     return execution.get(logits)
   }
