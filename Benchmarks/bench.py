@@ -4,7 +4,7 @@
     make bench BENCH="--quick"                   one short round: a look, not a measurement
     make bench BENCH="--shape 0.8M --rounds 9 --out results.json"
     make bench BENCH="--cells 12 --seed 7"       shapes drawn by a seed instead, decoders and encoders
-    make bench BENCH="--precision bf16 --no-compile"
+    make bench BENCH="--precision bf16 --mode eager-bf16 --mode compiled-bf16"
 
 Both sides train on random tokens with AdamW, clipping and no dropout. PyTorch does so in four modes: eager and compiled
 (torch.compile), in fp32 and with bf16 autocast. A round measures every side once, each in a process of its own, in an
@@ -147,6 +147,11 @@ def geometric_mean(values: list[float]) -> float:
     return math.exp(sum(map(math.log, values)) / len(values))
 
 
+MODES = [
+    "eager-fp32", "compiled-fp32", "eager-bf16", "compiled-bf16", "eager-bf16-weights", "compiled-bf16-weights",
+]
+
+
 # --- The command line -------------------------------------------------------------------------------------------------
 
 
@@ -160,9 +165,9 @@ def parse() -> argparse.Namespace:
         "--precision", action="append", choices=("fp32", "bf16", "fp16", "auto"),
         help="of Mayfly; may be given again (default: fp32 and bf16)",
     )
-    parser.add_argument("--no-compile", action="store_true", help="leave out PyTorch's compiled modes")
     parser.add_argument(
-        "--bf16-weights", action="store_true", help="also PyTorch with bf16 weights and an fp32 copy for AdamW"
+        "--mode", action="append", choices=MODES,
+        help="of PyTorch; may be given again (default: the first four). bf16-weights: bf16 weights and an fp32 copy for AdamW",
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=cores(), help="of every side (default: one per core)")
@@ -198,9 +203,9 @@ def main() -> None:
         shapes = [shape.shortened() for shape in shapes]
 
     sides = [Side("mayfly", precision) for precision in dict.fromkeys(options.precision or ["fp32", "bf16"])]
-    for compiled in (False,) if options.no_compile else (False, True):
-        precisions = ("fp32", "bf16", "bf16-weights") if options.bf16_weights else ("fp32", "bf16")
-        sides += [Side("pytorch", precision, compiled) for precision in precisions]
+    for mode in dict.fromkeys(options.mode or MODES[:4]):
+        compiled, precision = mode.split("-", 1)
+        sides.append(Side("pytorch", precision, compiled == "compiled"))
     here = machine()
     say(f"{here['cpu']}, {here['cores']} cores ({', '.join(here['vector_units'])}); seed {options.seed}")
     if here["load_before"] > 0.5:

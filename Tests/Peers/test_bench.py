@@ -29,7 +29,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of a quick run: one thread, as several may wait for each other for long where others compute."""
     out = tmp_path_factory.mktemp("bench") / "results.json"
     python(
-        "bench.py", "--shape", "tiny", "--quick", "--no-compile", "--threads", 1, "--seed", 3, "--precision", "fp32",
+        "bench.py", "--shape", "tiny", "--quick", "--mode", "eager-fp32", "--mode", "eager-bf16", "--threads", 1, "--seed", 3, "--precision", "fp32",
         "--precision", "bf16", "--out", out,
     )
     return out
