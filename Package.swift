@@ -45,6 +45,8 @@ let package = Package(
     module("Corpus", ["Tokenization", "Formats"]),
     module("Compute"),
     module("ComputeCPU", ["Compute", "CKernels"]),
+    .target(name: "CCUDA", cSettings: [.unsafeFlags(["-std=c2x", "-Wall", "-Wextra", "-Werror"])]),
+    module("ComputeCUDA", ["Compute", "CCUDA"]),
     module("Models", ["Compute", "Tokenization", "Formats"]),
     module("Generation", ["Models", "Compute", "Tokenization"]),
     module("Evaluation", ["Generation", "Models", "Compute", "Corpus", "Tokenization", "Formats"]),
@@ -59,8 +61,8 @@ let package = Package(
     .executableTarget(
       name: "mayfly",
       dependencies: [
-        "Serving", "Training", "Evaluation", "Generation", "Models", "ComputeCPU", "Compute", "Corpus", "Tokenization",
-        "Formats", "CArguments", argumentParser,
+        "Serving", "Training", "Evaluation", "Generation", "Models", "ComputeCUDA", "ComputeCPU", "Compute", "Corpus",
+        "Tokenization", "Formats", "CArguments", argumentParser,
       ],
       swiftSettings: swiftSettings),
 
@@ -75,6 +77,7 @@ let package = Package(
     tests("TokenizationTests", ["Tokenization", "Formats"]),
     tests("CorpusTests", ["Corpus", "Tokenization", "Formats"]),
     tests("ComputeTests", ["Models", "Compute", "ComputeCPU", "CKernels"]),
+    tests("ComputeCUDATests", ["ComputeCUDA", "Compute"]),
     tests("ModelsTests", ["Models", "Compute", "ComputeCPU", "Formats"]),
     tests("GenerationTests", ["Generation", "Models", "Compute", "ComputeCPU", "Tokenization", "Formats"]),
     tests(

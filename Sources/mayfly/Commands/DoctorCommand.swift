@@ -1,5 +1,6 @@
 import ArgumentParser
 import ComputeCPU
+import ComputeCUDA
 import Formats
 import Foundation
 
@@ -15,16 +16,18 @@ struct Doctor: ParsableCommand {
     let cores = ProcessInfo.processInfo.activeProcessorCount
     let memory = Int64(clamping: ProcessInfo.processInfo.physicalMemory)
     let executor = try CPUExecutor()
+    let gpu = GPUReport()
     if json {
       try Output.json([
-        "devices": [
+        "devices": .array(
           [
-            "kind": "cpu", "name": .string(Self.processorName), "cores": .integer(Int64(cores)),
-            "instruction_sets": .array(sets.map { .string($0) }), "memory_bytes": .integer(memory),
-            "uses": .string(executor.deviceDescription),
-          ]
-        ],
-        "libraries": [],
+            [
+              "kind": "cpu", "name": .string(Self.processorName), "cores": .integer(Int64(cores)),
+              "instruction_sets": .array(sets.map { .string($0) }), "memory_bytes": .integer(memory),
+              "uses": .string(executor.deviceDescription),
+            ]
+          ] + gpu.devices),
+        "libraries": .array(gpu.libraries), "gpu_problem": gpu.problem.map { .string("\($0)") } ?? .null,
       ])
       return
     }
@@ -33,7 +36,7 @@ struct Doctor: ParsableCommand {
     try Output.line("memory            \(memory >> 30) GiB")
     try Output.line("instruction sets  \(sets.joined(separator: ", ")) (MAYFLY_CPU_ISA forces one)")
     try Output.line("Mayfly uses       \(executor.deviceDescription)")
-    try Output.line("GPU               none: this version computes on the CPU only")
+    for line in gpu.lines { try Output.line(line) }
   }
 
   private static var processorName: String {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Compute
 import ComputeCPU
+import ComputeCUDA
 
 /// Where to compute: the only place, beside tests, that names a concrete executor.
 struct DeviceOptions: ParsableArguments {
@@ -22,7 +23,12 @@ struct DeviceOptions: ParsableArguments {
   /// - Throws: ``ComputeError/unavailable(_:)``.
   func makeExecutor(profile: StepProfile? = nil) throws(ComputeError) -> any Executor {
     if device == .cuda {
-      throw .unavailable("--device cuda: this version computes on the CPU only; leave --device out")
+      let found = Result { () throws(CUDAError) in try CUDADevice.first(CUDALibraries()).name }
+      switch found {
+      case .failure(let problem): throw .unavailable("--device cuda: \(problem)")
+      case .success(let name):
+        throw .unavailable("--device cuda: \(name) is there, but this version can't compute on it yet; leave --device out")
+      }
     }
     return try CPUExecutor(threads: threads, profile: profile)
   }

@@ -1,0 +1,44 @@
+import ComputeCUDA
+import Formats
+
+/// What `doctor` says of GPUs: what was found, or what is missing and how to get it.
+struct GPUReport {
+  private let found: [CUDADevice]
+  private let opened: CUDALibraries?
+  /// Why none can be used.
+  let problem: CUDAError?
+
+  init() {
+    var opened: CUDALibraries?
+    var found: [CUDADevice] = []
+    var problem: CUDAError?
+    do throws(CUDAError) {
+      let libraries = try CUDALibraries()
+      opened = libraries
+      found = try CUDADevice.all(libraries)
+      _ = try CUDADevice.first(libraries)
+    } catch {
+      problem = error
+    }
+    (self.opened, self.found, self.problem) = (opened, found, problem)
+  }
+
+  var devices: [JSON] {
+    found.map {
+      [
+        "kind": "cuda", "name": .string($0.name), "compute_capability": .string($0.capability),
+        "multiprocessors": .integer(Int64($0.multiprocessors)), "memory_bytes": .integer(Int64($0.memoryBytes)),
+      ]
+    }
+  }
+
+  var libraries: [JSON] { opened?.paths.map { .string($0) } ?? [] }
+
+  /// For people.
+  var lines: [String] {
+    let devices = found.map { "GPU               \($0.name), compute capability \($0.capability), \($0.memoryBytes >> 30) GiB" }
+    let versions = opened.map { ["CUDA              driver \($0.driverVersion), compiler \($0.compilerVersion)"] } ?? []
+    let use = problem.map { "GPU               not usable: \($0)" } ?? "GPU               this version can't compute on it yet"
+    return devices + versions + [use]
+  }
+}
