@@ -10,7 +10,7 @@ SWIFT_BUILD := swift build -c release
 SWIFT_TEST := swift test -c release --disable-testable-imports
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo check test test-kernels test-swift test-peers test-lm-eval bench bench-decode bench-gemm gemm-program bench-precision tasks profile format lint install venv clean
+.PHONY: help build cuda demo check test test-kernels test-swift test-peers test-lm-eval bench bench-decode bench-gemm gemm-program bench-precision tasks profile format lint install venv clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,6 +85,11 @@ lint: ## check formatting and that each module imports only what the manifest le
 
 install: build ## copy the program to $(PREFIX)/bin
 	install -D -m 755 $(MAYFLY) $(DESTDIR)$(PREFIX)/bin/mayfly
+
+cuda: ## install what an NVIDIA GPU needs beside its driver, from PyPI: NVRTC and cuBLASLt (600 MB)
+	@Scripts/require python
+	python3 -m pip install --quiet --upgrade --no-deps --target "$${XDG_DATA_HOME:-$$HOME/.local/share}/mayfly/cuda" \
+	  'nvidia-cuda-nvrtc' 'nvidia-cublas'
 
 venv: .venv/.made ## make .venv with PyTorch, transformers and pytest
 

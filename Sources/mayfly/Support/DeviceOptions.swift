@@ -23,12 +23,10 @@ struct DeviceOptions: ParsableArguments {
   /// - Throws: ``ComputeError/unavailable(_:)``.
   func makeExecutor(profile: StepProfile? = nil) throws(ComputeError) -> any Executor {
     if device == .cuda {
-      let found = Result { () throws(CUDAError) in try CUDADevice.first(CUDALibraries()).name }
-      switch found {
-      case .failure(let problem): throw .unavailable("--device cuda: \(problem)")
-      case .success(let name):
-        throw .unavailable("--device cuda: \(name) is there, but this version can't compute on it yet; leave --device out")
-      }
+      let card: CUDADevice
+      do { card = try CUDADevice.first(CUDALibraries()) } catch { throw .unavailable("--device cuda: \(error)") }
+      throw .unavailable(
+        "--device cuda: \(card.name) is there, but this version can't compute on it yet; leave --device out")
     }
     return try CPUExecutor(threads: threads, profile: profile)
   }

@@ -1,5 +1,6 @@
 import ComputeCUDA
 import Formats
+import Foundation
 
 /// What `doctor` says of GPUs: what was found, or what is missing and how to get it.
 struct GPUReport {
@@ -36,9 +37,14 @@ struct GPUReport {
 
   /// For people.
   var lines: [String] {
-    let devices = found.map { "GPU               \($0.name), compute capability \($0.capability), \($0.memoryBytes >> 30) GiB" }
-    let versions = opened.map { ["CUDA              driver \($0.driverVersion), compiler \($0.compilerVersion)"] } ?? []
-    let use = problem.map { "GPU               not usable: \($0)" } ?? "GPU               this version can't compute on it yet"
-    return devices + versions + [use]
+    func line(_ name: String, _ text: String) -> String {
+      name.padding(toLength: 18, withPad: " ", startingAt: 0) + text
+    }
+    let devices = found.map {
+      line("GPU", "\($0.name), compute capability \($0.capability), \($0.memoryBytes >> 30) GiB")
+    }
+    let versions = opened.map { "driver \($0.driverVersion), compiler \($0.compilerVersion)" }
+    let use = problem.map { "not usable: \($0)" } ?? "this version can't compute on it yet"
+    return devices + [versions].compactMap(\.self).map { line("CUDA", $0) } + [line("GPU", use)]
   }
 }
