@@ -24,8 +24,10 @@ struct OpeningTests {
     let text = folder.file(name + ".c")
     try source.write(toFile: text, atomically: true, encoding: .utf8)
     let compiler = Process()
-    compiler.executableURL = URL(filePath: "/usr/bin/env")
-    compiler.arguments = ["clang", "-shared", "-fPIC", "-w", "-o", folder.file(name), text]
+    compiler.executableURL = URL(filePath: "/bin/sh")
+    // Swift brings its own.
+    let clang = #"exec "$(dirname "$(readlink -f "$(command -v swift)")")/clang" "$@""#
+    compiler.arguments = ["-c", clang, "sh", "-shared", "-fPIC", "-w", "-o", folder.file(name), text]
     try compiler.run()
     compiler.waitUntilExit()
     try #require(compiler.terminationStatus == 0)
