@@ -10,6 +10,8 @@ package enum ComputeError: Error, Equatable, CustomStringConvertible {
   case outOfMemory(bytes: Int, purpose: String)
   /// The machine can't run what was asked.
   case unavailable(String)
+  /// A device failed while it ran.
+  case device(String)
 
   package var description: String {
     switch self {
@@ -18,7 +20,7 @@ package enum ComputeError: Error, Equatable, CustomStringConvertible {
     case .unknownTensor(let name): "no tensor named '\(name)' in this layout"
     case .outOfMemory(let bytes, let purpose):
       "\(bytes >> 20) MiB for \(purpose) can't be had; use a smaller model, context or train.micro_batch_size"
-    case .unavailable(let what): what
+    case .unavailable(let what), .device(let what): what
     }
   }
 }

@@ -57,29 +57,31 @@ package struct AdamWUpdate: Sendable {
   }
 }
 
-/// Weights, and when training gradients and optimizer state, on one device.
+/// Weights, and when training gradients and optimizer state, on one device; an error is the device's failure.
 package protocol ParameterStore: AnyObject {
   var layout: TensorLayout { get }
   /// Copies `destination.count` elements of a buffer, from element `offset` on, to the host.
   func read(_ buffer: ParameterBuffer, at offset: Int, into destination: UnsafeMutableBufferPointer<Float>)
+    throws(ComputeError)
   /// Copies elements from the host into a buffer, from element `offset` on.
-  func write(_ buffer: ParameterBuffer, at offset: Int, from source: UnsafeBufferPointer<Float>)
+  func write(_ buffer: ParameterBuffer, at offset: Int, from source: UnsafeBufferPointer<Float>) throws(ComputeError)
   /// The L2 norm of all gradients.
-  func gradientNorm() -> Double
+  func gradientNorm() throws(ComputeError) -> Double
   /// Updates the weights, one fused pass.
-  func adamW(_ update: AdamWUpdate)
+  func adamW(_ update: AdamWUpdate) throws(ComputeError)
 }
 
-/// A program made ready on a device: memory planned and bound, tables made. Running it allocates nothing.
+/// A program made ready on a device: memory planned and bound, tables made. Running it allocates nothing, and fails only
+/// where the device does.
 package protocol Execution: AnyObject {
   var program: Program { get }
   /// Sets an int32 input; until then it is 0.
-  func set(_ input: Node, _ values: UnsafeBufferPointer<Int32>)
+  func set(_ input: Node, _ values: UnsafeBufferPointer<Int32>) throws(ComputeError)
   /// Sets an input of fp32 or halves, to which the values are rounded; until then it is 0.
-  func set(_ input: Node, _ values: UnsafeBufferPointer<Float>)
-  func run(_ context: RunContext)
+  func set(_ input: Node, _ values: UnsafeBufferPointer<Float>) throws(ComputeError)
+  func run(_ context: RunContext) throws(ComputeError)
   /// Copies a result of the last run, or an input, to the host; halves as fp32.
-  func get(_ result: Node, into destination: UnsafeMutableBufferPointer<Float>)
+  func get(_ result: Node, into destination: UnsafeMutableBufferPointer<Float>) throws(ComputeError)
 }
 
 /// A device that runs programs.
@@ -115,28 +117,36 @@ extension Executor {
 }
 
 extension Execution {
-  package func set(_ input: Node, _ values: [Int32]) { values.withUnsafeBufferPointer { set(input, $0) } }
-  package func set(_ input: Node, _ values: [Float]) { values.withUnsafeBufferPointer { set(input, $0) } }
+  package func set(_ input: Node, _ values: [Int32]) throws(ComputeError) {
+    try values.withUnsafeBufferPointer { (buffer) throws(ComputeError) in try set(input, buffer) }
+  }
 
-  package func get(_ result: Node) -> [Float] {
-    let count = program.graph.shape(result).count
-    return [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
-      get(result, into: UnsafeMutableBufferPointer(rebasing: buffer[..<count]))
-      initialized = count
-    }
+  package func set(_ input: Node, _ values: [Float]) throws(ComputeError) {
+    try values.withUnsafeBufferPointer { (buffer) throws(ComputeError) in try set(input, buffer) }
+  }
+
+  package func get(_ result: Node) throws(ComputeError) -> [Float] {
+    var values = [Float](repeating: 0, count: program.graph.shape(result).count)
+    try values.withUnsafeMutableBufferPointer { (buffer) throws(ComputeError) in try get(result, into: buffer) }
+    return values
   }
 }
 
 extension ParameterStore {
-  package func read(_ buffer: ParameterBuffer, _ entry: TensorLayout.Entry) -> [Float] {
-    [Float](unsafeUninitializedCapacity: entry.shape.count) { memory, initialized in
-      read(buffer, at: entry.offset, into: UnsafeMutableBufferPointer(rebasing: memory[..<entry.shape.count]))
-      initialized = entry.shape.count
+  package func read(_ buffer: ParameterBuffer, _ entry: TensorLayout.Entry) throws(ComputeError) -> [Float] {
+    var values = [Float](repeating: 0, count: entry.shape.count)
+    try values.withUnsafeMutableBufferPointer { (memory) throws(ComputeError) in
+      try read(buffer, at: entry.offset, into: memory)
     }
+    return values
   }
 
-  package func write(_ buffer: ParameterBuffer, _ entry: TensorLayout.Entry, _ values: [Float]) {
+  package func write(
+    _ buffer: ParameterBuffer, _ entry: TensorLayout.Entry, _ values: [Float]
+  ) throws(ComputeError) {
     precondition(values.count == entry.shape.count)
-    values.withUnsafeBufferPointer { write(buffer, at: entry.offset, from: $0) }
+    try values.withUnsafeBufferPointer { (memory) throws(ComputeError) in
+      try write(buffer, at: entry.offset, from: memory)
+    }
   }
 }

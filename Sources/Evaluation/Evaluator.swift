@@ -35,8 +35,8 @@ package final class Evaluator {
     (losses, correct) = (.allocate(capacity: batch * time), .allocate(capacity: batch * time))
     for buffer in [inputs, targets] { buffer.initialize(repeating: 0) }
     for buffer in [weights, losses, correct] { buffer.initialize(repeating: 0) }
-    execution.set(loss.positions, (0..<batch * time).map { Int32($0 % time) })
-    execution.set(loss.normalizer, [Float(1)])
+    try execution.set(loss.positions, (0..<batch * time).map { Int32($0 % time) })
+    try execution.set(loss.normalizer, [Float(1)])
   }
 
   deinit {
@@ -50,18 +50,18 @@ package final class Evaluator {
   ///   - rows: of this evaluator's B and T.
   ///   - bytes: nil where ids have no text.
   ///   - limit: stop after so many tokens; nil: all.
-  /// - Throws: ``CorpusError``.
+  /// - Throws: ``CorpusError``, ``ComputeError``.
   package func evaluate(
     _ rows: EvaluationRows, bytes: TokenBytes?, limit: Int? = nil
-  ) throws(CorpusError) -> EvaluationResult {
+  ) throws -> EvaluationResult {
     precondition(rows.batchSize == batch && rows.context == time)
     var result = EvaluationResult(bytes: bytes == nil || masking != nil ? nil : 0)
     var frequencies: [Int32: Int] = [:]
     for index in 0..<rows.batchCount {
       if let limit, result.tokens >= limit { break }
       let count = try rows.read(batch: index, inputs: inputs, targets: targets, weights: weights)
-      if let masking { hide(masking, firstRow: index * batch, count: count) }
-      run()
+      if let masking { try hide(masking, firstRow: index * batch, count: count) }
+      try run()
       for index in 0..<batch * time where weights[index] != 0 {
         result.nats += Double(losses[index])
         result.correct += correct[index] == 1 ? 1 : 0
@@ -75,22 +75,22 @@ package final class Evaluator {
   }
 
   /// Hides tokens of a batch of which the first `count` are text; no token sees the padding behind them.
-  private func hide(_ masking: Masking, firstRow: Int, count: Int) {
+  private func hide(_ masking: Masking, firstRow: Int, count: Int) throws(ComputeError) {
     let lengths = (0..<batch).map { max(0, min(time, count - $0 * time)) }
     for row in 0..<batch {
       let part = row * time..<(row + 1) * time
       masking.hide(
         row: firstRow + row, count: lengths[row], ids: inputs[part], targets: targets[part], weights: weights[part])
     }
-    if let ranges = loss.ranges { execution.set(ranges, KeyRanges.padding(lengths: lengths, time: time)) }
+    if let ranges = loss.ranges { try execution.set(ranges, KeyRanges.padding(lengths: lengths, time: time)) }
   }
 
-  private func run() {
-    execution.set(loss.ids, UnsafeBufferPointer(inputs))
-    execution.set(loss.targets, UnsafeBufferPointer(targets))
-    execution.set(loss.weights, UnsafeBufferPointer(weights))
-    execution.run(RunContext())
-    execution.get(loss.losses, into: losses)
-    execution.get(loss.correct, into: correct)
+  private func run() throws(ComputeError) {
+    try execution.set(loss.ids, UnsafeBufferPointer(inputs))
+    try execution.set(loss.targets, UnsafeBufferPointer(targets))
+    try execution.set(loss.weights, UnsafeBufferPointer(weights))
+    try execution.run(RunContext())
+    try execution.get(loss.losses, into: losses)
+    try execution.get(loss.correct, into: correct)
   }
 }

@@ -61,9 +61,9 @@ package final class PooledRunner {
         batch.place(sequences[index], row: row, start: 0, isBidirectional: config.isBidirectional)
         batch.setPool(pooling.tokens(0..<sequences[index].count), row: row, place: 0)
       }
-      batch.bind(to: program, of: execution)
-      execution.run(RunContext())
-      let values = execution.get(program.vectors)
+      try batch.bind(to: program, of: execution)
+      try execution.run(RunContext())
+      let values = try execution.get(program.vectors)
       let width = values.count / rows
       for (row, index) in part.enumerated() { vectors[index] = Array(values[row * width..<(row + 1) * width]) }
       next = end

@@ -33,10 +33,10 @@ package struct Scorer {
       let row = Array(ids[start..<min(ids.count, start + context + 1)])
       let program = try transformer.logitsProgram(batch: 1, time: row.count - 1)
       let execution = try executor.prepare(program.program, parameters: weights, states: nil)
-      execution.set(program.ids, Array(row.dropLast()))
-      execution.set(program.positions, (0..<Int32(row.count - 1)).map { $0 })
-      execution.run(RunContext())
-      let logits = execution.get(program.logits)
+      try execution.set(program.ids, Array(row.dropLast()))
+      try execution.set(program.positions, (0..<Int32(row.count - 1)).map { $0 })
+      try execution.run(RunContext())
+      let logits = try execution.get(program.logits)
       let V = transformer.config.vocabularySize
       for t in 0..<row.count - 1 {
         let row = LogProbabilities(logits[t * V..<(t + 1) * V])
@@ -55,10 +55,10 @@ package struct Scorer {
   package func fill(_ ids: [Int32], at positions: [Int], top: Int) throws -> [[TokenAlternative]] {
     let program = try transformer.logitsProgram(batch: 1, time: ids.count)
     let execution = try executor.prepare(program.program, parameters: weights, states: nil)
-    execution.set(program.ids, ids)
-    execution.set(program.positions, ids.indices.map { Int32($0) })
-    execution.run(RunContext())
-    let logits = execution.get(program.logits)
+    try execution.set(program.ids, ids)
+    try execution.set(program.positions, ids.indices.map { Int32($0) })
+    try execution.run(RunContext())
+    let logits = try execution.get(program.logits)
     let V = transformer.config.vocabularySize
     return positions.map { LogProbabilities(logits[$0 * V..<($0 + 1) * V]).top(top) }
   }

@@ -14,7 +14,7 @@ package final class GenerationSpeedTest {
   package init(_ config: ModelConfig, executor: any Executor, prompt: Int) throws(ComputeError) {
     let transformer = try Transformer(config)
     let weights = try executor.makeParameters(transformer.parameterLayout, training: false)
-    Initialization(config).fill(weights, seed: 0)
+    try Initialization(config).fill(weights, seed: 0)
     parameters = weights.layout.parameterCount
     session = try KeyValueSession(transformer, weights: weights, executor: executor)
     var options = SamplingOptions()

@@ -95,15 +95,16 @@ package final class KeyValueSession {
   /// Appends a pass' tokens and gives the logits that are asked for: none, (V) behind the last, or (width · V).
   private func run(_ pass: Pass, _ ids: [Int32], logits: CachedLogits) throws(ComputeError) -> [Float] {
     let (program, execution) = try reader(Kind(width: pass.width, logits: logits))
-    execution.set(program.ids, pass.padded(ids))
-    execution.set(program.positions, (0..<pass.width).map { Int32(past.count + $0) })
+    try execution.set(program.ids, pass.padded(ids))
+    try execution.set(program.positions, (0..<pass.width).map { Int32(past.count + $0) })
     if let last = program.last {
       let count = Int32(pass.tokens.count)
-      execution.set(last, [count - 1, count])
+      try execution.set(last, [count - 1, count])
     }
-    execution.run(RunContext())
+    try execution.run(RunContext())
     past += ids[pass.tokens]
-    return program.logits.map { execution.get($0) } ?? []
+    guard let result = program.logits else { return [] }
+    return try execution.get(result)
   }
 
   private func reader(_ kind: Kind) throws(ComputeError) -> (program: CachedProgram, execution: any Execution) {

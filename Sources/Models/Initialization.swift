@@ -18,9 +18,9 @@ package struct Initialization {
   }
 
   /// Fills the weights of a store.
-  package func fill(_ store: any ParameterStore, seed: UInt64) {
+  package func fill(_ store: any ParameterStore, seed: UInt64) throws(ComputeError) {
     for (index, entry) in store.layout.entries.enumerated() {
-      store.write(.weights, entry, values(entry, seed: seed, stream: UInt32(index)))
+      try store.write(.weights, entry, values(entry, seed: seed, stream: UInt32(index)))
     }
   }
 

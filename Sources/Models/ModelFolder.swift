@@ -73,7 +73,7 @@ package struct ModelFolder: Sendable {
       }
       if entry.isTransposed, entry.shape.rank == 2 { values = transposed(values, rows: entry.shape[0]) }
       let offset = parameter.offset + entry.rows.lowerBound * (parameter.shape.rank == 2 ? parameter.shape[1] : 1)
-      values.withUnsafeBufferPointer { store.write(.weights, at: offset, from: $0) }
+      try values.withUnsafeBufferPointer { try store.write(.weights, at: offset, from: $0) }
     }
     try rejectUnknown(source.tensors.map(\.name).filter { !used.contains($0) })
   }
@@ -131,8 +131,8 @@ extension ModelFolder {
       guard let parameter = store.layout[entry.parameter] else { continue }
       let width = parameter.shape.rank == 2 ? parameter.shape[1] : 1
       var values = [Float](repeating: 0, count: entry.shape.count)
-      values.withUnsafeMutableBufferPointer {
-        store.read(.weights, at: parameter.offset + entry.rows.lowerBound * width, into: $0)
+      try values.withUnsafeMutableBufferPointer {
+        try store.read(.weights, at: parameter.offset + entry.rows.lowerBound * width, into: $0)
       }
       if entry.isTransposed, entry.shape.rank == 2 { values = transposed(values, rows: entry.shape[1]) }
       try writer.append(name, values)

@@ -38,30 +38,32 @@ package final class TokenBatch {
   }
 
   /// Sets the inputs of a program to rows `rows` of this batch, as many as its B.
-  package func bind(rows: Range<Int>, to program: LossProgram, of execution: any Execution) {
-    bind(rows, program.ids, program.positions, program.ranges, program.pools, of: execution)
+  package func bind(
+    rows: Range<Int>, to program: LossProgram, of execution: any Execution
+  ) throws(ComputeError) {
+    try bind(rows, program.ids, program.positions, program.ranges, program.pools, of: execution)
     let part = targetRange(rows)
-    execution.set(program.targets, UnsafeBufferPointer(rebasing: targets[part]))
-    execution.set(program.weights, UnsafeBufferPointer(rebasing: weights[part]))
+    try execution.set(program.targets, UnsafeBufferPointer(rebasing: targets[part]))
+    try execution.set(program.weights, UnsafeBufferPointer(rebasing: weights[part]))
   }
 
   /// Sets the inputs of a program to this whole batch.
-  package func bind(to program: PoolProgram, of execution: any Execution) {
-    bind(0..<rows, program.ids, program.positions, program.ranges, program.pools, of: execution)
+  package func bind(to program: PoolProgram, of execution: any Execution) throws(ComputeError) {
+    try bind(0..<rows, program.ids, program.positions, program.ranges, program.pools, of: execution)
   }
 
   private func bind(
     _ rows: Range<Int>, _ ids: Node, _ positions: Node, _ ranges: Node?, _ pools: Node?, of execution: any Execution
-  ) {
+  ) throws(ComputeError) {
     let part = rows.lowerBound * time..<rows.upperBound * time
-    execution.set(ids, UnsafeBufferPointer(rebasing: self.ids[part]))
-    execution.set(positions, UnsafeBufferPointer(rebasing: self.positions[part]))
+    try execution.set(ids, UnsafeBufferPointer(rebasing: self.ids[part]))
+    try execution.set(positions, UnsafeBufferPointer(rebasing: self.positions[part]))
     if let ranges {
-      execution.set(ranges, UnsafeBufferPointer(rebasing: self.ranges[2 * part.lowerBound..<2 * part.upperBound]))
+      try execution.set(ranges, UnsafeBufferPointer(rebasing: self.ranges[2 * part.lowerBound..<2 * part.upperBound]))
     }
     if let pools {
       let part = targetRange(rows)
-      execution.set(pools, UnsafeBufferPointer(rebasing: self.pools[2 * part.lowerBound..<2 * part.upperBound]))
+      try execution.set(pools, UnsafeBufferPointer(rebasing: self.pools[2 * part.lowerBound..<2 * part.upperBound]))
     }
   }
 

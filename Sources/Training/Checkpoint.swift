@@ -88,7 +88,7 @@ package enum Checkpoint {
         trainable.map { SafetensorsWriter.Tensor(moment.prefix + $0.name, .float32, $0.shape.dimensions) }
       })
     for moment in moments {
-      for entry in trainable { try writer.append(moment.prefix + entry.name, store.read(moment.buffer, entry)) }
+      for entry in trainable { try writer.append(moment.prefix + entry.name, try store.read(moment.buffer, entry)) }
     }
     try writer.commit()
     try FileSystem.write(state.json.serialized(pretty: true) + "\n", to: folder.file(stateName))
@@ -110,7 +110,7 @@ package enum Checkpoint {
             name: moment.prefix + entry.name, expected: "\(entry.shape)", found: "\(values.count) elements",
             file: optimizer.path)
         }
-        store.write(moment.buffer, entry, values)
+        try store.write(moment.buffer, entry, values)
       }
     }
     let path = Path.join(folder.path, stateName)

@@ -18,7 +18,7 @@ package final class SpeedTest {
     let transformer = try Transformer(settings.model)
     store = try executor.makeParameters(
       transformer.parameterLayout, training: true, moments: settings.train.moments ?? .fp32)
-    Initialization(settings.model).fill(store, seed: settings.train.seed)
+    try Initialization(settings.model).fill(store, seed: settings.train.seed)
     let V = settings.model.vocabularySize
     if settings.model.isBidirectional {
       // The last id is the mask.

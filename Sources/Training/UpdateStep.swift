@@ -63,26 +63,26 @@ package final class UpdateStep {
     // Of the whole update, so that micro-steps add up to one large batch. Where nothing counts, all sums are 0.
     let total = batch.totalWeight
     let normalizer = total > 0 ? total : 1
-    withUnsafePointer(to: Float(normalizer)) {
-      execution.set(program.normalizer, UnsafeBufferPointer(start: $0, count: 1))
+    try withUnsafePointer(to: Float(normalizer)) {
+      try execution.set(program.normalizer, UnsafeBufferPointer(start: $0, count: 1))
     }
     var result = Result()
     for micro in 0..<microSteps {
       let rows = micro * microBatch..<(micro + 1) * microBatch
-      batch.bind(rows: rows, to: program, of: execution)
-      execution.run(
+      try batch.bind(rows: rows, to: program, of: execution)
+      try execution.run(
         RunContext(
           seed: settings.seed, microStep: UInt32(truncatingIfNeeded: firstMicroStep + micro), accumulates: micro > 0,
           lossScale: lossScale))
-      result.loss += weightedSum(of: program.losses, rows) / normalizer
-      result.accuracy += weightedSum(of: program.correct, rows) / normalizer
+      result.loss += try weightedSum(of: program.losses, rows) / normalizer
+      result.accuracy += try weightedSum(of: program.correct, rows) / normalizer
     }
-    result.gradientNorm = store.gradientNorm() / Double(lossScale)
+    result.gradientNorm = try store.gradientNorm() / Double(lossScale)
     // As torch.nn.utils.clip_grad_norm_ does it.
     let clip = Double(settings.gradientClip)
     let scale = clip > 0 ? min(1, clip / (result.gradientNorm + 1e-6)) : 1
     if result.loss.isFinite, result.gradientNorm.isFinite {
-      store.adamW(
+      try store.adamW(
         AdamWUpdate(
           step: step, learningRate: learningRate, beta1: settings.beta1, beta2: settings.beta2,
           epsilon: settings.epsilon, weightDecay: settings.weightDecay,
@@ -91,8 +91,8 @@ package final class UpdateStep {
     return result
   }
 
-  private func weightedSum(of node: Node, _ rows: Range<Int>) -> Double {
-    execution.get(node, into: results)
+  private func weightedSum(of node: Node, _ rows: Range<Int>) throws(ComputeError) -> Double {
+    try execution.get(node, into: results)
     var sum = 0.0
     // Not multiplied where nothing counts: NaN stays out.
     let weights = batch.weights[batch.targetRange(rows)]

@@ -17,17 +17,17 @@ struct GradientsTests {
     let executor = ReferenceExecutor()
     let store = executor.makeParameters(layout, training: true)
     for (index, entry) in layout.entries.enumerated() {
-      store.write(
+      try store.write(
         .weights, entry, normals(entry.shape.count, seed: 2, stream: sameWeights ? 0 : UInt32(index)))
     }
     let execution = executor.prepare(Program(graph), parameters: store, states: nil)
-    execution.set(x, normals(12, seed: 1))
-    execution.set(seed, normals(graph.shape(y).count, seed: 3))
-    execution.run(RunContext())
-    if accumulating { execution.run(RunContext(accumulates: true)) }
+    try execution.set(x, normals(12, seed: 1))
+    try execution.set(seed, normals(graph.shape(y).count, seed: 3))
+    try execution.run(RunContext())
+    if accumulating { try execution.run(RunContext(accumulates: true)) }
     return (
       dx.flatMap { (execution as? ReferenceExecution)?[$0] },
-      layout.entries.map { store.read(.gradients, $0) }
+      try layout.entries.map { try store.read(.gradients, $0) }
     )
   }
 

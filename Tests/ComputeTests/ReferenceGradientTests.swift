@@ -13,7 +13,7 @@ struct ReferenceGradientTests {
     let states = executor.makeParameters(op.program.graph.states, training: false)
     let execution = try #require(
       executor.prepare(op.program, parameters: parameters, states: states) as? ReferenceExecution)
-    op.fill(execution, parameters, states, opCase)
+    try op.fill(execution, parameters, states, opCase)
     let context = RunContext(seed: 5, microStep: 3)
 
     func objective() -> Double {

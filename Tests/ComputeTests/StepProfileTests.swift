@@ -18,35 +18,35 @@ struct StepProfileTests {
       let transformer = try Transformer(config)
       let executor = try CPUExecutor(threads: 2, profile: profile)
       store = try executor.makeParameters(transformer.parameterLayout, training: true)
-      Initialization(config).fill(store, seed: 1)
+      try Initialization(config).fill(store, seed: 1)
       program = try transformer.lossProgram(batch: 3, time: 8, training: true)
       execution = try executor.prepare(program.program, parameters: store, states: nil)
-      execution.set(program.ids, (0..<24).map { Int32($0) })
-      execution.set(program.targets, (1..<25).map { Int32($0) })
-      execution.set(program.weights, [Float](repeating: 1, count: 24))
-      execution.set(program.normalizer, [Float(24)])
+      try execution.set(program.ids, (0..<24).map { Int32($0) })
+      try execution.set(program.targets, (1..<25).map { Int32($0) })
+      try execution.set(program.weights, [Float](repeating: 1, count: 24))
+      try execution.set(program.normalizer, [Float(24)])
     }
 
-    func run() -> (losses: [Float], norm: Double) {
-      execution.run(RunContext(seed: 1))
-      let norm = store.gradientNorm()
-      store.adamW(
+    func run() throws -> (losses: [Float], norm: Double) {
+      try execution.run(RunContext(seed: 1))
+      let norm = try store.gradientNorm()
+      try store.adamW(
         AdamWUpdate(
           step: 1, learningRate: 0, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0, gradientScale: 1))
-      return (execution.get(program.losses), norm)
+      return try (execution.get(program.losses), norm)
     }
   }
 
   @Test("notes nothing until it is on, nor when it is off again")
   func isOff() throws {
     let step = try Step()
-    _ = step.run()
+    _ = try step.run()
     #expect(step.profile.entries.isEmpty)
     step.profile.isOn = true
-    _ = step.run()
+    _ = try step.run()
     let once = step.profile.entries
     step.profile.isOn = false
-    _ = step.run()
+    _ = try step.run()
     #expect(!once.isEmpty && step.profile.entries == once)
   }
 
@@ -54,7 +54,7 @@ struct StepProfileTests {
   func isComplete() throws {
     let step = try Step()
     step.profile.isOn = true
-    for _ in 0..<3 { _ = step.run() }
+    for _ in 0..<3 { try _ = step.run() }
     var expected = ["GradientNorm": 3, "AdamW": 3]
     for operation in step.program.program.graph.operations { expected[operation.kind, default: 0] += 3 }
     #expect(step.profile.entries.mapValues(\.calls) == expected)
@@ -67,7 +67,7 @@ struct StepProfileTests {
   func addsUp() throws {
     let step = try Step()
     step.profile.isOn = true
-    let took = ContinuousClock().measure { for _ in 0..<5 { _ = step.run() } }
+    let took = try ContinuousClock().measure { for _ in 0..<5 { _ = try step.run() } }
     let parts = step.profile.entries.values.map(\.seconds)
     #expect(parts.allSatisfy { $0 > 0 })
     #expect(.seconds(parts.reduce(0, +)) <= took + .nanoseconds(parts.count))
@@ -77,7 +77,7 @@ struct StepProfileTests {
   func isNeutral() throws {
     let (plain, profiled) = (try Step(), try Step())
     profiled.profile.isOn = true
-    let (a, b) = (plain.run(), profiled.run())
+    let (a, b) = try (plain.run(), profiled.run())
     #expect(a.losses.map(\.bitPattern) == b.losses.map(\.bitPattern) && a.norm == b.norm && a.norm > 0)
   }
 }

@@ -41,20 +41,20 @@ enum EncoderPeer {
     func name(_ entry: WeightMap.Entry) -> String { String(entry.name.dropFirst("encoder.".count)) }
     for entry in weights {
       guard let parameter = store.layout[entry.parameter] else { continue }
-      store.write(.weights, parameter, try input.floats(name(entry)))
+      try store.write(.weights, parameter, input.floats(name(entry)))
     }
     let execution = try executor.prepare(Program(graph), parameters: store, states: nil)
-    execution.set(x, try input.floats("x"))
-    execution.set(dy, try input.floats("dy"))
-    execution.set(ranges, KeyRanges.padding(lengths: try input.floats("lengths").map { Int($0) }, time: T))
+    try execution.set(x, input.floats("x"))
+    try execution.set(dy, input.floats("dy"))
+    try execution.set(ranges, KeyRanges.padding(lengths: input.floats("lengths").map { Int($0) }, time: T))
     let context = RunContext(seed: 7, microStep: 3)
-    execution.run(context)
+    try execution.run(context)
 
-    var results: [(name: String, shape: [Int], values: [Float])] = [("y", [B, T, C], execution.get(y))]
-    if let dx = gradients[x] { results.append(("dx", [B, T, C], execution.get(dx))) }
+    var results: [(name: String, shape: [Int], values: [Float])] = try [("y", [B, T, C], execution.get(y))]
+    if let dx = gradients[x] { results.append(("dx", [B, T, C], try execution.get(dx))) }
     for entry in weights {
       guard let parameter = store.layout[entry.parameter] else { continue }
-      results.append((name(entry), entry.shape.dimensions, store.read(.gradients, parameter)))
+      try results.append((name(entry), entry.shape.dimensions, store.read(.gradients, parameter)))
     }
     for mask in forward.compactMap({ masks($0, graph, context) }) {
       results.append(("mask.\(results.count { $0.name.hasPrefix("mask.") })", mask.shape, mask.values))

@@ -49,7 +49,7 @@ struct EvaluatorTests {
       let row = Array(ids[start..<min(ids.count, start + context + 1)])
       let program = try transformer.logitsProgram(batch: 1, time: row.count - 1)
       let execution = executor.prepare(program.program, parameters: weights, states: nil)
-      let logits = program.logits(Array(row.dropLast()), on: execution).map(Double.init)
+      let logits = try program.logits(Array(row.dropLast()), on: execution).map(Double.init)
       for (t, target) in row.dropFirst().enumerated() {
         let z = Array(logits[t * V..<(t + 1) * V])
         nats += log(z.reduce(0) { $0 + exp($1) }) - z[Int(target)]

@@ -31,10 +31,10 @@ struct PoolingTests {
     graph.keep(x)
     let weights = try transformer.randomWeights(on: executor)
     let execution = executor.prepare(Program(graph), parameters: weights, states: nil)
-    execution.set(tokens, ids)
-    execution.set(positions, ids.indices.map { Int32($0) })
-    execution.run(RunContext())
-    let values = execution.get(x).map(Double.init)
+    try execution.set(tokens, ids)
+    try execution.set(positions, ids.indices.map { Int32($0) })
+    try execution.run(RunContext())
+    let values = try execution.get(x).map(Double.init)
     let C = transformer.config.hiddenSize
     return ids.indices.map { Array(values[$0 * C..<($0 + 1) * C]) }
   }
@@ -65,7 +65,7 @@ struct PoolingTests {
     let transformer = try transformer(architecture, labels: ["a", "b", "c"], pooling: last ? .last : .mean)
     let executor = try CPUExecutor(threads: 2)
     let weights = try transformer.randomWeights(on: executor)
-    let score = weights.read(.weights, try #require(weights.layout["score"])).map(Double.init)
+    let score = try weights.read(.weights, #require(weights.layout["score"])).map(Double.init)
     let found = try Classifier(transformer, weights: weights, executor: executor).probabilities(sequences())
     let C = transformer.config.hiddenSize
     for (ids, probabilities) in zip(sequences(), found) {

@@ -22,7 +22,7 @@ struct KeyValueSessionTests {
   private func expected(_ ids: [Int32], _ transformer: Transformer, _ weights: any ParameterStore) throws -> [Double] {
     let program = try transformer.logitsProgram(batch: 1, time: ids.count)
     let execution = try executor.prepare(program.program, parameters: weights, states: nil)
-    return program.logits(ids, on: execution).suffix(transformer.config.vocabularySize).map(Double.init)
+    return try program.logits(ids, on: execution).suffix(transformer.config.vocabularySize).map(Double.init)
   }
 
   @Test("says what a pass over the whole text says", arguments: ModelConfig.Architecture.decoders)

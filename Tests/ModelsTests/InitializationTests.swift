@@ -8,7 +8,7 @@ import Testing
 struct InitializationTests {
   private static func fill(_ config: ModelConfig, seed: UInt64) throws -> any ParameterStore {
     let store = ReferenceExecutor().makeParameters(try Transformer(config).parameterLayout, training: false)
-    Initialization(config).fill(store, seed: seed)
+    try Initialization(config).fill(store, seed: seed)
     return store
   }
 
@@ -28,7 +28,7 @@ struct InitializationTests {
     let config = Self.config(architecture)
     let store = try Self.fill(config, seed: 7)
     for entry in store.layout.entries where entry.isTrainable {
-      let values = store.read(.weights, entry).map(Double.init)
+      let values = try store.read(.weights, entry).map(Double.init)
       if entry.shape.rank == 1 {
         let expected: Double = entry.name.hasSuffix("bias") ? 0 : 1
         #expect(values.allSatisfy { $0 == expected }, "\(entry.name)")
@@ -59,7 +59,7 @@ struct InitializationTests {
     let store = try Self.fill(config, seed: 0)
     let entry = try #require(store.layout["positions"])
     #expect(!entry.isTrainable)
-    let values = store.read(.weights, entry)
+    let values = try store.read(.weights, entry)
     for (position, column) in [(0, 0), (0, 1), (1, 0), (7, 10), (49, 63), (30, 33)] {
       let angle = Double(position) / pow(10_000, Double(column - column % 2) / 64)
       let expected = column % 2 == 0 ? sin(angle) : cos(angle)

@@ -25,7 +25,7 @@ struct TransformerTests {
 
     func logits(_ ids: [Int32], batch: Int = 1) throws -> [Float] {
       let program = try transformer.logitsProgram(batch: batch, time: ids.count / batch)
-      return program.logits(ids, on: try executor.prepare(program.program, parameters: weights, states: nil))
+      return try program.logits(ids, on: executor.prepare(program.program, parameters: weights, states: nil))
     }
   }
 
@@ -72,22 +72,22 @@ struct TransformerTests {
     let logits = try model.logits(ids, batch: 2).map(Double.init)
     let program = try model.transformer.lossProgram(batch: 2, time: Self.time, training: false)
     let execution = try model.executor.prepare(program.program, parameters: model.weights, states: nil)
-    execution.set(program.ids, ids)
-    execution.set(program.positions, ids.indices.map { Int32($0 % Self.time) })
-    execution.set(program.targets, targets)
-    execution.set(program.weights, [Float](repeating: 1, count: ids.count))
-    execution.set(program.normalizer, [Float(1)])
-    execution.run(RunContext())
+    try execution.set(program.ids, ids)
+    try execution.set(program.positions, ids.indices.map { Int32($0 % Self.time) })
+    try execution.set(program.targets, targets)
+    try execution.set(program.weights, [Float](repeating: 1, count: ids.count))
+    try execution.set(program.normalizer, [Float(1)])
+    try execution.run(RunContext())
     let expected = targets.enumerated().map { index, target in
       let z = logits[index * V..<(index + 1) * V]
       return log(z.reduce(0) { $0 + exp($1) }) - z[index * V + Int(target)]
     }
-    #expect(relativeError(execution.get(program.losses), expected) < 1e-5)
+    #expect(try relativeError(execution.get(program.losses), expected) < 1e-5)
     let correct = targets.enumerated().map { index, target in
       let z = logits[index * V..<(index + 1) * V]
       return z.max() == z[index * V + Int(target)] ? Float(1) : 0
     }
-    #expect(execution.get(program.correct) == correct)
+    #expect(try execution.get(program.correct) == correct)
   }
 
   @Test(
@@ -103,10 +103,10 @@ struct TransformerTests {
     for count in pieces {
       let program = try model.transformer.cachedProgram(batch: 1, time: count, capacity: 16, logits: .all)
       let execution = try model.executor.prepare(program.program, parameters: model.weights, states: caches)
-      execution.set(program.ids, Array(ids[start..<start + count]))
-      execution.set(program.positions, (start..<start + count).map(Int32.init))
-      execution.run(RunContext())
-      found += execution.get(try #require(program.logits))
+      try execution.set(program.ids, Array(ids[start..<start + count]))
+      try execution.set(program.positions, (start..<start + count).map(Int32.init))
+      try execution.run(RunContext())
+      found += try execution.get(#require(program.logits))
       start += count
     }
     #expect(relativeError(found, try model.logits(ids).map(Double.init)) < 1e-5)
@@ -139,8 +139,8 @@ struct TransformerTests {
       isBidirectional
       ? KeyRanges.padding(lengths: lengths, time: Self.time)
       : KeyRanges.documents(starts: lengths.map { _ in [0] }, time: Self.time)
-    execution.set(try #require(program.ranges), ranges)
-    let padded = program.logits(ids, on: execution)
+    try execution.set(#require(program.ranges), ranges)
+    let padded = try program.logits(ids, on: execution)
     for (row, length) in lengths.enumerated() {
       let start = row * Self.time
       let alone = try model.logits(Array(ids[start..<start + length]))
@@ -155,7 +155,7 @@ struct TransformerTests {
     config.softcap = limit
     let model = try Ready(config)
     for entry in model.weights.layout.entries where entry.name == "head" {
-      model.weights.write(.weights, entry, normals(entry.shape.count, seed: 1).map { 10 * $0 })
+      try model.weights.write(.weights, entry, normals(entry.shape.count, seed: 1).map { 10 * $0 })
     }
     let largest = try model.logits([1, 2, 3]).map(abs).max() ?? 0
     #expect((largest <= 2) == (limit != nil))

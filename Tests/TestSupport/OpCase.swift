@@ -124,13 +124,13 @@ package struct OpProgram {
   /// Sets all inputs, weights and states of an execution.
   package func fill(
     _ execution: any Execution, _ parameters: any ParameterStore, _ states: any ParameterStore, _ opCase: OpCase
-  ) {
+  ) throws(ComputeError) {
     for (index, info) in program.graph.infos.enumerated() where info.role == .input && info.dtype == .int32 {
-      execution.set(
+      try execution.set(
         Node(id: index), opCase.integers[info.name] ?? [Int32](repeating: 0, count: info.shape.count))
     }
-    for input in inputs { execution.set(input.node, input.values) }
-    for (entry, values) in zip(parameters.layout.entries, weights) { parameters.write(.weights, entry, values) }
-    for (entry, values) in zip(states.layout.entries, self.states) { states.write(.weights, entry, values) }
+    for input in inputs { try execution.set(input.node, input.values) }
+    for (entry, values) in zip(parameters.layout.entries, weights) { try parameters.write(.weights, entry, values) }
+    for (entry, values) in zip(states.layout.entries, self.states) { try states.write(.weights, entry, values) }
   }
 }

@@ -20,7 +20,7 @@ extension Transformer {
   ) throws -> any ParameterStore {
     let store = try executor.makeParameters(parameterLayout, training: training)
     for (index, entry) in store.layout.entries.enumerated() {
-      store.write(.weights, entry, normals(entry.shape.count, seed: seed, stream: UInt32(index)).map { 0.2 * $0 })
+      try store.write(.weights, entry, normals(entry.shape.count, seed: seed, stream: UInt32(index)).map { 0.2 * $0 })
     }
     return store
   }
@@ -28,18 +28,18 @@ extension Transformer {
 
 extension ParameterStore {
   /// The bits of every tensor, in the order of the layout.
-  package func bits(_ buffer: ParameterBuffer = .weights) -> [[UInt32]] {
-    layout.entries.map { read(buffer, $0).map(\.bitPattern) }
+  package func bits(_ buffer: ParameterBuffer = .weights) throws -> [[UInt32]] {
+    try layout.entries.map { try read(buffer, $0).map(\.bitPattern) }
   }
 }
 
 extension LogitsProgram {
   /// The logits (B, T, V) of B rows of T ids.
-  package func logits(_ ids: [Int32], on execution: any Execution) -> [Float] {
+  package func logits(_ ids: [Int32], on execution: any Execution) throws -> [Float] {
     let time = program.graph.shape(self.ids)[1]
-    execution.set(self.ids, ids)
-    execution.set(positions, ids.indices.map { Int32($0 % time) })
-    execution.run(RunContext())
-    return execution.get(logits)
+    try execution.set(self.ids, ids)
+    try execution.set(positions, ids.indices.map { Int32($0 % time) })
+    try execution.run(RunContext())
+    return try execution.get(logits)
   }
 }

@@ -107,7 +107,7 @@ struct MaskedSourceTests {
     let executor = try CPUExecutor(threads: 2)
     let transformer = try Transformer(settings.model)
     let store = try executor.makeParameters(transformer.parameterLayout, training: true)
-    Initialization(settings.model).fill(store, seed: 1)
+    try Initialization(settings.model).fill(store, seed: 1)
     let masking = Masking(maskToken: Self.mask, vocabularySize: 42, tokenizer: nil, seed: 1)
     let source = MaskedSource(Counting(startRow: 0, time: 16), masking: masking)
     let update = try UpdateStep(

@@ -46,10 +46,10 @@ struct PackedExamplesTests {
     let batch = TokenBatch(rows: 1, time: example.length)
     for t in 0..<example.length { (batch.ids[t], batch.targets[t]) = (example.ids[t], example.ids[t + 1]) }
     let execution = try executor.prepare(loss.program, parameters: weights, states: nil)
-    execution.set(loss.normalizer, [Float(1)])
-    batch.bind(rows: 0..<1, to: loss, of: execution)
-    execution.run(RunContext())
-    return zip(execution.get(loss.losses), example.isLearned.dropFirst()).filter(\.1).map(\.0)
+    try execution.set(loss.normalizer, [Float(1)])
+    try batch.bind(rows: 0..<1, to: loss, of: execution)
+    try execution.run(RunContext())
+    return try zip(execution.get(loss.losses), example.isLearned.dropFirst()).filter(\.1).map(\.0)
   }
 
   @Test("have the losses that each has alone", arguments: ModelConfig.Architecture.decoders)
@@ -66,14 +66,14 @@ struct PackedExamplesTests {
 
     let loss = try transformer.lossProgram(batch: B, time: T, training: false, mask: .ranges)
     let execution = try executor.prepare(loss.program, parameters: weights, states: nil)
-    execution.set(loss.normalizer, [Float(1)])
+    try execution.set(loss.normalizer, [Float(1)])
     let batch = TokenBatch(rows: B, time: T, mask: .ranges)
     var isFound = [Bool](repeating: false, count: examples.count)
     for first in stride(from: 0, to: packed.rowCount, by: B) {
       for place in 0..<B { packed.write(first + place < packed.rowCount ? first + place : nil, to: place, of: batch) }
-      batch.bind(rows: 0..<B, to: loss, of: execution)
-      execution.run(RunContext())
-      let losses = execution.get(loss.losses)
+      try batch.bind(rows: 0..<B, to: loss, of: execution)
+      try execution.run(RunContext())
+      let losses = try execution.get(loss.losses)
       for row in 0..<B {
         var start = row * T
         while let number = examples.firstIndex(where: {
@@ -120,10 +120,10 @@ struct PackedExamplesTests {
       let program = try transformer.labelLossProgram(
         batch: rows.rowCount, time: time, perRow: perRow, training: false)
       let execution = try executor.prepare(program.program, parameters: weights, states: nil)
-      execution.set(program.normalizer, [Float(1)])
-      batch.bind(rows: 0..<rows.rowCount, to: program, of: execution)
-      execution.run(RunContext())
-      let losses = execution.get(program.losses)
+      try execution.set(program.normalizer, [Float(1)])
+      try batch.bind(rows: 0..<rows.rowCount, to: program, of: execution)
+      try execution.run(RunContext())
+      let losses = try execution.get(program.losses)
       return losses.indices.filter { batch.weights[$0] != 0 }.map { index in
         // A pool may be the text's last token alone: its beginning is where position 0 stands.
         var start = index / perRow * time + Int(batch.pools[2 * index])

@@ -40,7 +40,7 @@ struct TrainerTests {
     if let checkpoint {
       state = try Checkpoint.read(checkpoint, into: store)
     } else {
-      Initialization(settings.model).fill(store, seed: settings.train.seed)
+      try Initialization(settings.model).fill(store, seed: settings.train.seed)
     }
     try run.create()
     var events: [TrainingEvent] = []
@@ -151,7 +151,7 @@ struct TrainerTests {
     let second = try train(settings, from: newest(run))
     #expect(try numbers(run) == numbers(whole))
     for buffer in [ParameterBuffer.weights, .firstMoment, .secondMoment] {
-      #expect(second.store.bits(buffer) == store.bits(buffer))
+      #expect(try second.store.bits(buffer) == store.bits(buffer))
     }
   }
 
@@ -171,7 +171,7 @@ struct TrainerTests {
     #expect(second.outcome == .finished)
     #expect(try numbers(run) == numbers(whole))
     for buffer in [ParameterBuffer.weights, .firstMoment, .secondMoment] {
-      #expect(second.store.bits(buffer) == expected.store.bits(buffer))
+      #expect(try second.store.bits(buffer) == expected.store.bits(buffer))
     }
   }
 
@@ -358,7 +358,7 @@ struct TrainerTests {
     var hasShrunk = false
     let executor = try CPUExecutor(threads: 1)
     let store = try executor.makeParameters(try Transformer(settings.model).parameterLayout, training: true)
-    Initialization(settings.model).fill(store, seed: 1)
+    try Initialization(settings.model).fill(store, seed: 1)
     try run.create()
     let objective = try Objective.nextToken(
       Dataset(path: folder.file("data")), settings, store: store, executor: executor, tokenizer: nil, startRow: 0)

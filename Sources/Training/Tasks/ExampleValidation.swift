@@ -29,7 +29,7 @@ package final class ExampleValidation: Validation {
     execution = try executor.prepare(loss.program, parameters: parameters, states: nil)
     (losses, correct) = (.allocate(capacity: batch.targets.count), .allocate(capacity: batch.targets.count))
     for buffer in [losses, correct] { buffer.initialize(repeating: 0) }
-    execution.set(loss.normalizer, [Float(1)])
+    try execution.set(loss.normalizer, [Float(1)])
   }
 
   deinit {
@@ -40,14 +40,14 @@ package final class ExampleValidation: Validation {
   package var batchTokens: Int { max(1, predictedTokens * batch.rows / max(1, examples.rowCount)) }
   package var predictedTokens: Int { examples.targetCount }
 
-  package func evaluate(limit: Int?) -> EvaluationResult {
+  package func evaluate(limit: Int?) throws(ComputeError) -> EvaluationResult {
     var result = EvaluationResult()
     for start in stride(from: 0, to: examples.rowCount, by: batch.rows) {
       if let limit, result.tokens >= limit { break }
       for place in 0..<batch.rows {
         examples.write(start + place < examples.rowCount ? start + place : nil, to: place, of: batch)
       }
-      run()
+      try run()
       for index in batch.weights.indices where batch.weights[index] != 0 {
         result.nats += Double(losses[index])
         result.correct += correct[index] == 1 ? 1 : 0
@@ -57,10 +57,10 @@ package final class ExampleValidation: Validation {
     return result
   }
 
-  private func run() {
-    batch.bind(rows: 0..<batch.rows, to: loss, of: execution)
-    execution.run(RunContext())
-    execution.get(loss.losses, into: losses)
-    execution.get(loss.correct, into: correct)
+  private func run() throws(ComputeError) {
+    try batch.bind(rows: 0..<batch.rows, to: loss, of: execution)
+    try execution.run(RunContext())
+    try execution.get(loss.losses, into: losses)
+    try execution.get(loss.correct, into: correct)
   }
 }

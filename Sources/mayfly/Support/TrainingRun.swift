@@ -121,10 +121,10 @@ struct TrainingRun {
       state = try Checkpoint.read(checkpoint, into: store)
     } else if let initial {
       // What the model doesn't have, as the head of a new classifier, begins anew.
-      Initialization(settings.model).fill(store, seed: settings.train.seed)
+      try Initialization(settings.model).fill(store, seed: settings.train.seed)
       try initial.load(into: store)
     } else {
-      Initialization(settings.model).fill(store, seed: settings.train.seed)
+      try Initialization(settings.model).fill(store, seed: settings.train.seed)
     }
     let usedBefore = resumes ? MetricsLog.elapsed(path: folder.metricsPath) ?? state.elapsed : 0
     let view = ProgressView()
