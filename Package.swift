@@ -40,6 +40,11 @@ let package = Package(
       name: "CKernels",
       // The kernels are the program's inner loops: they are optimised in debug builds too.
       cSettings: [.unsafeFlags(["-O3", "-std=c2x", "-Wall", "-Wextra", "-Werror", "-fno-math-errno"])]),
+    .target(
+      name: "CCUDA",
+      // Embedded as text by embed.c, and compiled for the GPU at hand.
+      exclude: ["kernels"],
+      cSettings: [.unsafeFlags(["-std=c2x", "-Wall", "-Wextra", "-Werror"])]),
     module("Formats", [crypto]),
     module("Tokenization", ["Formats"]),
     module("Corpus", ["Tokenization", "Formats"]),
