@@ -41,7 +41,8 @@ struct tile {
   /// Starts copying ROWS rows from `first` on; zeros from row `end` on.
   template <int ROWS>
   MF_DEVICE void fill(const act *p, int64_t ld, int first, int end) const {
-#pragma unroll
+    // Not unrolled: the addresses would take more registers than there are.
+#pragma unroll 1
     for (int i = threadIdx.x; i < ROWS * CHUNKS; i += THREADS) {
       const int row = i / CHUNKS, chunk = i % CHUNKS;
       const bool exists = first + row < end;
@@ -140,17 +141,18 @@ struct dropout {
 
 // MARK: Forward
 
-/// Keys of a tile.
-template <int D>
-constexpr int FORWARD_KEYS = D <= 64 ? 64 : 32;
+/// Keys of a tile: as many as registers are left for their scores.
+template <int D, bool DROPS>
+constexpr int FORWARD_KEYS = D <= 64 && !DROPS ? 64 : 32;
 
 /// Queries of a block, 32 a warp: two tiles of 16 rows, for which each fragment of keys and values is read once.
 constexpr int FORWARD_QUERIES = 32 * WARPS;
 
 template <int D, bool DROPS>
 MF_DEVICE void attention(MF_ATTENTION_ARGUMENTS, act *o, int64_t ld_o, float *lse) {
-  constexpr int KEYS = FORWARD_KEYS<D>, TILE = KEYS * 2 * D;
+  constexpr int KEYS = FORWARD_KEYS<D, DROPS>, TILE = KEYS * 2 * D;
   __shared__ int lows[WARPS], highs[WARPS];
+  __shared__ key_range visible[FORWARD_QUERIES];  // not in registers: few tiles need them
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4;
   // Later queries of a causal mask see more keys: they go first.
   const int first = (gridDim.x - 1 - blockIdx.x) * FORWARD_QUERIES, own = warp * 32;
@@ -169,6 +171,7 @@ MF_DEVICE void attention(MF_ATTENTION_ARGUMENTS, act *o, int64_t ld_o, float *ls
   const bool sees = single.start < single.end, exists = first + own + lane < time;
   const int warp_low = warp_min(sees ? single.start : time), warp_high = warp_max(single.end);
   const int all_low = warp_max(exists ? single.start : 0), all_high = warp_min(exists ? single.end : time);
+  visible[threadIdx.x] = single;
   if (lane == 0) {
     lows[warp] = warp_low;
     highs[warp] = warp_high;
@@ -181,11 +184,9 @@ MF_DEVICE void attention(MF_ATTENTION_ARGUMENTS, act *o, int64_t ld_o, float *ls
     high = most(high, highs[w]);
   }
   low = low / KEYS * KEYS;
-  key_range range[4];
   float largest[4], sum[4], output[2][D / 8][4];
 #pragma unroll
   for (int r = 0; r < 4; r++) {
-    range[r] = visible_keys(mask, ranges, b, first + own + g + 8 * r, time);
     largest[r] = -MF_INFINITY;
     sum[r] = 0.0f;
   }
@@ -241,15 +242,16 @@ MF_DEVICE void attention(MF_ATTENTION_ARGUMENTS, act *o, int64_t ld_o, float *ls
     }
     if (origin < all_low || origin + KEYS > all_high) {
 #pragma unroll
-      for (int m = 0; m < 2; m++)
+      for (int r = 0; r < 4; r++) {
+        const key_range range = visible[own + g + 8 * r];
 #pragma unroll
         for (int n = 0; n < KEYS / 8; n++)
 #pragma unroll
-          for (int i = 0; i < 4; i++) {
-            const int key = origin + 8 * n + 2 * t + i % 2;
-            const key_range &visible = range[2 * m + i / 2];
-            if (key < visible.start || key >= visible.end) s[m][n][i] = -MF_INFINITY;
+          for (int i = 0; i < 2; i++) {
+            const int key = origin + 8 * n + 2 * t + i;
+            if (key < range.start || key >= range.end) s[r / 2][n][r % 2 * 2 + i] = -MF_INFINITY;
           }
+      }
     }
 #pragma unroll
     for (int r = 0; r < 4; r++) {
@@ -350,10 +352,12 @@ MF_DEVICE void attention_gradient(
   const act *keys = k + sequence * ld_kv + kv * D, *values = v + sequence * ld_kv + kv * D;
   const act *queries = q + sequence * ld_q + first_head * D, *outer = dout + sequence * ld_do + first_head * D;
 
-  // My rows' fragments; their room is that of the first stage.
-  uint32_t a[D / 16][4], a2[D / 16][4];
+  // My rows' fragments; their room is that of the first stage. Where registers are short mine2 is read again and again.
+  constexpr bool HOLDS_BOTH = !KEYS_PASS || D <= 64;
+  uint32_t a[D / 16][4], a2[HOLDS_BOTH ? D / 16 : 1][4];
+  const tile<D> mine2{mf_shared + (HOLDS_BOTH ? MINE * 2 * D : 4 * TILE)};
   {
-    const tile<D> mine{mf_shared}, mine2{mf_shared + MINE * 2 * D};
+    const tile<D> mine{mf_shared};
     mine.template fill<MINE>(KEYS_PASS ? keys : queries, KEYS_PASS ? ld_kv : ld_q, first, time);
     mine2.template fill<MINE>(KEYS_PASS ? values : outer, KEYS_PASS ? ld_kv : ld_do, first, time);
     cp_async_commit();
@@ -362,7 +366,7 @@ MF_DEVICE void attention_gradient(
 #pragma unroll
     for (int step = 0; step < D / 16; step++) {
       mine.left(a[step], own, step);
-      mine2.left(a2[step], own, step);
+      if (HOLDS_BOTH) mine2.left(a2[step], own, step);
     }
   }
 
@@ -446,7 +450,8 @@ MF_DEVICE void attention_gradient(
     cp_async_commit();
     drops.row = uint32_t((b * heads + first_head + step / tiles) * time);
     const tile<D> theirs = their_tile(stage, 0), theirs2 = their_tile(stage, 1);
-#pragma unroll
+    // Not unrolled: that would take more registers than there are.
+#pragma unroll 1
     for (int part = 0; part < THEIRS / 16; part++) {
       float p[2][4], ds[2][4];
 #pragma unroll
@@ -460,8 +465,9 @@ MF_DEVICE void attention_gradient(
         mma(p[0], a[depth], other[0], other[1]);
         mma(p[1], a[depth], other[2], other[3]);
         theirs2.right_transposed(other, 16 * part, depth);
-        mma(ds[0], a2[depth], other[0], other[1]);
-        mma(ds[1], a2[depth], other[2], other[3]);
+        if (!HOLDS_BOTH) mine2.left(a2[0], own, depth);
+        mma(ds[0], a2[HOLDS_BOTH ? depth : 0], other[0], other[1]);
+        mma(ds[1], a2[HOLDS_BOTH ? depth : 0], other[2], other[3]);
       }
 #pragma unroll
       for (int n = 0; n < 2; n++) {
@@ -510,26 +516,32 @@ MF_DEVICE void attention_gradient(
   }
 }
 
+/// Blocks of mf_attention_keys_… that should fit into a multiprocessor at D ≤ 64.
+constexpr int KEYS_BLOCKS = __CUDA_ARCH__ >= 800 ? 3 : 2;
+
 /// mf_attention_…: o and lse.
 ///
-/// Grid: (⌈T/128⌉, H, B) blocks of 128 threads. Shared memory: 512·D bytes for D ≤ 64, else 512·D... see MF_ATTENTION_SHARED.
+/// Grid: (⌈T/128⌉, H, B) blocks of 128 threads. Shared memory: 256·D + 8·D·keys bytes, keys: FORWARD_KEYS.
 ///
 /// mf_attention_keys_… and mf_attention_queries_…: dk and dv, and dq, from o's and lse's delta (mf_attention_delta).
 ///
-/// Grid: (⌈T/64⌉, K, B) for keys and (⌈T/64⌉, H, B) for queries, blocks of 128 threads. Shared memory: 256·D bytes.
-/// Names with _dropout: rate > 0.
+/// Grid: (⌈T/64⌉, K, B) for keys and (⌈T/64⌉, H, B) for queries, blocks of 128 threads. Shared memory: 256·D bytes, of keys
+/// with D > 64 384·D.
+///
+/// Names that end with _dropout are for rate > 0. sm_75 has neither registers nor shared memory enough for D = 128.
 #define MF_ATTENTION_AS(D, SUFFIX, DROPS)                                                                          \
-  extern "C" __global__ void __launch_bounds__(THREADS) mf_attention_##SUFFIX(                                     \
+  extern "C" __global__ void __launch_bounds__(THREADS, 2) mf_attention_##SUFFIX(                                     \
       MF_ATTENTION_ARGUMENTS, act *o, int64_t ld_o, float *lse) {                                                  \
     attention<D, DROPS>(MF_ATTENTION_PASSED, o, ld_o, lse);                                                        \
   }                                                                                                                \
-  extern "C" __global__ void __launch_bounds__(THREADS) mf_attention_keys_##SUFFIX(                                \
+  extern "C" __global__ void __launch_bounds__(THREADS, D <= 64 && !DROPS ? KEYS_BLOCKS : 2)                       \
+      mf_attention_keys_##SUFFIX(                                                                                  \
       MF_ATTENTION_ARGUMENTS, int heads, const act *dout, int64_t ld_do, const float *lse, const float *delta,     \
       act *dk, act *dv, int64_t ld_dkv) {                                                                          \
     attention_gradient<D, true, DROPS>(                                                                            \
         MF_ATTENTION_PASSED, heads, dout, ld_do, lse, delta, nullptr, dk, dv, 0, ld_dkv);                          \
   }                                                                                                                \
-  extern "C" __global__ void __launch_bounds__(THREADS) mf_attention_queries_##SUFFIX(                             \
+  extern "C" __global__ void __launch_bounds__(THREADS, D <= 64 ? 3 : 2) mf_attention_queries_##SUFFIX(            \
       MF_ATTENTION_ARGUMENTS, int heads, const act *dout, int64_t ld_do, const float *lse, const float *delta,     \
       act *dq, int64_t ld_dq) {                                                                                    \
     attention_gradient<D, false, DROPS>(                                                                           \
@@ -543,6 +555,8 @@ MF_DEVICE void attention_gradient(
 MF_ATTENTION(32)
 MF_ATTENTION(64)
 MF_ATTENTION(96)
+#if __CUDA_ARCH__ >= 800
 MF_ATTENTION(128)
+#endif
 
 #endif
