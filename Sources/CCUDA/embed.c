@@ -86,10 +86,9 @@ static const char kernel_arguments[] = {
 #define ENTRY(identifier, file) {file, identifier, sizeof identifier - 1},
 #define COUNT(array) (sizeof array / sizeof array[0])
 
-const mf_kernel_text mf_kernel_files[] = {FILES(ENTRY)};
-const size_t mf_kernel_file_count = COUNT(mf_kernel_files);
-const mf_kernel_text mf_kernel_headers[] = {HEADERS(ENTRY)};
-const size_t mf_kernel_header_count = COUNT(mf_kernel_headers);
+static const mf_kernel_text files[] = {FILES(ENTRY)}, headers[] = {HEADERS(ENTRY)};
+static const char *const options[] = MF_KERNEL_OPTIONS;
 
-const char *const mf_kernel_options[] = MF_KERNEL_OPTIONS;
-const size_t mf_kernel_option_count = COUNT(mf_kernel_options);
+mf_kernel_texts mf_kernel_files(void) { return (mf_kernel_texts){files, COUNT(files)}; }
+mf_kernel_texts mf_kernel_headers(void) { return (mf_kernel_texts){headers, COUNT(headers)}; }
+mf_kernel_option_list mf_kernel_options(void) { return (mf_kernel_option_list){options, COUNT(options)}; }

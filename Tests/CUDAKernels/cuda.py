@@ -35,7 +35,7 @@ class Int64(int):
 
 
 class Array:
-    """A tensor on the device, in memory of its own: what is read or written beyond it is an error of the test driver's."""
+    """A tensor on the device, in memory of its own: the test driver sees what is read or written beyond it."""
 
     def __init__(self, device: "Device", tensor: torch.Tensor) -> None:
         self.device, self.shape, self.dtype = device, tensor.shape, tensor.dtype

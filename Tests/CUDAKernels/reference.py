@@ -43,6 +43,17 @@ def attention_dropout(batch: int, heads: int, time: int, rate: float, seed: int,
     return dropout_factors(words.reshape(rows, -1)[:, :time], rate).reshape(batch, heads, time, time)
 
 
+def chance(counts: list[int], chances: list[int]) -> np.ndarray:
+    """The words by which moments are rounded, of all segments' elements one after another: lowbias32 of Wellons."""
+    words = []
+    for count, number in zip(counts, chances):
+        x = np.arange(count, dtype=np.uint32) ^ np.uint32(number)
+        x = (x ^ x >> 16) * np.uint32(0x7FEB352D)
+        x = (x ^ x >> 15) * np.uint32(0x846CA68B)
+        words.append(x ^ x >> 16)
+    return np.concatenate(words).astype(np.int64)
+
+
 def visible(mask: int, ranges: torch.Tensor | None, batch: int, time: int) -> torch.Tensor:
     """(B, T, T): whether query i of sequence b sees key j. mask: 0 causal, 1 full, 2 ranges."""
     i, j = torch.arange(time)[:, None], torch.arange(time)[None, :]

@@ -6,6 +6,7 @@ What a kernel reads as halves is rounded to halves before the reference gets it.
 import math
 import struct
 
+import numpy as np
 import pytest
 import reference
 import torch
@@ -28,7 +29,9 @@ def device(opened: Device):
 
 
 @pytest.fixture(params=STORAGES)
-def storage(request) -> str:
+def storage(opened: Device, request) -> str:
+    if request.param == "bf16" and opened.architecture == "sm_75":
+        pytest.skip("sm_75 has no bf16")
     return request.param
 
 
@@ -64,7 +67,11 @@ def same_bits(a: Array, b: Array) -> bool:
 
 
 def run_state(device: Device) -> Array:
-    return device.array(torch.frombuffer(bytearray(struct.pack("QIf", SEED, STEP, LOSS_SCALE)), dtype=torch.uint8))
+    return device.array(packed(struct.pack("QIf", SEED, STEP, LOSS_SCALE)))
+
+
+def packed(fields: bytes) -> torch.Tensor:
+    return torch.frombuffer(bytearray(fields), dtype=torch.uint8)
 
 
 # MARK: Flat operations
@@ -94,6 +101,17 @@ def test_flat_at_an_odd_address(device: Device, storage: str) -> None:
     expected = torch.zeros(103, dtype=STORAGES[storage])
     expected[1:101] = x[3:].to(STORAGES[storage])
     assert torch.equal(halves.get(), expected)
+
+
+@pytest.mark.parametrize("rows, width, ld", [(1, 1, 1), (5, 7, 9), (3, 2100, 2104)])
+def test_bias(device: Device, storage: str, rows: int, width: int, ld: int) -> None:
+    x, bias = random(storage, rows, ld), torch.randn(width)
+    y = device.array(x)
+    device.launch(
+        "elementwise:mf_add_bias", storage, (rows, up(width, 2048)), 256, Int64(width), Int64(ld), device.array(bias),
+        y)
+    check(y.get()[:, :width], wide(x)[:, :width] + wide(bias), storage)
+    assert torch.equal(y.get()[:, width:], x[:, width:])
 
 
 @pytest.mark.parametrize("count", [1, 9, 4097, 20011])
@@ -138,7 +156,8 @@ def test_gated_activation(device: Device, storage: str, kind: int, rows: int, wi
     device.launch("activation:mf_gated_activation", storage, grid, 256, kind, *shape, inputs, y)
     check(y, result, storage)
     device.launch(
-        "activation:mf_gated_activation_gradient", storage, grid, 256, kind, *shape, inputs, device.array(dy), dx, again)
+        "activation:mf_gated_activation_gradient", storage, grid, 256, kind, *shape, inputs, device.array(dy), dx,
+        again)
     check(dx, want.grad, storage)
     assert same_bits(y, again)
 
@@ -155,10 +174,9 @@ def test_sum_of_squares_and_state(device: Device, count: int) -> None:
     norm = wide(x).square().sum().sqrt().item() / LOSS_SCALE
     assert math.isclose(partials.get().sum().sqrt().item() / LOSS_SCALE, norm, rel_tol=1e-6)
     for loss, skips in ((1.5, 0), (math.nan, 1), (math.inf, 1)):
-        state = device.array(torch.frombuffer(bytearray(struct.pack("dddfi", 0, loss, 0, 0, -1)), dtype=torch.uint8))
-        update = struct.pack("8f", 0, 0, 0, 0, 0, 0, norm / 3, LOSS_SCALE)
-        update = device.array(torch.frombuffer(bytearray(update), dtype=torch.uint8))
-        device.launch("optimizer:mf_gradient_state", "fp32", 1, 1, Int64(blocks), partials, update, state)
+        state = device.array(packed(struct.pack("dddfi", 0, loss, 0, 0, -1)))
+        update = device.array(packed(struct.pack("8f", 0, 0, 0, 0, 0, 0, norm / 3, LOSS_SCALE)))
+        device.launch("optimizer:mf_gradient_state", "fp32", 1, 256, Int64(blocks), partials, update, state)
         found = struct.unpack("dddfi", bytes(state.get().tolist()))
         assert math.isclose(found[0], norm, rel_tol=1e-6) and found[4] == skips
         assert math.isclose(found[3], 1 / 3 / LOSS_SCALE, rel_tol=1e-5)
@@ -168,12 +186,12 @@ def test_loss_total(device: Device) -> None:
     rows = 1001
     losses, correct, weights = torch.randn(rows), (torch.rand(rows) < 0.5).float(), (torch.rand(rows) < 0.7).float()
     losses[weights == 0] = math.nan
-    state = device.array(torch.frombuffer(bytearray(struct.pack("dddfi", 9, 5.0, 2.0, 0, 0)), dtype=torch.uint8))
+    state = device.array(packed(struct.pack("dddfi", 9, 5.0, 2.0, 0, 0)))
     arguments = [device.array(each) for each in (losses, correct, weights, torch.tensor([50.0]))]
     counted = weights != 0
     expected = [wide(losses)[counted].sum().item() / 50, wide(correct)[counted].sum().item() / 50]
     for accumulate in (0, 1):
-        device.launch("sums:mf_loss_total", "fp32", 1, 256, Int64(rows), *arguments, state, accumulate)
+        device.launch("sums:mf_loss_total", "fp32", 1, 1024, Int64(rows), *arguments, state, accumulate)
         _, loss, accuracy, _, _ = struct.unpack("dddfi", bytes(state.get().tolist()))
         assert math.isclose(loss, (1 + accumulate) * expected[0], rel_tol=1e-9)
         assert math.isclose(accuracy, (1 + accumulate) * expected[1], rel_tol=1e-9)
@@ -200,7 +218,7 @@ def test_column_sums(device: Device, storage: str, rows: int, width: int, ld: in
 def test_adamw(device: Device, storage: str, half_moments: bool, skips: int) -> None:
     if half_moments and storage != "bf16":
         pytest.skip("moments are halved with bf16 alone")
-    counts, starts, decays, chances = [9001, 5, 64], [0, 9008, 9016], [0.99, 1.0, 0.98], [17, 18, 19]
+    counts, starts, decays, chances = [64, 5, 9001], [0, 64, 72], [0.99, 1.0, 0.98], [17, 18, 19]
     total = 9080
     like = torch.bfloat16 if half_moments else torch.float32
     weights, gradients = torch.randn(total), torch.randn(total)
@@ -214,7 +232,7 @@ def test_adamw(device: Device, storage: str, half_moments: bool, skips: int) -> 
     segments = b"".join(struct.pack("qfI", *segment) for segment in zip(starts, decays, chances))
     update = struct.pack("8f", 1 - beta1, beta2, 1 - beta2, epsilon, root_scale, step, 0, 1)
     state = struct.pack("dddfi", 1, 1, 1, scale, skips)
-    constants = [device.array(torch.frombuffer(bytearray(each), dtype=torch.uint8)) for each in (chunks, segments, update, state)]
+    constants = [device.array(packed(each)) for each in (chunks, segments, update, state)]
     arrays = [device.array(each) for each in (weights, m, v, torch.zeros(total, dtype=STORAGES[storage]), gradients)]
     name = "mf_adamw_half_moments" if half_moments else "mf_adamw"
     device.launch(f"optimizer:{name}", storage, len(chunks) // 16, 256, *constants, *arrays)
@@ -237,10 +255,12 @@ def test_adamw(device: Device, storage: str, half_moments: bool, skips: int) -> 
         if not half_moments:
             check(array.get()[used], exact[used], "fp32")
             continue
-        # One of the two neighbours, and on average the number itself.
-        error = (wide(array.get()) - exact)[used]
-        assert (error.abs() <= exact[used].abs() * 2**-7 + 1e-12).all()
-        assert error.mean().abs() < 0.1 * error.abs().mean()
+        # Up or down as the CPU's kernels decide, but where the last bit of the sum itself is another one.
+        random = reference.chance(counts, chances)
+        random = random & 0xFFFF if array is arrays[1] else random >> 16
+        bits = exact[used].float().numpy().view(np.uint32).astype(np.int64)
+        expected = torch.from_numpy(((bits + random) >> 16).astype(np.uint16).view(np.int16))
+        assert (array.get()[used].view(torch.int16) == expected).double().mean() > 0.99
         assert torch.equal(array.get()[unused], before[unused])
 
 
@@ -250,8 +270,8 @@ WIDEST = [256, 512, 768, 1024, 2048, 4096, 8192]
 
 
 @pytest.mark.parametrize("rows, width, kernel", [
-    (5, 1, 256), (5, 3, 256), (9, 65, 256), (17, 256, 256), (3, 300, 512), (9, 768, 768), (11, 1000, 1024), (3, 1100, 2048),
-    (2, 2500, 4096), (2, 4104, 8192)])
+    (5, 1, 256), (5, 3, 256), (9, 65, 256), (17, 256, 256), (3, 300, 512), (9, 768, 768), (11, 1000, 1024),
+    (3, 1100, 2048), (2, 2500, 4096), (2, 4104, 8192)])
 @pytest.mark.parametrize("kind", [0, 1])
 @pytest.mark.parametrize("full", [True, False])
 def test_norm(device: Device, storage: str, kind: int, rows: int, width: int, kernel: int, full: bool) -> None:
@@ -273,8 +293,8 @@ def test_norm(device: Device, storage: str, kind: int, rows: int, width: int, ke
     partials = device.empty(blocks, 2 * width) if full else None
     added = device.array(addend) if full else None
     device.launch(
-        f"norm:mf_norm_gradient_{kernel}", storage, blocks, 256, *shape, inputs, device.array(dy), added, *vectors, mean, rstd,
-        dx, again if full else None, partials, shared=8 * width)
+        f"norm:mf_norm_gradient_{kernel}", storage, blocks, 256, *shape, inputs, device.array(dy), added, *vectors,
+        mean, rstd, dx, again if full else None, partials, shared=8 * width)
     check(dx, wx.grad + wide(addend) if full else wx.grad, storage)
     if not full:
         return
@@ -322,8 +342,8 @@ def test_head_norm(device: Device, storage: str, rows: int, heads: int, query_he
     for index in range(2):
         result = device.empty(size)
         device.launch(
-            "sums:mf_add_partials", storage, up(size, 32), 256, Int64(blocks), Int64(size), View(partials, index * size),
-            Int64(2 * size), result, 0)
+            "sums:mf_add_partials", storage, up(size, 32), 256, Int64(blocks), Int64(size),
+            View(partials, index * size), Int64(2 * size), result, 0)
         check(result, ww.grad[index], storage)
 
 
@@ -370,7 +390,8 @@ def test_embedding(device: Device, storage: str, rows: int, width: int, vocabula
         device.launch("embedding:mf_sort_count", storage, tiles, 256, Int64(rows), keys, shift, offsets)
         device.launch("embedding:mf_sort_offsets", storage, 1, 256, tiles, offsets)
         device.launch(
-            "embedding:mf_sort_move", storage, tiles, 256, Int64(rows), keys, order, shift, offsets, new_keys, new_order)
+            "embedding:mf_sort_move", storage, tiles, 256, Int64(rows), keys, order, shift, offsets, new_keys,
+            new_order)
         keys, order = new_keys, new_order
     expected = torch.sort(ids, stable=True)
     assert torch.equal(keys.get(), expected.values) and torch.equal(order.get().long(), expected.indices)
@@ -405,8 +426,8 @@ def test_mean_pool(device: Device, storage: str, batch: int, time: int, width: i
         device.array(x), y)
     check(y, result, storage)
     device.launch(
-        "mean_pool:mf_mean_pool_gradient", storage, (up(width, 256), up(time, 8), batch), 256, time, Int64(width), pools,
-        places, device.array(dy), dx)
+        "mean_pool:mf_mean_pool_gradient", storage, (up(width, 256), up(time, 8), batch), 256, time, Int64(width),
+        pools, places, device.array(dy), dx)
     check(dx, want.grad, storage)
 
 
@@ -421,7 +442,8 @@ def test_head_loss(device: Device, storage: str, rows: int, vocabulary: int, ld:
         pytest.skip("there are no halves in fp32")
     logits = 3 * torch.randn(rows, ld)
     if vocabulary > 3:
-        logits[0, 2] = logits[0, 1] = 20  # a tie: the first is the largest
+        # A tie, with other threads' too: the first is the largest.
+        logits[0, [1, 2, vocabulary // 3 + 2, vocabulary - 1]] = 20
     if halves:
         logits = logits.to(STORAGES[storage])
     targets = torch.randint(0, vocabulary, (rows,), dtype=torch.int32)
@@ -459,7 +481,7 @@ def test_head_loss(device: Device, storage: str, rows: int, vocabulary: int, ld:
 # MARK: Attention
 
 SHAPES = [  # batch, time, query heads, key heads, head size
-    (1, 1, 1, 1, 64), (2, 40, 2, 1, 32), (1, 150, 2, 2, 64), (1, 65, 3, 1, 96), (1, 140, 2, 1, 128)]
+    (1, 1, 1, 1, 64), (2, 60, 2, 1, 32), (1, 150, 2, 2, 64), (1, 65, 3, 1, 96), (1, 140, 2, 1, 128), (1, 300, 1, 1, 32)]
 PLAIN_SHAPES = [(1, 1, 1, 1, 1), (2, 37, 2, 1, 7), (1, 50, 4, 2, 64), (1, 20, 1, 1, 80), (1, 35, 2, 1, 256)]
 
 
@@ -471,11 +493,18 @@ def random_ranges(batch: int, time: int) -> torch.Tensor:
     return ranges
 
 
+def windows(batch: int, time: int) -> torch.Tensor:
+    """The last 20 keys: most tiles meet no query of a block."""
+    end = torch.arange(1, time + 1).expand(batch, time)
+    return torch.stack([(end - 20).clamp(min=0), end], dim=-1).to(torch.int32)
+
+
 def attention_case(device: Device, storage: str, tensor_cores: bool, shape, mask: int, rate: float) -> None:
     batch, time, heads, kv_heads, size = shape
     width, like = (heads + 2 * kv_heads) * size, STORAGES[storage]
     qkv, dout = random(storage, batch, time, width), random(storage, batch, time, heads * size)
-    ranges = random_ranges(batch, time) if mask == 2 else None
+    ranges = {2: random_ranges, 3: windows}[mask](batch, time) if mask >= 2 else None
+    mask = min(mask, 2)
     want = wide(qkv, True)
     parts = want.reshape(batch, time, heads + 2 * kv_heads, size)
     factors = reference.attention_dropout(batch, heads, time, rate, SEED, SITE, STEP) if rate else None
@@ -503,8 +532,8 @@ def attention_case(device: Device, storage: str, tensor_cores: bool, shape, mask
         mine = theirs = 16
         shared = [192 * (size | 1), 384 * (size | 1), 384 * (size | 1)]
     device.launch(
-        f"{file}:{prefix}_{suffix}", storage, (up(time, mine), heads, batch), 128, *arguments, o, Int64(heads * size), lse,
-        shared=shared[0])
+        f"{file}:{prefix}_{suffix}", storage, (up(time, mine), heads, batch), 128, *arguments, o, Int64(heads * size),
+        lse, shared=shared[0])
     check(o, result.reshape(o.shape), storage)
     check(lse, log_sums, "fp32" if storage == "fp32" else storage)
 
@@ -513,30 +542,37 @@ def attention_case(device: Device, storage: str, tensor_cores: bool, shape, mask
         "attention:mf_attention_delta", storage, batch * time, 128, time, heads, size, o, ld, outer, ld, delta)
     check(delta, (wide(o.get()) * wide(dout)).reshape(batch, time, heads, size).sum(-1).transpose(1, 2), "fp32")
     backward = (*arguments, heads, outer, ld, lse, delta)
-    device.launch(
-        f"{file}:{prefix}_keys_{suffix}", storage, (up(time, theirs), kv_heads, batch), 128, *backward,
-        View(dqkv, k_column), View(dqkv, v_column), Int64(width), shared=shared[1])
-    device.launch(
-        f"{file}:{prefix}_queries_{suffix}", storage, (up(time, theirs), heads, batch), 128, *backward, dqkv,
-        Int64(width), shared=shared[2])
+    again = device.empty(batch, time, width, dtype=like)
+    # On a real GPU twice: blocks end in another order each time, the bits stay.
+    for to in (dqkv,) if device.is_for_tests else (dqkv, again):
+        device.launch(
+            f"{file}:{prefix}_keys_{suffix}", storage, (up(time, theirs), kv_heads, batch), 128, *backward,
+            View(to, k_column), View(to, v_column), Int64(width), shared=shared[1])
+        device.launch(
+            f"{file}:{prefix}_queries_{suffix}", storage, (up(time, theirs), heads, batch), 128, *backward, to,
+            Int64(width), shared=shared[2])
+    assert device.is_for_tests or same_bits(dqkv, again)
     gradient = dqkv.get()
-    for start, end in ((0, k_column), (k_column, v_column), (v_column, width)):
+    # With one key alone dq and dk are 0 but for what rounding leaves.
+    for start, end in ((0, k_column), (k_column, v_column), (v_column, width)) if time > 1 else ((0, width),):
         check(gradient[..., start:end], want.grad[..., start:end], storage)
 
 
 @pytest.mark.parametrize("shape", PLAIN_SHAPES)
-@pytest.mark.parametrize("mask", [0, 1, 2])
+@pytest.mark.parametrize("mask", range(4))
 @pytest.mark.parametrize("rate", [0.0, 0.25])
 def test_plain_attention(device: Device, storage: str, shape, mask: int, rate: float) -> None:
     attention_case(device, storage, False, shape, mask, rate)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("mask", [0, 1, 2])
+@pytest.mark.parametrize("mask", range(4))
 @pytest.mark.parametrize("rate", [0.0, 0.25])
-@pytest.mark.parametrize("half", ["bf16", "fp16"])
-def test_attention_on_tensor_cores(device: Device, half: str, shape, mask: int, rate: float) -> None:
-    attention_case(device, half, True, shape, mask, rate)
+@pytest.mark.parametrize("storage", ["bf16", "fp16"], indirect=True)
+def test_attention_on_tensor_cores(device: Device, storage: str, shape, mask: int, rate: float) -> None:
+    if shape[-1] == 128 and device.architecture == "sm_75":
+        pytest.skip("sm_75 has no room for heads of 128")
+    attention_case(device, storage, True, shape, mask, rate)
 
 
 @pytest.mark.parametrize("batch, time, heads, kv_heads, size, capacity, split", [
@@ -565,7 +601,7 @@ def test_cached_attention(device: Device, storage: str, batch: int, time: int, h
     caches = [device.array(k_cache), device.array(v_cache)]
     ld = Int64(heads * size + 2 * width)
     device.launch(
-        "cached_attention:mf_cache_append", storage, (up(width, 256), batch * time), 32, time, Int64(width),
+        "cached_attention:mf_cache_append", storage, (batch * time, up(width, 256)), 32, time, Int64(width),
         Int64(capacity), places, View(inputs, heads * size), View(inputs, heads * size + width), ld, *caches)
     check(caches[0], new_k, "fp32")
     check(caches[1], new_v, "fp32")
@@ -574,11 +610,11 @@ def test_cached_attention(device: Device, storage: str, batch: int, time: int, h
         o = device.empty(batch, time, heads * size, dtype=STORAGES[storage])
         partials = device.empty(batch * time, heads, splits, size + 2) if splits > 1 else None
         device.launch(
-            "cached_attention:mf_cached_attention", storage, (splits, heads, batch * time), 128, time, kv_heads, size,
+            "cached_attention:mf_cached_attention", storage, (batch * time, heads, splits), 128, time, kv_heads, size,
             Int64(capacity), Int64(keys), 0.3, places, inputs, ld, *caches, o, Int64(heads * size), partials)
         if splits > 1:
             device.launch(
-                "cached_attention:mf_cached_attention_merge", storage, (heads, batch * time), 128, size, splits,
+                "cached_attention:mf_cached_attention_merge", storage, (batch * time, heads), 128, size, splits,
                 Int64(keys), places, partials, o, Int64(heads * size))
         check(o, want, storage)
 

@@ -6,7 +6,8 @@
 
 #include <stddef.h>
 
-/// What NVRTC gets beside --gpu-architecture=… and -DMF_STORAGE=… (0 fp32, 1 bf16, 2 fp16).
+/// What NVRTC gets beside --gpu-architecture=… and -DMF_STORAGE=… (0 fp32, 1 bf16, 2 fp16). -DMF_HEAD_SIZE=… leaves only
+/// one head size of the kernels that have a copy for each (attention.cu, attention_tensor.cu): seconds less to compile.
 #define MF_KERNEL_OPTIONS {"--std=c++17", "--fmad=false"}
 
 typedef struct {
@@ -15,13 +16,22 @@ typedef struct {
   size_t bytes;                                    // without that
 } mf_kernel_text;
 
-/// The files to compile, each by itself, and the headers that all of them may include, by name.
-extern const mf_kernel_text mf_kernel_files[];
-extern const size_t mf_kernel_file_count;
-extern const mf_kernel_text mf_kernel_headers[];
-extern const size_t mf_kernel_header_count;
+typedef struct {
+  const mf_kernel_text *items;
+  size_t count;
+} mf_kernel_texts;
 
-extern const char *const mf_kernel_options[];
-extern const size_t mf_kernel_option_count;
+/// The files to compile, each by itself.
+mf_kernel_texts mf_kernel_files(void);
+/// What all of them may include, by name.
+mf_kernel_texts mf_kernel_headers(void);
+
+typedef struct {
+  const char *const *items;
+  size_t count;
+} mf_kernel_option_list;
+
+/// MF_KERNEL_OPTIONS.
+mf_kernel_option_list mf_kernel_options(void);
 
 #endif

@@ -1,8 +1,9 @@
-// Attention and its gradient in plain fp32 arithmetic: for fp32 storage, for head sizes and alignments that the tensor cores'
-// kernels don't take (attention_tensor.cu), and as what those are compared with.
+// Attention and its gradient in plain fp32 arithmetic: for fp32 storage, for head sizes and alignments that the tensor
+// cores' kernels don't take (attention_tensor.cu), and as what those are compared with.
 //
 // Equations and shapes: attention.cuh. Any head size up to 256: names end with the largest one that a kernel takes.
-// A block has 16 rows of its own (queries, or keys), four a warp, and walks over 32 of the others at a time, one a lane.
+// A block has 16 rows of its own (queries, or keys), four a warp, and walks over 32 of the others at a time, one a
+// lane.
 // Bound: FLOPs (forward 4·D, backward 14·D per visible pair of query and key), at the rate of fp32 multiply-adds.
 #include "common.cuh"
 #include "philox.cuh"
@@ -225,7 +226,8 @@ MF_DEVICE void attention_gradient(
 /// mf_attention_plain_keys_… and mf_attention_plain_queries_…: dk and dv, and dq, from o's and lse's delta
 /// (mf_attention_delta).
 ///
-/// Grid: (⌈T/16⌉, K, B) for keys and (⌈T/16⌉, H, B) for queries, blocks of 128 threads. Shared memory: 384·(D | 1) bytes.
+/// Grid: (⌈T/16⌉, K, B) for keys and (⌈T/16⌉, H, B) for queries, blocks of 128 threads. Shared memory: 384·(D | 1)
+/// bytes.
 #define MF_ATTENTION(WIDEST)                                                                                       \
   extern "C" __global__ void __launch_bounds__(THREADS, 4) mf_attention_plain_##WIDEST(                               \
       MF_ATTENTION_ARGUMENTS, act *o, int64_t ld_o, float *lse) {                                                  \
@@ -244,11 +246,17 @@ MF_DEVICE void attention_gradient(
         MF_ATTENTION_PASSED, heads, dout, ld_do, lse, delta, dq, nullptr, nullptr, ld_dq, 0);                      \
   }
 
+#define MF_ATTENTION_OF(WIDEST) MF_ATTENTION(WIDEST)
+
+#ifdef MF_HEAD_SIZE
+MF_ATTENTION_OF(MF_HEAD_SIZE)
+#else
 MF_ATTENTION(32)
 MF_ATTENTION(64)
 MF_ATTENTION(96)
 MF_ATTENTION(128)
 MF_ATTENTION(256)
+#endif
 
 /// delta[(b·H + h)·T + t] = do·o of row b·T + t's head h.
 ///

@@ -1,7 +1,7 @@
 // Attention and its gradient on tensor cores, for halves (bf16 from sm_80 on, fp16 from sm_75 on).
 //
-// Equations and shapes: attention.cuh. Head sizes 32, 64, 96 and 128: names end with it. Rows and heads begin at multiples of
-// 16 bytes, scale > 0; else attention.cu.
+// Equations and shapes: attention.cuh. Head sizes 32, 64, 96 and 128: names end with it. Rows and heads begin at
+// multiples of 16 bytes, scale > 0; else attention.cu.
 //
 // Tiles of rows lie in shared memory as they do outside, but with their 16-byte chunks permuted (swizzled), so that the
 // eight rows of an 8 × 8 matrix lie in different banks. cp.async fills one stage while the other is worked on.
@@ -122,8 +122,8 @@ struct dropout {
     return (key & 2 ? high : low) >= threshold ? kept : 0.0f;
   }
 
-  /// Of queries i and i + 8 with this lane's two of eight keys from `key` on. A lane and its neighbour need halves of the
-  /// same four words, so that each draws those of one query.
+  /// Of queries i and i + 8 with this lane's two of eight keys from `key` on. A lane and its neighbour need halves of
+  /// the same four words, so that each draws those of one query.
   MF_DEVICE void factors(float (&f)[4], int i, int key) const {
     const int t = threadIdx.x % 4;
     const bool odd = t & 1;
@@ -334,8 +334,9 @@ struct query_facts {
   int start, end;
 };
 
-/// One pass of the gradient: dk and dv of a block's keys (KEYS_PASS), or dq of its queries. In both, mine·theirsᵀ gives the
-/// scores and mine2·theirs2ᵀ their gradients before dropout: keys·queriesᵀ and values·doᵀ, or queries·keysᵀ and do·valuesᵀ.
+/// One pass of the gradient: dk and dv of a block's keys (KEYS_PASS), or dq of its queries. In both, mine·theirsᵀ gives
+/// the scores and mine2·theirs2ᵀ their gradients before dropout: keys·queriesᵀ and values·doᵀ, or queries·keysᵀ and
+/// do·valuesᵀ.
 template <int D, bool KEYS_PASS, bool DROPS>
 MF_DEVICE void attention_gradient(
     MF_ATTENTION_ARGUMENTS, int heads, const act *dout, int64_t ld_do, const float *lse, const float *delta, act *dq,
@@ -525,8 +526,8 @@ constexpr int KEYS_BLOCKS = __CUDA_ARCH__ >= 800 ? 3 : 2;
 ///
 /// mf_attention_keys_… and mf_attention_queries_…: dk and dv, and dq, from o's and lse's delta (mf_attention_delta).
 ///
-/// Grid: (⌈T/64⌉, K, B) for keys and (⌈T/64⌉, H, B) for queries, blocks of 128 threads. Shared memory: 256·D bytes, of keys
-/// with D > 64 384·D.
+/// Grid: (⌈T/64⌉, K, B) for keys and (⌈T/64⌉, H, B) for queries, blocks of 128 threads. Shared memory: 256·D bytes, of
+/// keys with D > 64 384·D.
 ///
 /// Names that end with _dropout are for rate > 0. sm_75 has neither registers nor shared memory enough for D = 128.
 #define MF_ATTENTION_AS(D, SUFFIX, DROPS)                                                                          \
@@ -548,15 +549,20 @@ constexpr int KEYS_BLOCKS = __CUDA_ARCH__ >= 800 ? 3 : 2;
         MF_ATTENTION_PASSED, heads, dout, ld_do, lse, delta, dq, nullptr, nullptr, ld_dq, 0);                      \
   }
 
-#define MF_ATTENTION(D)                   \
-  MF_ATTENTION_AS(D, D, false)            \
+#define MF_ATTENTION(D)         \
+  MF_ATTENTION_AS(D, D, false)  \
   MF_ATTENTION_AS(D, D##_dropout, true)
+#define MF_ATTENTION_OF(D) MF_ATTENTION(D)
 
+#ifdef MF_HEAD_SIZE
+MF_ATTENTION_OF(MF_HEAD_SIZE)
+#else
 MF_ATTENTION(32)
 MF_ATTENTION(64)
 MF_ATTENTION(96)
 #if __CUDA_ARCH__ >= 800
 MF_ATTENTION(128)
+#endif
 #endif
 
 #endif

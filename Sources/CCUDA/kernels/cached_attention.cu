@@ -1,7 +1,7 @@
 // Attention of new queries against a key/value cache (generation).
 //
-// New keys and values are appended at their positions (mf_cache_append); query t of sequence b then sees cache positions
-// 0...positions[b·T + t].
+// New keys and values are appended at their positions (mf_cache_append); query t of sequence b then sees cache
+// positions 0...positions[b·T + t].
 // Shapes: q, k, v, o rows b·T + t, heads at columns h·D; caches (B, capacity, K·D) in fp32. D up to 256.
 //
 // The keys are cut into splits of `split` positions, each for a block of its own, so that few queries fill the machine;
@@ -9,11 +9,11 @@
 // Bound: bytes of the cache when decoding.
 #include "common.cuh"
 
-/// Grid: (⌈K·D/256⌉, B·T) blocks of 32 threads, eight columns a thread.
+/// Grid: (B·T, ⌈K·D/256⌉) blocks of 32 threads, eight columns a thread.
 extern "C" __global__ void __launch_bounds__(32) mf_cache_append(
     int time, int64_t width, int64_t capacity, const int32_t *positions, const act *k, const act *v, int64_t ld_kv,
     float *k_cache, float *v_cache) {
-  const int64_t row = blockIdx.y, column = int64_t(blockIdx.x) * 256 + threadIdx.x * 8, n = width - column;
+  const int64_t row = blockIdx.x, column = int64_t(blockIdx.y) * 256 + threadIdx.x * 8, n = width - column;
   const int64_t to = (row / time * capacity + positions[row]) * width + column;
   float x[8];
   load(k + row * ld_kv + column, n, x);
@@ -25,20 +25,21 @@ extern "C" __global__ void __launch_bounds__(32) mf_cache_append(
 /// Keys whose scores a block holds at once, and its threads.
 constexpr int CACHE_TILE = 128, CACHE_THREADS = 128;
 
-/// o, if there is one split; else partials (B·T, H, splits, D + 2): D sums of e^(s − largest)·v, the largest score and Σ e^(s −
-/// largest).
+/// o, if there is one split; else partials (B·T, H, splits, D + 2): Σ e^(s − largest)·v, the largest score and
+/// Σ e^(s − largest).
 ///
-/// Grid: (⌈capacity/split⌉, H, B·T) blocks of 128 threads. split: a multiple of 128.
+/// Grid: (B·T, H, ⌈capacity/split⌉) blocks of 128 threads. split: a multiple of 128.
 extern "C" __global__ void __launch_bounds__(CACHE_THREADS) mf_cached_attention(
     int time, int kv_heads, int head_size, int64_t capacity, int64_t split, float scale, const int32_t *positions,
     const act *q, int64_t ld_q, const float *k_cache, const float *v_cache, act *o, int64_t ld_o, float *partials) {
   __shared__ float query[256], scores[CACHE_TILE], room[4], sums[CACHE_THREADS * 2];
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int heads = gridDim.y, head = blockIdx.y, kv = head / (heads / kv_heads);
-  const int64_t row = blockIdx.z, b = row / time, width = int64_t(kv_heads) * head_size;
-  const int64_t keys = positions[row] + 1, begin = blockIdx.x * split, end = least(keys, begin + split);
+  const int64_t row = blockIdx.x, b = row / time, width = int64_t(kv_heads) * head_size;
+  const int64_t keys = positions[row] + 1, begin = blockIdx.z * split, end = least(keys, begin + split);
   if (begin >= keys) return;
-  const float *k = k_cache + b * capacity * width + kv * head_size, *v = v_cache + b * capacity * width + kv * head_size;
+  const int64_t head_at = b * capacity * width + kv * head_size;
+  const float *k = k_cache + head_at, *v = v_cache + head_at;
   for (int d = threadIdx.x; d < 256; d += CACHE_THREADS)
     query[d] = d < head_size ? widen(q[row * ld_q + head * head_size + d]) * scale : 0.0f;
 
@@ -91,8 +92,8 @@ extern "C" __global__ void __launch_bounds__(CACHE_THREADS) mf_cached_attention(
   sums[threadIdx.x] = output[0];
   sums[CACHE_THREADS + threadIdx.x] = output[1];
   __syncthreads();
-  const bool is_whole = gridDim.x == 1;
-  float *partial = partials + ((row * heads + head) * gridDim.x + blockIdx.x) * (head_size + 2);
+  const bool is_whole = gridDim.z == 1;
+  float *partial = partials + ((row * heads + head) * gridDim.z + blockIdx.z) * (head_size + 2);
   for (int d = threadIdx.x; d < head_size; d += CACHE_THREADS) {
     float total = sums[d];
     if (head_size <= CACHE_THREADS)
@@ -105,17 +106,18 @@ extern "C" __global__ void __launch_bounds__(CACHE_THREADS) mf_cached_attention(
   partial[head_size + 1] = sum;
 }
 
-/// Grid: (H, B·T) blocks of 128 threads; `splits`: blocks of mf_cached_attention along x.
+/// Grid: (B·T, H) blocks of 128 threads; `splits`: blocks of mf_cached_attention along z.
 extern "C" __global__ void __launch_bounds__(CACHE_THREADS) mf_cached_attention_merge(
     int head_size, int splits, int64_t split, const int32_t *positions, const float *partials, act *o, int64_t ld_o) {
-  const int head = blockIdx.x;
-  const int64_t row = blockIdx.y, ld = head_size + 2;
+  const int head = blockIdx.y;
+  const int64_t row = blockIdx.x, ld = head_size + 2;
   const int used = int(least<int64_t>(splits, positions[row] / split + 1));
-  const float *partial = partials + (row * gridDim.x + head) * splits * ld;
+  const float *partial = partials + (row * gridDim.y + head) * splits * ld;
   float largest = -MF_INFINITY, sum = 0.0f;
   for (int s = 0; s < used; s++) largest = most(largest, partial[s * ld + head_size]);
   const float shift = largest == -MF_INFINITY ? 0.0f : largest;
-  for (int s = 0; s < used; s++) sum = fmaf(partial[s * ld + head_size + 1], expf(partial[s * ld + head_size] - shift), sum);
+  for (int s = 0; s < used; s++)
+    sum = fmaf(partial[s * ld + head_size + 1], expf(partial[s * ld + head_size] - shift), sum);
   for (int d = threadIdx.x; d < head_size; d += CACHE_THREADS) {
     float total = 0.0f;
     for (int s = 0; s < used; s++) total = fmaf(partial[s * ld + d], expf(partial[s * ld + head_size] - shift), total);

@@ -193,4 +193,16 @@ MF_DEVICE float block_sum(float v, float *room) {
   return total;
 }
 
+/// In fp64, over a block of THREADS (a power of two); `room` is shared memory of as many numbers. Thread 0
+/// gets the sum, the others 0.
+template <int THREADS>
+MF_DEVICE double block_sum(double v, double *room) {
+  room[threadIdx.x] = v;
+  for (int half = THREADS / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (threadIdx.x < half) room[threadIdx.x] += room[threadIdx.x + half];
+  }
+  return threadIdx.x == 0 ? room[0] : 0.0;
+}
+
 #endif

@@ -2,8 +2,8 @@
 //
 // Shapes: ids (rows), table (vocabulary, width), y and dy (rows, width).
 //
-// The gradient sorts the rows by id (stable, so that equal ids stay in the order of rows) and adds equal ones: all sums are
-// taken in an order that the ids alone decide. The host runs
+// The gradient sorts the rows by id (stable, so that equal ids stay in the order of rows) and adds equal ones: all sums
+// are taken in an order that the ids alone decide. The host runs
 //   for each 8 bits of ids, from the lowest: mf_sort_count, mf_sort_offsets, mf_sort_move
 //   mf_embedding_gradient, mf_embedding_gradient_rest
 // Integers only are exchanged between threads of a sort. Bound of the lookup and of the gradient: bytes.

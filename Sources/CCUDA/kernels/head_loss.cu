@@ -1,14 +1,14 @@
-// Logits of the head → losses and, in their place, the gradient: between the matrix products of cuBLASLt, which run over
-// chunks of rows so that not all logits are held.
+// Logits of the head → losses and, in their place, the gradient: between the matrix products of cuBLASLt, which run
+// over chunks of rows so that not all logits are held.
 //
 // z = cap·tanh(logit/cap) (cap 0: the logit); loss = log Σ_j e^(z_j) − z_target;
 // dz_j = (softmax_j − [j = target])·weight/normalizer·loss scale·(1 − (z_j/cap)²)
 // Rows of weight 0 get loss 0, correct 0, dz 0; their targets and logits are not looked at.
-// Shapes: logits (rows, ld) with `vocabulary` columns in use, fp32 or of storage; targets, weights, losses, correct (rows).
-// dz is of storage and row i begins where its logits do: rows of fp32 logits leave dz rows of 2·ld halves.
+// Shapes: logits (rows, ld) with `vocabulary` columns in use, fp32 or of storage; targets, weights, losses, correct
+// (rows). dz is of storage and row i begins where its logits do: rows of fp32 logits leave dz rows of 2·ld halves.
 //
-// Grid: `rows` blocks of 512 threads. Bound: bytes (of halves 6 per logit with gradient: the second reading finds most in
-// the second-level cache).
+// Grid: `rows` blocks of 512 threads. Bound: bytes (of halves 6 per logit with gradient: the second reading finds most
+// in the second-level cache).
 // Milakov & Gimelshein, arXiv:1805.02867, for the maximum and the sum in one reading.
 #include "common.cuh"
 

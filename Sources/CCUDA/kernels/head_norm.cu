@@ -1,7 +1,7 @@
 // RMS normalization of single heads inside packed rows (query/key norm), forward and backward.
 //
-// y_h = x_h·rstd_h·w, rstd_h = 1/√(mean(x_h²) + ε); w is the query's for h < query_heads, else the key's, NULL for none.
-// Gradients as in norm.cu, per head; columns behind the heads are copied in both directions.
+// y_h = x_h·rstd_h·w, rstd_h = 1/√(mean(x_h²) + ε); w is the query's for h < query_heads, else the key's, NULL for
+// none. Gradients as in norm.cu, per head; columns behind the heads are copied in both directions.
 // Shapes: x, y, dx, dy (rows, ld) with head h at columns h·D; rstd (rows, heads); weights (D). D up to 256.
 //
 // A head lies in the registers of a group of 1, 2, 4 … 32 lanes, eight elements a lane.

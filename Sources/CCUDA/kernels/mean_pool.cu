@@ -1,5 +1,5 @@
-// Means over ranges of each row's tokens: y_bs = Σ_{t in range bs} x_bt / |range bs|, an empty range gives zeros; gradient:
-// dx_bt = Σ_{s with t in range bs} dy_bs / |range bs|.
+// Means over ranges of each row's tokens: y_bs = Σ_{t in range bs} x_bt / |range bs|, an empty range gives zeros;
+// gradient: dx_bt = Σ_{s with t in range bs} dy_bs / |range bs|.
 //
 // Shapes: x and dx (B, T, width), ranges (B, S, 2) clipped to 0..<T, y and dy (B, S, width).
 // Bound: bytes of x, if the ranges are long.

@@ -5,8 +5,8 @@
 // dw = Σ_rows dy·x̂, db = Σ_rows dy. The gradient also gives y once more where it was not kept.
 // Shapes: x, y, dx, dy (rows, width); w, b (width); mean, rstd (rows). kind: 0 layer, 1 RMS.
 //
-// A row lies in registers: 8·CHUNKS elements a lane, in one warp or, above 1024 columns, in all eight of a block. Names end
-// with the widest row that the kernel takes; the host picks the narrowest that will do.
+// A row lies in registers: 8·CHUNKS elements a lane, in one warp or, above 1024 columns, in all eight of a block. Names
+// end with the widest row that the kernel takes; the host picks the narrowest that will do.
 // Bound: bytes (of halves 4 per element forward, 6–10 backward).
 // Ba et al., arXiv:1607.06450; Zhang & Sennrich, arXiv:1910.07467.
 #include "common.cuh"
@@ -180,8 +180,8 @@ MF_DEVICE void norm_gradient(int rms, int64_t rows, int64_t width, float epsilon
 ///
 /// Grid: ⌈rows/8⌉ blocks of 256 threads up to 1024 columns, above them `rows`.
 ///
-/// mf_norm_gradient_…: dx, y and (blocks, 2·width) partial sums of dw and db, for mf_add_partials. addend, y and partials
-/// may be NULL; dx may be addend; y may be dy.
+/// mf_norm_gradient_…: dx, y and (blocks, 2·width) partial sums of dw and db, for mf_add_partials. addend, y and
+/// partials may be NULL; dx may be addend; y may be dy.
 ///
 /// Grid: least(512, ⌈rows/8⌉) blocks of 256 threads up to 1024 columns, above them least(512, rows).
 /// Shared memory: 8·width bytes.

@@ -10,12 +10,14 @@
 /// norm = √(Σ partials) / loss scale; scale = min(1, clip / (norm + 1e-6)) / loss scale, as
 /// torch.nn.utils.clip_grad_norm_ has it; skips where the loss or the norm is no number.
 ///
-/// Grid: 1 block of 1 thread: at most 1024 partials are added in order. Bound: latency.
-extern "C" __global__ void mf_gradient_state(
+/// Grid: 1 block of 256 threads. Bound: latency.
+extern "C" __global__ void __launch_bounds__(256) mf_gradient_state(
     int64_t blocks, const double *partials, const mf_update *update, mf_gradient_state_t *state) {
+  __shared__ double sums[256];
   double total = 0;
-#pragma unroll 8
-  for (int64_t i = 0; i < blocks; i++) total += partials[i];
+  for (int64_t i = threadIdx.x; i < blocks; i += 256) total += partials[i];
+  total = block_sum<256>(total, sums);
+  if (threadIdx.x != 0) return;
   const double loss_scale = update->loss_scale, norm = sqrt(total) / loss_scale, clip = update->clip;
   const double scale = clip > 0 ? least(1.0, clip / (norm + 1e-6)) : 1.0;
   state->norm = norm;

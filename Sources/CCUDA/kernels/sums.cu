@@ -1,13 +1,13 @@
-// Sums in two stages: blocks leave partial sums, whose number depends on the shapes alone, and a second kernel adds them in
-// order.
+// Sums in two stages: blocks leave partial sums, whose number depends on the shapes alone, and a second kernel adds
+// them in order.
 #include "common.cuh"
 
 // MARK: Σ x², of all gradients
 
 /// partials[block] = Σ of the block's x².
 ///
-/// Grid: least(1024, ⌈count/8192⌉) blocks of 256 threads, which take turns at 2048 elements. Bound: bytes (4 per element).
-/// fp32 over four elements, fp64 above.
+/// Grid: least(1024, ⌈count/8192⌉) blocks of 256 threads, which take turns at 2048 elements. Bound: bytes (4 per
+/// element). fp32 over four elements, fp64 above.
 extern "C" __global__ void __launch_bounds__(256) mf_sum_of_squares(int64_t count, const float *x, double *partials) {
   __shared__ double sums[256];
   double total = 0;
@@ -17,42 +17,34 @@ extern "C" __global__ void __launch_bounds__(256) mf_sum_of_squares(int64_t coun
     total += double(fmaf(v[0], v[0], v[1] * v[1]) + fmaf(v[2], v[2], v[3] * v[3]));
     total += double(fmaf(v[4], v[4], v[5] * v[5]) + fmaf(v[6], v[6], v[7] * v[7]));
   }
-  sums[threadIdx.x] = total;
-  for (int half = 128; half > 0; half /= 2) {
-    __syncthreads();
-    if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
-  }
-  if (threadIdx.x == 0) partials[blockIdx.x] = sums[0];
+  total = block_sum<256>(total, sums);
+  if (threadIdx.x == 0) partials[blockIdx.x] = total;
 }
 
 // MARK: Losses of a micro-step
 
-/// state.loss (+)= Σ weight·loss / normalizer, state.accuracy the same of `correct`. Rows of weight 0 are not looked at.
+/// state.loss (+)= Σ weight·loss / normalizer, state.accuracy the same of `correct`. Rows of weight 0 are not looked
+/// at.
 ///
-/// Grid: 1 block of 256 threads. Bound: latency (12 bytes per row).
-extern "C" __global__ void __launch_bounds__(256) mf_loss_total(
+/// Grid: 1 block of 1024 threads. Bound: latency (12 bytes per row).
+extern "C" __global__ void __launch_bounds__(1024) mf_loss_total(
     int64_t rows, const float *losses, const float *correct, const float *weights, const float *normalizer,
     mf_gradient_state_t *state, int accumulate) {
-  __shared__ double loss_sums[256], correct_sums[256];
+  __shared__ double loss_sums[1024], correct_sums[1024];
   double loss = 0, right = 0;
-  for (int64_t row = threadIdx.x; row < rows; row += 256) {
+#pragma unroll 4
+  for (int64_t row = threadIdx.x; row < rows; row += 1024) {
     const float weight = weights[row];
-    if (weight == 0.0f) continue;
-    loss += double(weight) * losses[row];
-    right += double(weight) * correct[row];
+    // Not multiplied where nothing counts: NaN stays out.
+    loss += weight != 0.0f ? double(weight) * losses[row] : 0.0;
+    right += weight != 0.0f ? double(weight) * correct[row] : 0.0;
   }
-  loss_sums[threadIdx.x] = loss;
-  correct_sums[threadIdx.x] = right;
-  for (int half = 128; half > 0; half /= 2) {
-    __syncthreads();
-    if (threadIdx.x >= half) continue;
-    loss_sums[threadIdx.x] += loss_sums[threadIdx.x + half];
-    correct_sums[threadIdx.x] += correct_sums[threadIdx.x + half];
-  }
+  loss = block_sum<1024>(loss, loss_sums);
+  right = block_sum<1024>(right, correct_sums);
   if (threadIdx.x != 0) return;
   const double total = *normalizer;
-  state->loss = (accumulate ? state->loss : 0) + loss_sums[0] / total;
-  state->accuracy = (accumulate ? state->accuracy : 0) + correct_sums[0] / total;
+  state->loss = (accumulate ? state->loss : 0) + loss / total;
+  state->accuracy = (accumulate ? state->accuracy : 0) + right / total;
 }
 
 // MARK: Sums over rows
@@ -60,8 +52,8 @@ extern "C" __global__ void __launch_bounds__(256) mf_loss_total(
 /// partials[r] = Σ of 256 rows of x from 256r on: the first stage of a bias' gradient.
 ///
 /// x (rows, width), rows `ld` apart; partials (⌈rows/256⌉, width).
-/// Grid: (⌈width/256⌉, ⌈rows/256⌉) blocks of 256 threads: a warp a row, eight columns a lane. Bound: bytes (each element
-/// read once).
+/// Grid: (⌈width/256⌉, ⌈rows/256⌉) blocks of 256 threads: a warp a row, eight columns a lane. Bound: bytes (each
+/// element read once).
 extern "C" __global__ void __launch_bounds__(256) mf_column_sums(
     int64_t rows, int64_t width, const act *x, int64_t ld, float *partials) {
   __shared__ float sums[8][256];
