@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import reference
 import torch
-from cuda import STORAGES, Array, CUDAError, Device, Int64, View
+from device import STORAGES, Array, CUDAError, Device, Int64, View
 
 TOLERANCE = {"fp32": 1e-5, "bf16": 2e-2, "fp16": 2e-2}
 SEED, SITE, STEP, LOSS_SCALE = 0x1234_5678_9ABC_DEF0, 3, 7, 8.0
@@ -481,7 +481,8 @@ def test_head_loss(device: Device, storage: str, rows: int, vocabulary: int, ld:
 # MARK: Attention
 
 SHAPES = [  # batch, time, query heads, key heads, head size
-    (1, 1, 1, 1, 64), (2, 60, 2, 1, 32), (1, 150, 2, 2, 64), (1, 65, 3, 1, 96), (1, 140, 2, 1, 128), (1, 300, 1, 1, 32)]
+    (1, 1, 1, 1, 64), (2, 60, 2, 1, 32), (1, 150, 2, 2, 64), (1, 65, 3, 1, 96), (1, 140, 2, 1, 128), (1, 300, 1, 1, 32),
+    (2, 33, 4, 2, 64)]
 PLAIN_SHAPES = [(1, 1, 1, 1, 1), (2, 37, 2, 1, 7), (1, 50, 4, 2, 64), (1, 20, 1, 1, 80), (1, 35, 2, 1, 256)]
 
 

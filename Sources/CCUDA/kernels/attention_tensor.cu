@@ -30,7 +30,7 @@ MF_DEVICE void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t 
 /// Rows of D halves. Rows of 64 or 192 bytes change the half of the banks by themselves, from one to the next.
 template <int D>
 struct tile {
-  static constexpr int CHUNKS = D / 8, BYTES_PER_ROW = 2 * D;
+  static constexpr int CHUNKS = D / 8;
   unsigned char *bytes;
 
   MF_DEVICE unsigned char *at(int row, int chunk) const {
@@ -353,7 +353,7 @@ MF_DEVICE void attention_gradient(
   const act *keys = k + sequence * ld_kv + kv * D, *values = v + sequence * ld_kv + kv * D;
   const act *queries = q + sequence * ld_q + first_head * D, *outer = dout + sequence * ld_do + first_head * D;
 
-  // My rows' fragments; their room is that of the first stage. Where registers are short mine2 is read again and again.
+  // My rows' fragments, by way of the stages' room. Where registers are short mine2 stays, to be read again and again.
   constexpr bool HOLDS_BOTH = !KEYS_PASS || D <= 64;
   uint32_t a[D / 16][4], a2[HOLDS_BOTH ? D / 16 : 1][4];
   const tile<D> mine2{mf_shared + (HOLDS_BOTH ? MINE * 2 * D : 4 * TILE)};
@@ -411,10 +411,10 @@ MF_DEVICE void attention_gradient(
     const int64_t at = int64_t(b * heads + head) * time + i;
     return query_facts{i < time ? lse[at] * LOG2_E : 0.0f, i < time ? delta[at] : 0.0f, seen.start, seen.end};
   };
-  query_facts mine[2];
+  query_facts my_facts[2];
   if (!KEYS_PASS) {
-    mine[0] = fact(first_head, first + own + g);
-    mine[1] = fact(first_head, first + own + g + 8);
+    my_facts[0] = fact(first_head, first + own + g);
+    my_facts[1] = fact(first_head, first + own + g + 8);
   }
   const auto their_tile = [&](int stage, int second) { return tile<D>{mf_shared + (2 * stage + second) * TILE}; };
   const auto fetch = [&](int step, int stage) {
@@ -478,7 +478,7 @@ MF_DEVICE void attention_gradient(
         for (int i = 0; i < 4; i++) {
           const int column = 16 * part + 8 * n + 2 * t + i % 2, row = first + own + g + i / 2 * 8;
           const int key = KEYS_PASS ? row : origin + column, query = KEYS_PASS ? origin + column : row;
-          const query_facts &of = KEYS_PASS ? facts[stage][column] : mine[i / 2];
+          const query_facts &of = KEYS_PASS ? facts[stage][column] : my_facts[i / 2];
           if (DROPS && KEYS_PASS) factor[i] = drops.factor(query, key);
           const bool visible = key >= of.start && key < of.end;
           const float probability = visible ? fast_exp2(fmaf(p[n][i], to_bits, -of.lse)) : 0.0f;

@@ -67,8 +67,8 @@ MF_DEVICE void head_row(int64_t vocabulary, int64_t ld, float cap, Logit *logits
 #pragma unroll
     for (int i = 0; i < 8; i++) {
       v[i] = j + i < vocabulary ? capped<CAPPED>(v[i], cap, inverse) : -MF_INFINITY;
-      // Written so that NaN becomes the largest, and with it all that follows.
-      if (!(v[i] <= largest)) {
+      // NaN is never the largest, but makes the sum NaN.
+      if (v[i] > largest) {
         largest = v[i];
         index = i;
       }
