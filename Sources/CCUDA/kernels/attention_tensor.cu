@@ -529,6 +529,9 @@ constexpr int KEYS_BLOCKS = __CUDA_ARCH__ >= 800 ? 3 : 2;
 /// Grid: (⌈T/64⌉, K, B) for keys and (⌈T/64⌉, H, B) for queries, blocks of 128 threads. Shared memory: 256·D bytes, of
 /// keys with D > 64 384·D.
 ///
+/// The host asks for all of these sizes (CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES): static shared memory comes on
+/// top, and 48 KiB in all is what a block has unasked.
+///
 /// Names that end with _dropout are for rate > 0. sm_75 has neither registers nor shared memory enough for D = 128.
 #define MF_ATTENTION_AS(D, SUFFIX, DROPS)                                                                          \
   extern "C" __global__ void __launch_bounds__(THREADS, 2) mf_attention_##SUFFIX(                                     \
