@@ -228,6 +228,7 @@ MF_DEVICE void attention_gradient(
 ///
 /// Grid: (⌈T/16⌉, K, B) for keys and (⌈T/16⌉, H, B) for queries, blocks of 128 threads. Shared memory: 384·(D | 1)
 /// bytes.
+/// sm_75 has that much up to D = 168, and what is above 48 KiB must be asked for.
 #define MF_ATTENTION(WIDEST)                                                                                       \
   extern "C" __global__ void __launch_bounds__(THREADS, 4) mf_attention_plain_##WIDEST(                               \
       MF_ATTENTION_ARGUMENTS, act *o, int64_t ld_o, float *lse) {                                                  \

@@ -534,7 +534,7 @@ constexpr int KEYS_BLOCKS = __CUDA_ARCH__ >= 800 ? 3 : 2;
 ///
 /// Names that end with _dropout are for rate > 0. sm_75 has neither registers nor shared memory enough for D = 128.
 #define MF_ATTENTION_AS(D, SUFFIX, DROPS)                                                                          \
-  extern "C" __global__ void __launch_bounds__(THREADS, 2) mf_attention_##SUFFIX(                                     \
+  extern "C" __global__ void __launch_bounds__(THREADS, 2) mf_attention_##SUFFIX(                                  \
       MF_ATTENTION_ARGUMENTS, act *o, int64_t ld_o, float *lse) {                                                  \
     attention<D, DROPS>(MF_ATTENTION_PASSED, o, ld_o, lse);                                                        \
   }                                                                                                                \
