@@ -40,12 +40,16 @@ let package = Package(
       name: "CKernels",
       // The kernels are the program's inner loops: they are optimised in debug builds too.
       cSettings: [.unsafeFlags(["-O3", "-std=c2x", "-Wall", "-Wextra", "-Werror", "-fno-math-errno"])]),
+    .target(
+      name: "CCUDA",
+      // Embedded as text by embed.c, and compiled for the GPU at hand.
+      exclude: ["kernels"],
+      cSettings: [.unsafeFlags(["-std=c2x", "-Wall", "-Wextra", "-Werror"])]),
     module("Formats", [crypto]),
     module("Tokenization", ["Formats"]),
     module("Corpus", ["Tokenization", "Formats"]),
     module("Compute"),
     module("ComputeCPU", ["Compute", "CKernels"]),
-    .target(name: "CCUDA", cSettings: [.unsafeFlags(["-std=c2x", "-Wall", "-Wextra", "-Werror"])]),
     module("ComputeCUDA", ["Compute", "CCUDA"]),
     module("Models", ["Compute", "Tokenization", "Formats"]),
     module("Generation", ["Models", "Compute", "Tokenization"]),

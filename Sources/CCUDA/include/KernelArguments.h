@@ -1,0 +1,50 @@
+// What the host leaves in device memory for the kernels to read: included by C, Swift and the kernels alike.
+//
+// A micro-step is a captured graph, whose kernels' arguments are frozen: what changes from one to the next lies here.
+#ifndef MAYFLY_KERNELARGUMENTS_H
+#define MAYFLY_KERNELARGUMENTS_H
+
+#ifndef MF_KERNEL
+#include <stdint.h>
+#endif
+
+/// What changes from micro-step to micro-step.
+typedef struct {
+  uint64_t seed;
+  uint32_t micro_step;
+  float loss_scale;                                // what all gradients are multiplied by from the loss on
+} mf_run;
+
+/// What changes from update to update. All but the last three as mf_adamw of CKernels.h, computed in fp64:
+typedef struct {
+  float one_minus_beta1, beta2, one_minus_beta2;
+  float epsilon;
+  float root_scale;                                // 1/√(1 − β2ᵗ)
+  float step;                                      // η / (1 − β1ᵗ)
+  float clip;                                      // largest norm of all gradients, 0: not clipped
+  float loss_scale;                                // what the gradients were multiplied by
+} mf_update;
+
+/// A range of parameters that are decayed alike.
+typedef struct {
+  int64_t start;
+  float decay;                                     // 1 − η·weight decay
+  uint32_t chance;                                 // of moments rounded by chance: another one for every update
+} mf_segment;
+
+/// What one block of the optimizer's grid updates: at most 8192 elements of one segment, from a multiple of 8 of its
+/// elements on.
+typedef struct {
+  int64_t start;
+  int32_t count, segment;
+} mf_chunk;
+
+/// What the gradients' norm says; written by mf_gradient_state, read by mf_adamw and, later, by the host.
+typedef struct {
+  double norm;                                     // before clipping, of unscaled gradients
+  double loss, accuracy;                           // as mf_loss_total left them
+  float scale;                                     // what the optimizer multiplies gradients by
+  int32_t skips;                                   // 1: the loss or the norm is no number, the weights stay
+} mf_gradient_state_t;
+
+#endif
