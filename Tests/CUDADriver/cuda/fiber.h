@@ -1,0 +1,35 @@
+// Stacks and the switch between them: what makes a CUDA thread.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+namespace driver {
+
+/// Leaves the running stack, remembers its place in *from, and goes on where `to` was left.
+extern "C" void mf_fiber_switch(void **from, void *to);
+
+/// Room for the stacks of one block's threads, kept from block to block.
+class Stacks {
+ public:
+  static constexpr size_t bytes = 128 << 10;  // a stack
+
+  Stacks() = default;
+  Stacks(const Stacks &) = delete;
+  ~Stacks();
+
+  /// Makes stack i ready to start `entry`, which must not return. Returns its place for mf_fiber_switch.
+  void *prepare(size_t i, void (*entry)());
+
+  /// False once something was written to the stack's far end: what lies beyond may be damaged.
+  bool is_intact(size_t i) const;
+
+  bool contains(size_t i, size_t address) const;
+
+ private:
+  static constexpr size_t stacks_a_slab = 32;
+  std::vector<char *> slabs;
+  char *low_end(size_t i) const { return slabs[i / stacks_a_slab] + i % stacks_a_slab * bytes; }
+};
+
+}  // namespace driver
