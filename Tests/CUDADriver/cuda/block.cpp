@@ -84,7 +84,7 @@ void Block::run(uint64_t index) {
       running = &t;
       mf_fiber_switch(&scheduler, t.place);
       if (!stacks.is_intact(t.number) && !has_failed) {
-        launch->fail({CUDA_ERROR_LAUNCH_FAILED, who(t.number) + " needs more stack than the driver for tests has", 0});
+        launch->fail({CUDA_ERROR_LAUNCH_FAILED, who(t.number) + " " + too_little_stack, 0});
         has_failed = true;
       }
     }

@@ -90,6 +90,7 @@ void Block::check(size_t address, size_t bytes, mf_cpu_access kind, size_t code_
 
 void Block::report_stray(size_t address, size_t bytes, mf_cpu_access kind, size_t code_address) {
   const size_t dynamic = reinterpret_cast<size_t>(dynamic_shared), reach = 64 << 10;
+  if (stacks.contains(running->number, address + Stacks::bytes)) fail(CUDA_ERROR_LAUNCH_FAILED, too_little_stack, code_address);
   std::string where;
   char number[40];
   std::snprintf(number, sizeof number, "at 0x%zx, ", address);

@@ -76,13 +76,12 @@ constexpr uint64_t canary = 0x6d6179666c790a55;
 }  // namespace
 
 Stacks::~Stacks() {
-  for (char *slab : slabs) munmap(slab, stacks_a_slab * bytes);
+  for (char *slab : slabs) munmap(slab, slab_bytes);
 }
 
 void *Stacks::prepare(size_t i, void (*entry)()) {
   while (i / stacks_a_slab >= slabs.size()) {
-    void *slab = mmap(nullptr, stacks_a_slab * bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                      -1, 0);
+    void *slab = mmap(nullptr, slab_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (slab == MAP_FAILED) throw std::bad_alloc();
     slabs.push_back(static_cast<char *>(slab));
   }

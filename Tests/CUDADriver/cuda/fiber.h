@@ -9,6 +9,8 @@ namespace driver {
 /// Leaves the running stack, remembers its place in *from, and goes on where `to` was left.
 extern "C" void mf_fiber_switch(void **from, void *to);
 
+constexpr char too_little_stack[] = "needs more stack than the driver for tests has";
+
 /// Room for the stacks of one block's threads, kept from block to block.
 class Stacks {
  public:
@@ -27,9 +29,10 @@ class Stacks {
   bool contains(size_t i, size_t address) const;
 
  private:
-  static constexpr size_t stacks_a_slab = 32;
+  // Below the lowest stack of a slab is room for what runs over it.
+  static constexpr size_t stacks_a_slab = 32, slab_bytes = (stacks_a_slab + 1) * bytes;
   std::vector<char *> slabs;
-  char *low_end(size_t i) const { return slabs[i / stacks_a_slab] + i % stacks_a_slab * bytes; }
+  char *low_end(size_t i) const { return slabs[i / stacks_a_slab] + (1 + i % stacks_a_slab) * bytes; }
 };
 
 }  // namespace driver

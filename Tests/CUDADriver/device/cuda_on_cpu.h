@@ -12,7 +12,7 @@
 #define __CUDACC_RTC__ 1
 #define __device__
 #define __host__
-#define __constant__
+#define __constant__ const
 #define __grid_constant__
 #define __forceinline__ inline __attribute__((always_inline))
 #undef __noinline__
