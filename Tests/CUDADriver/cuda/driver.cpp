@@ -1,4 +1,6 @@
 // The device, its context, memory, modules and launches: what the host calls.
+#include "driver.h"
+
 #include <atomic>
 #include <cstdio>
 #include <cstring>
@@ -71,6 +73,11 @@ CUcontext the_context() {
 }
 
 }  // namespace
+
+CUresult driver::begin_launch() {
+  if (launches + 1 == faults().hanging_launch) return never_done;
+  return ++launches == faults().failing_launch ? faults().failing_error : int(CUDA_SUCCESS);
+}
 
 #define REQUIRE_INITIALISED \
   if (!is_initialised) return CUDA_ERROR_NOT_INITIALIZED
@@ -352,9 +359,7 @@ int cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, unsign
     copies[i].assign(from, from + kernel.argument_sizes[i]);
   }
   return enqueue(stream, [=]() -> CUresult {
-    if (launches + 1 == faults().hanging_launch) return never_done;
-    launches++;
-    if (launches == faults().failing_launch) return faults().failing_error;
+    if (const CUresult error = begin_launch(); error != CUDA_SUCCESS) return error;
     std::vector<void *> places;
     for (const std::vector<char> &copy : copies) places.push_back(const_cast<char *>(copy.data()));
     Launch launch(function, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared_bytes, places.data());
