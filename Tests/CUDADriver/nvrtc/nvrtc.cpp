@@ -69,6 +69,14 @@ std::string quoted(const std::string &word) {
   return text + "'";
 }
 
+/// What the processor can do: modules are compiled for it.
+std::string processor() {
+  std::ifstream in("/proc/cpuinfo");
+  for (std::string line; std::getline(in, line);)
+    if (line.compare(0, 5, "flags") == 0 || line.compare(0, 8, "Features") == 0) return line;
+  return "";
+}
+
 /// Runs a command in a folder; what it prints goes to `log`. Whether it succeeded.
 bool run(const Words &command, const fs::path &folder, std::string &log) {
   std::string line = "cd " + quoted(folder) + " &&";
@@ -213,7 +221,7 @@ int nvrtcCompileProgram(nvrtcProgram program, int option_count, const char *cons
 
   // All that the result depends on.
   const std::string &library = driver::library_folder();
-  std::string key = driver::compiler() + (has_checks() ? "\1" : "\2") + program->source + "\1" + program->name;
+  std::string key = processor() + driver::compiler() + (has_checks() ? "\1" : "\2") + program->source + "\1" + program->name;
   struct stat compiler_file{}, self{};
   stat(driver::compiler().c_str(), &compiler_file);
   stat((library + "/libnvrtc.so.13").c_str(), &self);

@@ -28,6 +28,9 @@ extern mf_nvrtc nvrtc;
 extern mf_cublaslt cublaslt;
 extern CUstream stream;
 
+/// From the folder under test.
+void *open_library(const char *name);
+
 /// Opens all three libraries and makes `stream`.
 void open_device();
 

@@ -29,7 +29,7 @@ void fail_test(const char *file, int line, const std::string &text) {
   _exit(1);
 }
 
-static void *open_library(const char *name) {
+void *open_library(const char *name) {
   void *library = dlopen((folder + "/" + name).c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) fail_test(__FILE__, __LINE__, dlerror());
   return library;
