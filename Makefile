@@ -39,7 +39,7 @@ cuda-test-driver: ## make the CUDA driver that runs kernels on the CPU: .build/c
 	@$(MAKE) --quiet --directory Tests/CUDADriver
 
 test-cuda-driver: ## test that driver: what it computes, and that it finds planted bugs
-	@Scripts/require swift
+	@Scripts/require swift qemu
 	@$(MAKE) --quiet --directory Tests/CUDADriver test
 
 test-swift: build

@@ -1,13 +1,12 @@
-// Stacks and the switch between them: what makes a CUDA thread.
+// The stacks of CUDA threads.
 #pragma once
 
 #include <cstddef>
 #include <vector>
 
-namespace driver {
+#include "fiber_switch.h"
 
-/// Leaves the running stack, remembers its place in *from, and goes on where `to` was left.
-extern "C" void mf_fiber_switch(void **from, void *to);
+namespace driver {
 
 constexpr char too_little_stack[] = "needs more stack than the driver for tests has";
 
