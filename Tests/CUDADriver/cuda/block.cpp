@@ -83,7 +83,7 @@ void Block::run(uint64_t index) {
       has_run = true;
       running = &t;
       mf_fiber_switch(&scheduler, t.place);
-      if (!stacks.is_intact(t.number) && !has_failed) {
+      if (t.state == Thread::returned && !stacks.is_intact(t.number) && !has_failed) {
         launch->fail({CUDA_ERROR_LAUNCH_FAILED, who(t.number) + " " + too_little_stack, 0});
         has_failed = true;
       }

@@ -11,6 +11,9 @@ static void *places[2], *mine;
 static int running;
 static double sums[2];
 
+// Variables that the compiler must keep in registers over a switch.
+#define IN_REGISTERS __asm__ volatile("" : "+r"(a), "+r"(b), "+r"(c), "+r"(d), "+r"(e))
+
 static void turn(void) { mf_fiber_switch(&places[running], mine); }
 
 static void work(void) {
@@ -18,11 +21,15 @@ static void work(void) {
   double real[VALUES];
   for (int i = 0; i < VALUES; i++) whole[i] = 100 * running + i, real[i] = running + 0.5 * i;
   const int self = running;
+  long a = 1 + self, b = 3 + self, c = 5 + self, d = 7 + self, e = 9 + self;
   for (int t = 0; t < TURNS; t++) {
 #pragma clang loop unroll(full)
     for (int i = 0; i < VALUES; i++) whole[i] += i, real[i] += 0.25;
+    IN_REGISTERS;
     turn();
-    if (running != self) sums[self] = -1e30;
+    IN_REGISTERS;
+    if (running != self || a != 1 + self || b != 3 + self || c != 5 + self || d != 7 + self || e != 9 + self)
+      sums[self] = -1e30;
   }
   for (int i = 0; i < VALUES; i++) sums[self] += (double)whole[i] + real[i];
   for (;;) turn();

@@ -136,8 +136,9 @@ TEST(conversions_round_to_nearest_even) {
   std::vector<float> x;
   for (float base : {1.0f, 1e-8f, 3e-8f, 5e-5f, 6.1e-5f, 65504.0f, 65519.9f, 65520.0f, 1e30f, 3.39e38f, 0.0f, 2.98e-8f}) x.push_back(base);
   while (x.size() < 1024) x.push_back(std::ldexp(random_float(), int(random_state >> 27) - 20));
-  // Halfway between two halves.
-  for (size_t i = 512; i < 768; i++) x[i] = std::ldexp(float(2049 + 2 * (i % 100)), -10);
+  // Halfway between two values of fp16, and of bf16.
+  for (size_t i = 512; i < 640; i++) x[i] = std::ldexp(float(2049 + 2 * (i % 100)), -10);
+  for (size_t i = 640; i < 768; i++) x[i] = std::ldexp(float(257 + 2 * (i % 100)), -8);
   CUdeviceptr px = upload(x), out = upload(std::vector<uint16_t>(2048)), back = upload(std::vector<float>(1024));
   OK(launch(f, 4, 256, 0, px, out, back));
   const auto h = download<uint16_t>(out, 2048);
