@@ -10,7 +10,7 @@ SWIFT_BUILD := swift build -c release
 SWIFT_TEST := swift test -c release --disable-testable-imports
 
 .DEFAULT_GOAL := help
-.PHONY: help build cuda demo check test test-kernels test-swift test-peers test-lm-eval test-cuda-compile test-cuda-kernels bench bench-decode bench-gemm gemm-program bench-precision tasks profile format lint install venv clean
+.PHONY: help build cuda demo check test test-kernels test-cuda-compile test-cuda-driver test-cuda-kernels test-swift test-peers test-lm-eval cuda-test-driver bench bench-decode bench-gemm gemm-program bench-precision tasks profile format lint install venv clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +27,7 @@ demo: build ## train a model on Shakespeare and let it write, in about five minu
 check: build ## build and run the fast Swift tests (a minute or two)
 	$(SWIFT_TEST) --skip Slow
 
-test: test-kernels test-cuda-compile test-swift test-peers ## run all tests, also those against PyTorch and transformers
+test: test-kernels test-cuda-compile test-cuda-driver test-cuda-kernels test-swift test-peers ## run all tests, also those against PyTorch and transformers
 
 test-kernels: ## compare the kernels of every instruction set here, and of arm64 under qemu, with the plain ones
 	@Scripts/require swift qemu
@@ -38,9 +38,15 @@ test-cuda-compile: ## compile the CUDA kernels for every architecture (needs no 
 	@Scripts/require python
 	Scripts/check-cuda-kernels
 
-test-cuda-kernels: venv ## compare the CUDA kernels with fp64, on a driver for tests that runs them on the CPU
+cuda-test-driver: ## make the CUDA driver that runs kernels on the CPU: .build/cuda-test-driver
 	@Scripts/require swift
 	@$(MAKE) --quiet --directory Tests/CUDADriver
+
+test-cuda-driver: ## test that driver: what it computes, and that it finds planted bugs
+	@Scripts/require swift qemu
+	@$(MAKE) --quiet --directory Tests/CUDADriver test
+
+test-cuda-kernels: venv cuda-test-driver ## compare the CUDA kernels with fp64, on that driver
 	$(PYTHON) -m pytest Tests/CUDAKernels
 
 test-swift: build
