@@ -49,7 +49,7 @@ test-cuda-driver: ## test that driver: what it computes, and that it finds plant
 test-cuda-kernels: venv cuda-test-driver ## compare the CUDA kernels with fp64, on that driver
 	$(PYTHON) -m pytest Tests/CUDAKernels
 
-test-swift: build
+test-swift: build cuda-test-driver
 	$(SWIFT_TEST)
 
 test-peers: build venv

@@ -50,7 +50,7 @@ let package = Package(
     module("Corpus", ["Tokenization", "Formats"]),
     module("Compute"),
     module("ComputeCPU", ["Compute", "CKernels"]),
-    module("ComputeCUDA", ["Compute", "CCUDA"]),
+    module("ComputeCUDA", ["Compute", "CCUDA", crypto]),
     module("Models", ["Compute", "Tokenization", "Formats"]),
     module("Generation", ["Models", "Compute", "Tokenization"]),
     module("Evaluation", ["Generation", "Models", "Compute", "Corpus", "Tokenization", "Formats"]),
@@ -81,7 +81,7 @@ let package = Package(
     tests("TokenizationTests", ["Tokenization", "Formats"]),
     tests("CorpusTests", ["Corpus", "Tokenization", "Formats"]),
     tests("ComputeTests", ["Models", "Compute", "ComputeCPU", "CKernels"]),
-    tests("ComputeCUDATests", ["ComputeCUDA", "Compute"]),
+    tests("ComputeCUDATests", ["Training", "Models", "ComputeCUDA", "ComputeCPU", "Compute"]),
     tests("ModelsTests", ["Models", "Compute", "ComputeCPU", "Formats"]),
     tests("GenerationTests", ["Generation", "Models", "Compute", "ComputeCPU", "Tokenization", "Formats"]),
     tests(

@@ -37,14 +37,16 @@ package struct AdamWUpdate: Sendable {
   package var epsilon: Float
   /// Of tensors with two or more dimensions; the others are not decayed.
   package var weightDecay: Float
-  /// What gradients are multiplied by first (clipping).
-  package var gradientScale: Float
+  /// The largest norm of all gradients together: they are scaled down to it. 0: they are not.
+  package var clip: Float
+  /// What the gradients were multiplied by from the loss on (``RunContext/lossScale``): they are divided by it first.
+  package var lossScale: Float
   /// Of random numbers, where moments are rounded by chance.
   package var seed: UInt64
 
   package init(
-    step: Int, learningRate: Float, beta1: Float, beta2: Float, epsilon: Float, weightDecay: Float,
-    gradientScale: Float, seed: UInt64 = 0
+    step: Int, learningRate: Float, beta1: Float, beta2: Float, epsilon: Float, weightDecay: Float, clip: Float = 0,
+    lossScale: Float = 1, seed: UInt64 = 0
   ) {
     self.step = step
     self.learningRate = learningRate
@@ -52,8 +54,36 @@ package struct AdamWUpdate: Sendable {
     self.beta2 = beta2
     self.epsilon = epsilon
     self.weightDecay = weightDecay
-    self.gradientScale = gradientScale
+    self.clip = clip
+    self.lossScale = lossScale
     self.seed = seed
+  }
+}
+
+extension AdamWUpdate {
+  /// What gradients of this norm (their loss scale divided out) are multiplied by, as torch.nn.utils.clip_grad_norm_ has
+  /// it.
+  package func gradientScale(norm: Double) -> Float {
+    let scale = clip > 0 ? min(1, Double(clip) / (norm + 1e-6)) : 1
+    return Float(scale / Double(lossScale))
+  }
+}
+
+/// What an update found.
+package struct UpdateReport: Sendable, Equatable {
+  /// Means over the update's targets by their weights: Σ weight·loss / normalizer of all its micro-steps, in nats, and the
+  /// same of hits.
+  package var loss, accuracy: Double
+  /// The L2 norm of all gradients before clipping, their loss scale divided out.
+  package var gradientNorm: Double
+
+  /// False: the update was skipped, all is as it was before.
+  package var isFinite: Bool { loss.isFinite && gradientNorm.isFinite }
+
+  package init(loss: Double = 0, accuracy: Double = 0, gradientNorm: Double = 0) {
+    self.loss = loss
+    self.accuracy = accuracy
+    self.gradientNorm = gradientNorm
   }
 }
 
@@ -65,14 +95,15 @@ package protocol ParameterStore: AnyObject {
     throws(ComputeError)
   /// Copies elements from the host into a buffer, from element `offset` on.
   func write(_ buffer: ParameterBuffer, at offset: Int, from source: UnsafeBufferPointer<Float>) throws(ComputeError)
-  /// The L2 norm of all gradients.
-  func gradientNorm() throws(ComputeError) -> Double
-  /// Updates the weights, one fused pass.
-  func adamW(_ update: AdamWUpdate) throws(ComputeError)
+  /// Updates the weights, one fused pass; nothing where the loss or the gradients' norm is no number. A device may still
+  /// be at work on it when this returns.
+  func update(_ update: AdamWUpdate) throws(ComputeError)
+  /// The report of the oldest update that has not been reported, waiting for it. At most two may be outstanding.
+  func nextReport() throws(ComputeError) -> UpdateReport
 }
 
 /// A program made ready on a device: memory planned and bound, tables made. Running it allocates nothing, and fails only
-/// where the device does.
+/// where the device does. A loss whose gradients it computes is added up for the report of the next update.
 package protocol Execution: AnyObject {
   var program: Program { get }
   /// Sets an int32 input; until then it is 0.

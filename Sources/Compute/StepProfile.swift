@@ -16,7 +16,7 @@ package final class StepProfile {
   package init() {}
 
   /// Runs `body` and notes how long it took.
-  package func time<T>(_ kind: String, flops: Double = 0, _ body: () -> T) -> T {
+  package func time<T, E: Error>(_ kind: String, flops: Double = 0, _ body: () throws(E) -> T) throws(E) -> T {
     let start = ContinuousClock.now
     defer {
       let took = ContinuousClock.now - start
@@ -26,6 +26,6 @@ package final class StepProfile {
       entry.flops += flops
       entries[kind] = entry
     }
-    return body()
+    return try body()
   }
 }

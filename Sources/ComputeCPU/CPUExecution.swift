@@ -13,11 +13,32 @@ package final class CPUExecution: Execution {
   private let instructions: [Instruction]
   /// Which instructions do the work of which operation, for a profile.
   private let spans: [Span]
+  private let parameters: CPUStore
+  /// What is minimised, by the losses whose gradients the program computes.
+  private let losses: [LossTotal]
 
   private struct Span {
     let kind: String
     let flops: Double
     let instructions: Range<Int>
+  }
+
+  private struct LossTotal {
+    let rows: Int
+    let losses, correct, weights, normalizer: UnsafePointer<Float>
+
+    /// Σ weight·loss / normalizer, and the same of hits.
+    var share: UpdateReport {
+      var share = UpdateReport()
+      // Not multiplied where nothing counts: NaN stays out.
+      for row in 0..<rows where weights[row] != 0 {
+        share.loss += Double(weights[row]) * Double(losses[row])
+        share.accuracy += Double(weights[row]) * Double(correct[row])
+      }
+      share.loss /= Double(normalizer.pointee)
+      share.accuracy /= Double(normalizer.pointee)
+      return share
+    }
   }
 
   init(
@@ -47,6 +68,14 @@ package final class CPUExecution: Execution {
       instructions += try lowering.lower(operation)
       spans.append(
         Span(kind: operation.kind, flops: operation.flops(in: graph), instructions: first..<instructions.count))
+    }
+    self.parameters = parameters
+    let addresses = addresses
+    losses = graph.operations.compactMap { operation in
+      guard case .headLoss(let op) = operation, op.gradients != nil else { return nil }
+      return LossTotal(
+        rows: graph.shape(op.losses).count, losses: addresses.floats(op.losses), correct: addresses.floats(op.correct),
+        weights: addresses.floats(op.weights), normalizer: addresses.floats(op.normalizer))
     }
     self.arena = arena
     self.workspace = workspace
@@ -88,6 +117,9 @@ package final class CPUExecution: Execution {
       for span in spans { profile.time(span.kind, flops: span.flops) { run(span.instructions, context) } }
     } else {
       run(instructions.indices, context)
+    }
+    for (index, loss) in losses.enumerated() {
+      parameters.note(loss.share, adds: context.accumulates || index > 0)
     }
   }
 

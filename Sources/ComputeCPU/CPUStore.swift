@@ -17,8 +17,10 @@ final class CPUStore: ParameterStore {
   private let moments: Precision
   /// Weights as products read them, where those are halves.
   private var halves: Halves?
-  /// Ranges of the flat buffers in which all tensors are updated, and all decayed or none.
-  private let segments: [Segment]
+  /// Of the micro-steps since the last update.
+  private var totals = UpdateReport()
+  private var reports: [UpdateReport] = []
+  private let segments: [(range: Range<Int>, decays: Bool)]
 
   private final class Halves {
     let precision: Precision
@@ -32,11 +34,6 @@ final class CPUStore: ParameterStore {
     func pointer(at offset: Int) -> UnsafeMutableRawPointer { memory.pointer + offset * precision.dtype.size }
   }
 
-  private struct Segment {
-    var range: Range<Int>
-    let decays: Bool
-  }
-
   init(_ layout: TensorLayout, training: Bool, moments: Precision, executor: CPUExecutor) throws(ComputeError) {
     precondition(moments != .fp16, "fp16 holds no squares of gradients")
     self.layout = layout
@@ -48,21 +45,7 @@ final class CPUStore: ParameterStore {
     let momentBytes = training ? layout.count * moments.dtype.size : 0
     firstMoment = try SystemMemory(bytes: momentBytes, purpose: "optimizer state")
     secondMoment = try SystemMemory(bytes: momentBytes, purpose: "optimizer state")
-    segments = Self.segments(layout)
-  }
-
-  private static func segments(_ layout: TensorLayout) -> [Segment] {
-    var segments: [Segment] = []
-    for (index, entry) in layout.entries.enumerated() where entry.isTrainable {
-      let end = index + 1 < layout.entries.count ? layout.entries[index + 1].offset : layout.count
-      let decays = entry.shape.rank >= 2
-      if let last = segments.last, last.decays == decays, last.range.upperBound == entry.offset {
-        segments[segments.count - 1].range = last.range.lowerBound..<end
-      } else {
-        segments.append(Segment(range: entry.offset..<end, decays: decays))
-      }
-    }
-    return segments
+    segments = layout.updatedRanges
   }
 
   /// A buffer that is always fp32.
@@ -123,19 +106,31 @@ final class CPUStore: ParameterStore {
     if buffer == .weights { round(offset..<offset + source.count) }
   }
 
-  func gradientNorm() -> Double {
-    executor.timed("GradientNorm") {
+  /// Adds a micro-step's share of an update's loss, or begins with it.
+  func note(_ share: UpdateReport, adds: Bool) {
+    totals.loss = (adds ? totals.loss : 0) + share.loss
+    totals.accuracy = (adds ? totals.accuracy : 0) + share.accuracy
+  }
+
+  func update(_ update: AdamWUpdate) {
+    let norm = executor.timed("GradientNorm") {
       executor.kernels(.fp32).sum_of_squares(
         executor.pool, Int64(isTraining ? layout.count : 0), gradients.floats
       ).squareRoot()
     }
+    totals.gradientNorm = norm / Double(update.lossScale)
+    precondition(reports.count < 2, "nobody asks for reports")
+    reports.append(totals)
+    guard totals.isFinite else { return }
+    let scale = update.gradientScale(norm: totals.gradientNorm)
+    executor.timed("AdamW") { apply(update, gradientScale: scale) }
   }
 
-  func adamW(_ update: AdamWUpdate) {
-    executor.timed("AdamW") { apply(update) }
+  func nextReport() -> UpdateReport {
+    reports.removeFirst()
   }
 
-  private func apply(_ update: AdamWUpdate) {
+  private func apply(_ update: AdamWUpdate, gradientScale: Float) {
     // In fp64: 1 − β₂ᵗ loses half of fp32's digits in the first steps.
     let correction1 = Float(1 - pow(Double(update.beta1), Double(update.step)))
     let correction2 = Float(1 - pow(Double(update.beta2), Double(update.step)))
@@ -151,7 +146,7 @@ final class CPUStore: ParameterStore {
         half_moments: moments == .bf16,
         chance: chance.word(UInt64(index), step: UInt32(truncatingIfNeeded: update.step)),
         copy: halves?.pointer(at: start), gradients: gradients.floats + start,
-        gradient_scale: update.gradientScale, learning_rate: update.learningRate, beta1: update.beta1,
+        gradient_scale: gradientScale, learning_rate: update.learningRate, beta1: update.beta1,
         beta2: update.beta2, epsilon: update.epsilon, weight_decay: segment.decays ? update.weightDecay : 0,
         bias_correction1: correction1, bias_correction2: correction2)
       kernels.adamw(executor.pool, &arguments)

@@ -1,5 +1,4 @@
 import Compute
-import Foundation
 
 /// cos and sin of every (position, pair).
 final class RotaryTable {
@@ -10,16 +9,9 @@ final class RotaryTable {
   init(_ frequencies: RotaryFrequencies, positions: Int) throws(ComputeError) {
     self.frequencies = frequencies
     self.positions = positions
-    let half = frequencies.headSize / 2
-    memory = try SystemMemory(floats: 2 * positions * half, purpose: "rotary tables")
-    for pair in 0..<half {
-      let frequency = frequencies.frequency(pair: pair)
-      for position in 0..<positions {
-        let angle = Double(Float(position) * frequency)
-        memory.floats[position * half + pair] = Float(cos(angle))
-        memory.floats[(positions + position) * half + pair] = Float(sin(angle))
-      }
-    }
+    let count = positions * frequencies.headSize
+    memory = try SystemMemory(floats: count, purpose: "rotary tables")
+    frequencies.fill(UnsafeMutableBufferPointer(start: memory.floats, count: count), positions: positions)
   }
 
   var cosines: UnsafePointer<Float> { UnsafePointer(memory.floats) }

@@ -31,7 +31,12 @@ package struct CUDADevice: Sendable {
 
   private let major, minor: Int32
 
-  private var isSupported: Bool { (major, minor) >= (7, 5) }
+  private var isSupported: Bool { isAtLeast(7, 5) }
+
+  func isAtLeast(_ major: Int32, _ minor: Int32) -> Bool { (self.major, self.minor) >= (major, minor) }
+
+  /// As NVRTC takes it; Hopper's has instructions that no later one has.
+  var architecture: String { "sm_\(major)\(minor)" + (major == 9 ? "a" : "") }
 
   private init(_ ordinal: Int32, _ driver: mf_cuda) throws(CUDAError) {
     self.ordinal = ordinal

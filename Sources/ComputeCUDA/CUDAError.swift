@@ -10,6 +10,15 @@ package enum CUDAError: Error, Equatable, CustomStringConvertible {
   /// A call failed.
   case failed(call: String, code: Int, text: String)
 
+  /// Whether the machine seems to have a GPU: then whoever computes without it wants to know why.
+  package var meansUnusedDevice: Bool {
+    switch self {
+    case .missing(_, let wheel, let reasons): wheel != nil || !reasons.isEmpty
+    case .noDevice: false
+    case .incomplete, .driverTooOld, .deviceTooOld, .failed: true
+    }
+  }
+
   package var description: String {
     switch self {
     case .missing(let library, let wheel, let reasons):

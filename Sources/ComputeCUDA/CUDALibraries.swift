@@ -17,6 +17,7 @@ package final class CUDALibraries {
   /// "12.8": the newest CUDA that the driver knows.
   package let driverVersion: String
   package let compilerVersion: String
+  let compilerPath: String
   /// Where each was found, for people.
   package let paths: [String]
 
@@ -36,6 +37,7 @@ package final class CUDALibraries {
     var compiler = mf_nvrtc()
     let compilerPath = try Self.open(.compiler, search, cuda: cuda) { mf_nvrtc_load($0, &compiler) }
     self.compiler = compiler
+    self.compilerPath = compilerPath
     var (major, minor): (Int32, Int32) = (0, 0)
     _ = compiler.nvrtcVersion(&major, &minor)
     compilerVersion = "\(major).\(minor)"

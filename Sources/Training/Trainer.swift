@@ -173,7 +173,7 @@ package final class Trainer {
   // MARK: What
 
   /// Adjusts the loss scale where there is one. True: the update was skipped, as its gradients were no numbers.
-  private func noteFiniteness(of result: UpdateStep.Result, step: Int) throws(TrainingError) -> Bool {
+  private func noteFiniteness(of result: UpdateReport, step: Int) throws(TrainingError) -> Bool {
     let isFinite = result.gradientNorm.isFinite
     state.lossScale?.note(isFinite: isFinite)
     let canGoOn = isFinite || state.lossScale.map { $0.value >= LossScale.least } ?? false

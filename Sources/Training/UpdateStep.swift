@@ -3,14 +3,6 @@ package import Models
 
 /// One update of the weights: forward, backward, accumulate, clip, AdamW. Allocates nothing once made.
 package final class UpdateStep {
-  package struct Result: Sendable {
-    /// Mean over the update's targets by their weights, before the update; nats.
-    package var loss = 0.0
-    package var accuracy = 0.0
-    /// Before clipping. Where it is no number, the weights stayed as they were.
-    package var gradientNorm = 0.0
-  }
-
   private let settings: TrainSettings
   private let store: any ParameterStore
   private let program: LossProgram
@@ -18,8 +10,6 @@ package final class UpdateStep {
   private let microBatch: Int
   private let microSteps: Int
   private let batch: TokenBatch
-  /// (B, T) of a pass, or (B, S).
-  private let results: UnsafeMutableBufferPointer<Float>
 
   /// Floating-point operations of one update.
   package var flops: Double { program.program.flops * Double(microSteps) }
@@ -45,11 +35,7 @@ package final class UpdateStep {
       }
     execution = try executor.prepare(program.program, parameters: store, states: nil)
     batch = TokenBatch(rows: settings.batchSize, time: T, mask: mask, perRow: perRow)
-    results = .allocate(capacity: B * (perRow ?? T))
-    results.initialize(repeating: 0)
   }
-
-  deinit { results.deallocate() }
 
   /// Runs update `step` (from 1).
   ///
@@ -58,7 +44,7 @@ package final class UpdateStep {
   ///   - lossScale: what gradients are computed times, in fp16; it is gone from the norm and the update.
   package func run(
     step: Int, firstMicroStep: Int, learningRate: Float, lossScale: Float = 1, source: any BatchSource
-  ) throws -> Result {
+  ) throws -> UpdateReport {
     try source.next(batch)
     // Of the whole update, so that micro-steps add up to one large batch. Where nothing counts, all sums are 0.
     let total = batch.totalWeight
@@ -66,7 +52,6 @@ package final class UpdateStep {
     try withUnsafePointer(to: Float(normalizer)) {
       try execution.set(program.normalizer, UnsafeBufferPointer(start: $0, count: 1))
     }
-    var result = Result()
     for micro in 0..<microSteps {
       let rows = micro * microBatch..<(micro + 1) * microBatch
       try batch.bind(rows: rows, to: program, of: execution)
@@ -74,31 +59,12 @@ package final class UpdateStep {
         RunContext(
           seed: settings.seed, microStep: UInt32(truncatingIfNeeded: firstMicroStep + micro), accumulates: micro > 0,
           lossScale: lossScale))
-      result.loss += try weightedSum(of: program.losses, rows) / normalizer
-      result.accuracy += try weightedSum(of: program.correct, rows) / normalizer
     }
-    result.gradientNorm = try store.gradientNorm() / Double(lossScale)
-    // As torch.nn.utils.clip_grad_norm_ does it.
-    let clip = Double(settings.gradientClip)
-    let scale = clip > 0 ? min(1, clip / (result.gradientNorm + 1e-6)) : 1
-    if result.loss.isFinite, result.gradientNorm.isFinite {
-      try store.adamW(
-        AdamWUpdate(
-          step: step, learningRate: learningRate, beta1: settings.beta1, beta2: settings.beta2,
-          epsilon: settings.epsilon, weightDecay: settings.weightDecay,
-          gradientScale: Float(scale / Double(lossScale)), seed: settings.seed))
-    }
-    return result
-  }
-
-  private func weightedSum(of node: Node, _ rows: Range<Int>) throws(ComputeError) -> Double {
-    try execution.get(node, into: results)
-    var sum = 0.0
-    // Not multiplied where nothing counts: NaN stays out.
-    let weights = batch.weights[batch.targetRange(rows)]
-    for (index, weight) in weights.enumerated() where weight != 0 {
-      sum += Double(weight) * Double(results[index])
-    }
-    return sum
+    try store.update(
+      AdamWUpdate(
+        step: step, learningRate: learningRate, beta1: settings.beta1, beta2: settings.beta2,
+        epsilon: settings.epsilon, weightDecay: settings.weightDecay, clip: settings.gradientClip,
+        lossScale: lossScale, seed: settings.seed))
+    return try store.nextReport()
   }
 }

@@ -11,10 +11,10 @@ struct CPUExecutorTests {
     Precision.allCases)
   func matchesReference(opCase: OpCase, precision: Precision) throws {
     let op = try OpProgram(opCase, precision: precision)
-    let expected = try Run(opCase, op, on: ReferenceExecutor())
+    let expected = try OpRun(opCase, op, on: ReferenceExecutor())
     for instructionSet in CPUExecutor.instructionSets(with: precision) {
       let executor = try CPUExecutor(threads: 2, instructionSet: instructionSet)
-      let run = try Run(opCase, op, on: executor)
+      let run = try OpRun(opCase, op, on: executor) { ($0 as? CPUExecution)?.poison() }
       for (name, node) in run.compared(op) {
         let reference = try #require(expected.execution as? ReferenceExecution)
         let error = try relativeError(run.values(node), reference[node])
@@ -29,9 +29,9 @@ struct CPUExecutorTests {
   @Test("gives the same bits for any number of threads", arguments: OpTable.all, Precision.allCases)
   func deterministic(opCase: OpCase, precision: Precision) throws {
     let op = try OpProgram(opCase, precision: precision)
-    let one = try Run(opCase, op, on: CPUExecutor(threads: 1))
+    let one = try OpRun(opCase, op, on: CPUExecutor(threads: 1))
     for threads in [2, 3] {
-      let many = try Run(opCase, op, on: CPUExecutor(threads: threads))
+      let many = try OpRun(opCase, op, on: CPUExecutor(threads: threads))
       for (name, node) in one.compared(op) {
         #expect(
           try one.values(node).map(\.bitPattern) == many.values(node).map(\.bitPattern), "\(name), \(threads) threads")
@@ -43,7 +43,7 @@ struct CPUExecutorTests {
     "adds gradients when it accumulates", arguments: OpTable.all.filter { $0.backward != .none }, Precision.allCases)
   func accumulates(opCase: OpCase, precision: Precision) throws {
     let op = try OpProgram(opCase, precision: precision)
-    let run = try Run(opCase, op, on: CPUExecutor(threads: 2))
+    let run = try OpRun(opCase, op, on: CPUExecutor(threads: 2))
     let once = try op.parameterGradients.map { try run.values($0.gradient) }
     try run.execution.run(RunContext(seed: 5, microStep: 3, accumulates: true))
     for (single, pair) in zip(once, op.parameterGradients) {
@@ -52,7 +52,7 @@ struct CPUExecutorTests {
   }
 
   @Test("updates weights as the reference does")
-  func adamW() throws {
+  func update() throws {
     var layout = TensorLayout()
     for (index, shape) in ([[7], [5, 33], [1], [128, 65], [3, 3], [16]] as [Shape]).enumerated() {
       layout.add("tensor\(index)", shape)
@@ -71,12 +71,14 @@ struct CPUExecutorTests {
         try reference.write(.gradients, entry, gradients)
         try store.write(.gradients, entry, gradients)
       }
-      let norm = try reference.gradientNorm()
-      #expect(try abs(store.gradientNorm() - norm) <= 1e-6 * norm)
+      // The first is not clipped.
       let update = AdamWUpdate(
-        step: step, learningRate: 0.01, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, gradientScale: 0.5)
-      try reference.adamW(update)
-      try store.adamW(update)
+        step: step, learningRate: 0.01, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1,
+        clip: step == 1 ? 0 : 10, lossScale: step == 2 ? 8 : 1)
+      try reference.update(update)
+      try store.update(update)
+      let (report, expected) = try (store.nextReport(), reference.nextReport())
+      #expect(abs(report.gradientNorm - expected.gradientNorm) <= 1e-6 * expected.gradientNorm)
     }
     for buffer in [ParameterBuffer.weights, .firstMoment, .secondMoment] {
       for entry in layout.entries {
@@ -99,10 +101,10 @@ extension CPUExecutorTests {
       let store = try executor.makeParameters(layout, training: true, moments: moments)
       try store.write(.gradients, entry, [Float](repeating: 1, count: count))
       for step in 1...updates {
-        try store.adamW(
+        try store.update(
           AdamWUpdate(
-            step: step, learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, gradientScale: 1,
-            seed: 3))
+            step: step, learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, seed: 3))
+        _ = try store.nextReport()
       }
       return store
     }
@@ -147,11 +149,35 @@ extension CPUExecutorTests {
     try store.write(.weights, entry, normals(rows * width, seed: 2))
     try check("written after")
     try store.write(.gradients, entry, normals(rows * width, seed: 3))
-    try store.adamW(
-      AdamWUpdate(
-        step: 1, learningRate: 0.1, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, gradientScale: 1))
+    try store.update(
+      AdamWUpdate(step: 1, learningRate: 0.1, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1))
     try check("updated")
     #expect(try store.read(.weights, entry) != normals(rows * width, seed: 2))
+  }
+
+  @Test("reports the loss that is minimised, of all micro-steps, and skips what is no number")
+  func report() throws {
+    let opCase = try #require(OpTable.heads.first { $0.name.hasPrefix("head loss 100×33×130") })
+    let op = try OpProgram(opCase)
+    let run = try OpRun(opCase, op, on: CPUExecutor(threads: 2))
+    let expected = try OpRun(opCase, op, on: ReferenceExecutor())
+    for device in [run, expected] { try device.execution.run(RunContext(seed: 5, microStep: 4, accumulates: true)) }
+    var update = AdamWUpdate(step: 1, learningRate: 0.1, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0)
+    func next() throws -> (UpdateReport, UpdateReport) {
+      for device in [run, expected] { try device.parameters.update(update) }
+      return try (run.parameters.nextReport(), expected.parameters.nextReport())
+    }
+    let (report, reference) = try next()
+    let (losses, weights) = try (run.values(op.outputs[0]), #require(opCase.floats["weights"]))
+    let once = zip(losses, weights).reduce(0) { $0 + Double($1.0) * Double($1.1) } / Double(weights.reduce(0, +))
+    #expect(abs(report.loss - 2 * once) <= 1e-5 * once && abs(report.loss - reference.loss) <= 1e-5 * once)
+    #expect(report.accuracy == reference.accuracy && report.isFinite)
+    let entry = run.parameters.layout.entries[0]
+    let before = try run.parameters.read(.weights, entry)
+    try run.parameters.write(.gradients, entry, [Float](repeating: .nan, count: entry.shape.count))
+    update.step = 2
+    #expect(try !next().0.isFinite)
+    #expect(try run.parameters.read(.weights, entry) == before)
   }
 
   @Test("multiplies gradients by the loss scale, and nothing else", arguments: Precision.allCases)
@@ -159,7 +185,7 @@ extension CPUExecutorTests {
     let opCase = try #require(
       OpTable.heads.first { $0.name.hasPrefix("head loss 100×33×130") && $0.name.hasSuffix("softcap bias") })
     let op = try OpProgram(opCase, precision: precision)
-    let run = try Run(opCase, op, on: CPUExecutor(threads: 2))
+    let run = try OpRun(opCase, op, on: CPUExecutor(threads: 2))
     let gradients = op.parameterGradients.map(\.gradient) + op.inputGradients.map(\.gradient)
     let (outputs, once) = try (op.outputs.map(run.values), gradients.map(run.values))
     try run.execution.run(RunContext(seed: 5, microStep: 3, lossScale: 64))
@@ -169,48 +195,5 @@ extension CPUExecutorTests {
       let tolerance = precision == .fp16 ? 1e-3 : 0
       #expect(try relativeError(run.values(gradient), before.map { 64 * Double($0) }) <= tolerance)
     }
-  }
-}
-
-/// An ``OpCase`` that has run once.
-private struct Run {
-  let execution: any Execution
-  let parameters: any ParameterStore
-  let states: any ParameterStore
-
-  init(_ opCase: OpCase, _ op: OpProgram, on executor: some Executor) throws {
-    parameters = try executor.makeParameters(op.program.graph.parameters, training: true)
-    states = try executor.makeParameters(op.program.graph.states, training: false)
-    execution = try executor.prepare(op.program, parameters: parameters, states: states)
-    (execution as? CPUExecution)?.poison()
-    try op.fill(execution, parameters, states, opCase)
-    try execution.run(RunContext(seed: 5, microStep: 3))
-  }
-
-  /// What must agree between executors: outputs, gradients and states.
-  func compared(_ op: OpProgram) -> [(name: String, node: Node)] {
-    let graph = op.program.graph
-    let states = graph.infos.indices.filter { if case .state = graph.infos[$0].role { true } else { false } }
-    return op.outputs.map { ("output", $0) } + op.inputGradients.map { ("d" + graph[$0.input].name, $0.gradient) }
-      + op.parameterGradients.map { ("d" + graph[$0.parameter].name, $0.gradient) }
-      + states.map { (graph.infos[$0].name, Node(id: $0)) }
-  }
-
-  func values(_ node: Node) throws -> [Float] {
-    let graph = execution.program.graph
-    switch graph[node].role {
-    case .parameter(let index): return try parameters.read(.weights, graph.parameters.entries[index])
-    case .gradient(let index): return try parameters.read(.gradients, graph.parameters.entries[index])
-    case .state(let index): return try states.read(.weights, graph.states.entries[index])
-    case .input, .intermediate, .result: return try execution.get(node)
-    }
-  }
-
-  func paddingIsZero() throws -> Bool {
-    let layout = parameters.layout
-    var all = [Float](repeating: 0, count: layout.count)
-    try all.withUnsafeMutableBufferPointer { try parameters.read(.gradients, at: 0, into: $0) }
-    for entry in layout.entries { for index in 0..<entry.shape.count { all[entry.offset + index] = 0 } }
-    return all.allSatisfy { $0 == 0 }
   }
 }

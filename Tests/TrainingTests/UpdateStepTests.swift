@@ -48,7 +48,7 @@ struct UpdateStepTests {
   /// Trains a few updates on fixed tokens and returns the results.
   private func train(
     _ settings: Settings, updates: Int, lossScale: Float = 1, on executor: some Executor
-  ) throws -> (results: [UpdateStep.Result], store: any ParameterStore) {
+  ) throws -> (results: [UpdateReport], store: any ParameterStore) {
     let transformer = try Transformer(settings.model)
     let store = try executor.makeParameters(
       transformer.parameterLayout, training: true,
@@ -56,7 +56,7 @@ struct UpdateStepTests {
     try Initialization(settings.model).fill(store, seed: 3)
     let update = try UpdateStep(transformer, settings: settings.train, store: store, executor: executor)
     let source = Counting()
-    var results: [UpdateStep.Result] = []
+    var results: [UpdateReport] = []
     for step in 1...updates {
       results.append(
         try update.run(

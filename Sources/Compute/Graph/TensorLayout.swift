@@ -37,6 +37,22 @@ package struct TensorLayout: Sendable {
 
   /// Elements that are really there: the number of parameters.
   package var parameterCount: Int { entries.reduce(0) { $0 + $1.shape.count } }
+
+  /// Ranges of the flat buffers, padding included, in which all tensors are updated, and all decayed or none: those with
+  /// two or more dimensions are.
+  package var updatedRanges: [(range: Range<Int>, decays: Bool)] {
+    var ranges: [(range: Range<Int>, decays: Bool)] = []
+    for (index, entry) in entries.enumerated() where entry.isTrainable {
+      let end = index + 1 < entries.count ? entries[index + 1].offset : count
+      let decays = entry.shape.rank >= 2
+      if let last = ranges.last, last.decays == decays, last.range.upperBound == entry.offset {
+        ranges[ranges.count - 1].range = last.range.lowerBound..<end
+      } else {
+        ranges.append((entry.offset..<end, decays))
+      }
+    }
+    return ranges
+  }
 }
 
 /// The least multiple of `alignment` that is at least `value`.

@@ -18,6 +18,21 @@ package struct RotaryFrequencies: Hashable, Sendable {
     1 / Float(pow(base, Double(2 * pair) / Double(headSize)))
   }
 
+  /// Writes the cosines of every (position, pair) into the first half of a buffer of positions·D, the sines into the
+  /// second.
+  package func fill(_ table: UnsafeMutableBufferPointer<Float>, positions: Int) {
+    let half = headSize / 2
+    precondition(table.count >= 2 * positions * half)
+    for pair in 0..<half {
+      let frequency = frequency(pair: pair)
+      for position in 0..<positions {
+        let angle = Double(Float(position) * frequency)
+        table[position * half + pair] = Float(cos(angle))
+        table[(positions + position) * half + pair] = Float(sin(angle))
+      }
+    }
+  }
+
   /// The angle of a pair at `position`, in radians.
   package func angle(position: Int, pair: Int) -> Float {
     Float(position) * frequency(pair: pair)

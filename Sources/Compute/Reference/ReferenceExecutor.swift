@@ -104,6 +104,15 @@ package final class ReferenceExecution: Execution {
     return entry.offset..<entry.offset + entry.shape.count
   }
 
+  /// Adds a micro-step's share of an update's loss.
+  private func note(_ op: HeadLoss, _ context: RunContext) {
+    let (weights, normalizer) = (self[op.weights], self[op.normalizer][0])
+    func share(_ values: [Double]) -> Double { zip(weights, values).reduce(0) { $0 + $1.0 * $1.1 } / normalizer }
+    if !context.accumulates { parameters.totals = UpdateReport() }
+    parameters.totals.loss += share(self[op.losses])
+    parameters.totals.accuracy += share(self[op.correct])
+  }
+
   // MARK: Running
 
   package func run(_ context: RunContext) {
@@ -129,7 +138,9 @@ package final class ReferenceExecution: Execution {
       case .meanPool(let op): run(op)
       case .meanPoolGradient(let op): run(op)
       case .logits(let op): run(op)
-      case .headLoss(let op): run(op, context)
+      case .headLoss(let op):
+        run(op, context)
+        if op.gradients != nil { note(op, context) }
       }
     }
   }

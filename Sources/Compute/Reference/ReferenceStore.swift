@@ -22,11 +22,22 @@ package final class ReferenceStore: ParameterStore {
     for index in source.indices { self[buffer][offset + index] = Double(source[index]) }
   }
 
-  package func gradientNorm() -> Double {
-    self[.gradients].reduce(0) { $0 + $1 * $1 }.squareRoot()
+  /// Of the micro-steps since the last update.
+  var totals = UpdateReport()
+  private var reports: [UpdateReport] = []
+
+  package func nextReport() -> UpdateReport {
+    reports.removeFirst()
   }
 
-  package func adamW(_ update: AdamWUpdate) {
+  package func update(_ update: AdamWUpdate) {
+    let norm = self[.gradients].reduce(0) { $0 + $1 * $1 }.squareRoot()
+    totals.gradientNorm = norm / Double(update.lossScale)
+    reports.append(totals)
+    if totals.isFinite { apply(update, gradientScale: Double(update.gradientScale(norm: totals.gradientNorm))) }
+  }
+
+  private func apply(_ update: AdamWUpdate, gradientScale: Double) {
     let rate = Double(update.learningRate)
     let (beta1, beta2) = (Double(update.beta1), Double(update.beta2))
     let correction1 = 1 - power(beta1, update.step)
@@ -34,7 +45,7 @@ package final class ReferenceStore: ParameterStore {
     for entry in layout.entries where entry.isTrainable {
       let decay = entry.shape.rank >= 2 ? Double(update.weightDecay) : 0
       for i in entry.offset..<entry.offset + entry.shape.count {
-        let gradient = self[.gradients][i] * Double(update.gradientScale)
+        let gradient = self[.gradients][i] * gradientScale
         self[.weights][i] *= 1 - rate * decay
         self[.firstMoment][i] = beta1 * self[.firstMoment][i] + (1 - beta1) * gradient
         self[.secondMoment][i] = beta2 * self[.secondMoment][i] + (1 - beta2) * gradient * gradient

@@ -17,6 +17,7 @@ struct Doctor: ParsableCommand {
     let memory = Int64(clamping: ProcessInfo.processInfo.physicalMemory)
     let executor = try CPUExecutor()
     let gpu = GPUReport()
+    let used = gpu.used ?? executor.deviceDescription
     if json {
       try Output.json([
         "devices": .array(
@@ -27,7 +28,8 @@ struct Doctor: ParsableCommand {
               "uses": .string(executor.deviceDescription),
             ]
           ] + gpu.devices),
-        "libraries": .array(gpu.libraries), "gpu_problem": gpu.problem.map { .string("\($0)") } ?? .null,
+        "uses": .string(used), "libraries": .array(gpu.libraries),
+        "gpu_problem": gpu.problem.map { .string("\($0)") } ?? .null,
       ])
       return
     }
@@ -35,8 +37,8 @@ struct Doctor: ParsableCommand {
     try Output.line("cores             \(cores)")
     try Output.line("memory            \(memory >> 30) GiB")
     try Output.line("instruction sets  \(sets.joined(separator: ", ")) (MAYFLY_CPU_ISA forces one)")
-    try Output.line("Mayfly uses       \(executor.deviceDescription)")
     for line in gpu.lines { try Output.line(line) }
+    try Output.line("Mayfly uses       \(used)")
   }
 
   private static var processorName: String {

@@ -7,7 +7,7 @@ import ComputeCUDA
 struct DeviceOptions: ParsableArguments {
   enum Device: String, ExpressibleByArgument, CaseIterable { case auto, cpu, cuda }
 
-  @Option(help: "Where to compute: auto, cpu or cuda.")
+  @Option(help: "Where to compute: auto (a GPU where there is one), cpu or cuda.")
   var device = Device.auto
 
   @Option(help: "CPU threads (default: one per core).")
@@ -20,14 +20,19 @@ struct DeviceOptions: ParsableArguments {
   }
 
   /// - Parameter profile: gets the time of what runs, while it is on.
-  /// - Throws: ``ComputeError/unavailable(_:)``.
+  /// - Throws: ``ComputeError``.
   func makeExecutor(profile: StepProfile? = nil) throws(ComputeError) -> any Executor {
-    if device == .cuda {
-      let card: CUDADevice
-      do { card = try CUDADevice.first(CUDALibraries()) } catch { throw .unavailable("--device cuda: \(error)") }
-      throw .unavailable(
-        "--device cuda: \(card.name) is there, but this version can't compute on it yet; leave --device out")
+    if device == .cpu { return try CPUExecutor(threads: threads, profile: profile) }
+    let libraries: CUDALibraries
+    let gpu: CUDADevice
+    do throws(CUDAError) {
+      libraries = try CUDALibraries()
+      gpu = try CUDADevice.first(libraries)
+    } catch {
+      if device == .cuda { throw .unavailable("--device cuda: \(error)") }
+      if error.meansUnusedDevice { Log.line("the GPU is not used: \(error)") }
+      return try CPUExecutor(threads: threads, profile: profile)
     }
-    return try CPUExecutor(threads: threads, profile: profile)
+    return try CUDAExecutor(libraries, gpu, profile: profile)
   }
 }

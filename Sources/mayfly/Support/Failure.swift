@@ -26,6 +26,8 @@ enum Failure {
     case let error as any ContractError: (error.description, error.exitCode)
     case let error as TokenizationError: (error.description, ContractExit.data)
     case .outOfMemory as ComputeError: ("\(error)", ContractExit.failed)
+    case .device as ComputeError:
+      ("\(error); what was saved is whole: --resume goes on from there", ContractExit.failed)
     case .unavailable as ComputeError: ("\(error)", ContractExit.unavailable)
     case let error as ComputeError: (error.description, ContractExit.data)
     default: nil

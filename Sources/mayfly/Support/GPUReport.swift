@@ -24,6 +24,11 @@ struct GPUReport {
     (self.opened, self.found, self.problem) = (opened, found, problem)
   }
 
+  /// The GPU that commands compute on, unless told otherwise; nil where there is none.
+  var used: String? {
+    problem == nil ? found.first.map { "\($0.name), compute capability \($0.capability)" } : nil
+  }
+
   var devices: [JSON] {
     found.map {
       [
@@ -44,7 +49,7 @@ struct GPUReport {
       line("GPU", "\($0.name), compute capability \($0.capability), \($0.memoryBytes >> 30) GiB")
     }
     let versions = opened.map { "driver \($0.driverVersion), compiler \($0.compilerVersion)" }
-    let use = problem.map { "not usable: \($0)" } ?? "this version can't compute on it yet"
-    return devices + [versions].compactMap(\.self).map { line("CUDA", $0) } + [line("GPU", use)]
+    let use = problem.map { line("GPU", "not usable: \($0)") }
+    return devices + [versions.map { line("CUDA", $0) }, use].compactMap(\.self)
   }
 }

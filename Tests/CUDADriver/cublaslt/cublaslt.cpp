@@ -46,7 +46,7 @@ struct cublasLtMatrixLayoutOpaque {
 
 struct cublasLtMatmulPreferenceOpaque {
   size_t workspace_bytes = 0;
-  uint32_t reduction_schemes = ~0u;
+  uint32_t reduction_schemes = ~0u, alignments[4] = {256, 256, 256, 256};
 };
 
 namespace {
@@ -196,6 +196,11 @@ int cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t preference, 
   switch (attribute) {
     case CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES: return set(preference->workspace_bytes, value, bytes);
     case CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK: return set(preference->reduction_schemes, value, bytes);
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES:
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES:
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES:
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES:
+      return set(preference->alignments[attribute - CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES], value, bytes);
     default: return refuse(CUBLAS_STATUS_INVALID_VALUE, "preference " + std::to_string(attribute) + " is not there");
   }
 }

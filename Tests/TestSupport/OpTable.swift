@@ -1,9 +1,8 @@
-import Compute
-import TestSupport
+package import Compute
 
 /// Every operation at usual and awkward sizes: 1, odd ones, ones that are no multiple of a vector.
-enum OpTable {
-  static let all: [OpCase] =
+package enum OpTable {
+  package static let all: [OpCase] =
     linears + norms + headNorms + rotaries + attentions + cachedAttentions + activations + branches + elementwise
     + embeddings + pools + heads
 
@@ -215,7 +214,7 @@ enum OpTable {
   private static let mixed: [Float] = [1, 0, 0.5, 2]
 
   /// Rows, width, vocabulary, and the rows' weights in turn.
-  static let heads: [OpCase] = [
+  package static let heads: [OpCase] = [
     (1, 1, 1, [1]), (7, 8, 65, mixed), (65, 7, 8, mixed), (100, 33, 130, mixed), (9, 16, 1, mixed), (33, 16, 65, [1]),
     (7, 8, 9, [0]),
   ].flatMap { (rows: Int, C: Int, V: Int, weightsInTurn: [Float]) in

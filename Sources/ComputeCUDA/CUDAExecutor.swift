@@ -1,0 +1,67 @@
+package import Compute
+
+/// Runs programs on one NVIDIA GPU.
+package final class CUDAExecutor: Executor {
+  private let gpu: GPU
+  private let kernels: Kernels
+  private let products: MatrixProducts
+  private let profile: StepProfile?
+  /// Made so far; as many as there are different models, and kept for all their programs.
+  private var rotaryTables: [RotaryTable] = []
+
+  /// - Parameters:
+  ///   - patience: how long the GPU may be at one piece of work before it counts as lost.
+  ///   - keepsKernels: whether compiled kernels are kept on disk for the next time.
+  ///   - profile: gets the time of everything that runs here, while it is on; work then waits for each operation.
+  /// - Throws: ``ComputeError/device(_:)``, ``ComputeError/outOfMemory(bytes:purpose:)``.
+  package init(
+    _ libraries: CUDALibraries, _ device: CUDADevice, patience: Duration = .seconds(120), keepsKernels: Bool = true,
+    profile: StepProfile? = nil
+  ) throws(ComputeError) {
+    gpu = try GPU(libraries, device, patience: patience)
+    kernels = Kernels(gpu, cache: keepsKernels ? KernelCompiler.cacheFolder() : nil)
+    products = try MatrixProducts(gpu)
+    self.profile = profile
+  }
+
+  package var deviceDescription: String {
+    "\(gpu.device.name), compute capability \(gpu.device.capability), CUDA \(gpu.libraries.driverVersion)"
+  }
+
+  package var fastestPrecision: Precision {
+    // Turing's tensor cores have no bf16.
+    gpu.device.isAtLeast(8, 0) ? .bf16 : .fp16
+  }
+
+  package func makeParameters(
+    _ layout: TensorLayout, training: Bool, moments: Precision
+  ) throws(ComputeError) -> any ParameterStore {
+    try CUDAStore(layout, training: training, moments: moments, gpu: gpu, kernels: kernels)
+  }
+
+  package func prepare(
+    _ program: Program, parameters: any ParameterStore, states: (any ParameterStore)?
+  ) throws(ComputeError) -> any Execution {
+    guard let parameters = parameters as? CUDAStore, states == nil || states is CUDAStore else {
+      preconditionFailure("parameters of another executor")
+    }
+    return try CUDAExecution(
+      program, parameters: parameters, states: states as? CUDAStore, gpu: gpu, kernels: kernels, products: products,
+      profile: profile,
+      rotaryTable: { (frequencies, positions) throws(ComputeError) in
+        try self.rotaryTable(frequencies, positions: positions)
+      })
+  }
+
+  /// The table of these frequencies for at least so many positions.
+  private func rotaryTable(
+    _ frequencies: RotaryFrequencies, positions: Int
+  ) throws(ComputeError) -> RotaryTable {
+    if let known = rotaryTables.first(where: { $0.frequencies == frequencies && $0.positions >= positions }) {
+      return known
+    }
+    let table = try RotaryTable(frequencies, positions: positions, gpu: gpu)
+    rotaryTables.append(table)
+    return table
+  }
+}

@@ -1,0 +1,124 @@
+internal import CCUDA
+import Compute
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#else
+import Darwin
+#endif
+
+/// One GPU, opened: its context, and the stream in which all work runs in the order in which it is asked for.
+///
+/// Calls may come from any thread, one at a time; whatever begins something makes the context current first.
+final class GPU {
+  let libraries: CUDALibraries
+  let device: CUDADevice
+  let stream: CUstream
+  private let context: CUcontext
+  private let finished: CUevent
+  /// How long the GPU may be at one piece of work.
+  private let patience: Duration
+  /// It has failed or hangs: whoever waits for it, if only to free memory, waits forever.
+  private(set) var isLost = false
+
+  /// - Throws: ``ComputeError/device(_:)``.
+  init(_ libraries: CUDALibraries, _ device: CUDADevice, patience: Duration) throws(ComputeError) {
+    self.libraries = libraries
+    self.device = device
+    self.patience = patience
+    let driver = libraries.driver
+    func check(_ result: CUresult, _ call: String) throws(ComputeError) {
+      do { try driver.check(result, call) } catch { throw .device("\(device.name): \(error)") }
+    }
+    func made(_ object: OpaquePointer?) throws(ComputeError) -> OpaquePointer {
+      guard let object else { throw .device("\(device.name): the driver gives nothing") }
+      return object
+    }
+    var handle: CUdevice = 0
+    try check(driver.cuDeviceGet(&handle, device.ordinal), "cuDeviceGet")
+    var context: CUcontext?
+    try check(driver.cuDevicePrimaryCtxRetain(&context, handle), "cuDevicePrimaryCtxRetain")
+    self.context = try made(context)
+    try check(driver.cuCtxSetCurrent(context), "cuCtxSetCurrent")
+    var stream: CUstream?
+    try check(driver.cuStreamCreate(&stream, UInt32(CU_STREAM_NON_BLOCKING)), "cuStreamCreate")
+    self.stream = try made(stream)
+    var event: CUevent?
+    try check(driver.cuEventCreate(&event, UInt32(CU_EVENT_DISABLE_TIMING)), "cuEventCreate")
+    finished = try made(event)
+  }
+
+  // The context stays until the process ends: freeing memory needs it, and another executor may share it.
+
+  var driver: mf_cuda { libraries.driver }
+
+  func makeCurrent() throws(ComputeError) {
+    try check(libraries.driver.cuCtxSetCurrent(context), "cuCtxSetCurrent")
+  }
+
+  func check(_ result: CUresult, _ call: String) throws(ComputeError) {
+    if result == CUDA_SUCCESS { return }
+    isLost = isLost || Self.isFinal(result)
+    do { try libraries.driver.check(result, call) } catch { throw .device("\(device.name): \(error)") }
+  }
+
+  /// Errors after which a context answers nothing but the same error: a lost card, launches that failed or timed out.
+  private static func isFinal(_ result: CUresult) -> Bool {
+    [214, 700, 702, 710].contains(result) || (714...719).contains(result)
+  }
+
+  // MARK: Waiting
+
+  func makeEvent() throws(ComputeError) -> CUevent {
+    var event: CUevent?
+    try check(libraries.driver.cuEventCreate(&event, UInt32(CU_EVENT_DISABLE_TIMING)), "cuEventCreate")
+    guard let event else { throw .device("\(device.name): the driver gives nothing") }
+    return event
+  }
+
+  func destroy(_ event: CUevent) {
+    if !isLost { _ = libraries.driver.cuEventDestroy_v2(event) }
+  }
+
+  func record(_ event: CUevent) throws(ComputeError) {
+    try check(libraries.driver.cuEventRecord(event, stream), "cuEventRecord")
+  }
+
+  /// Waits until everything that was asked for has run.
+  func synchronize() throws(ComputeError) {
+    try record(finished)
+    try wait(for: finished)
+  }
+
+  /// - Throws: ``ComputeError/device(_:)``, also when it takes longer than anybody's patience.
+  func wait(for event: CUevent) throws(ComputeError) {
+    let start = ContinuousClock.now
+    while true {
+      let state = libraries.driver.cuEventQuery(event)
+      if state != CUDA_ERROR_NOT_READY { return try check(state, "cuEventQuery") }
+      let waited = ContinuousClock.now - start
+      if waited > patience {
+        isLost = true
+        throw .device("\(device.name) has not answered for \(patience)")
+      }
+      // A token of a small model takes less than going to sleep does.
+      if waited > .milliseconds(1) { usleep(50) }
+    }
+  }
+
+  // MARK: Copying
+
+  func copy(_ source: UnsafeRawPointer, to address: Address, bytes: Int) throws(ComputeError) {
+    try check(libraries.driver.cuMemcpyHtoDAsync_v2(address.value, source, bytes, stream), "cuMemcpyHtoDAsync")
+  }
+
+  func copy(_ address: Address, to destination: UnsafeMutableRawPointer, bytes: Int) throws(ComputeError) {
+    try check(libraries.driver.cuMemcpyDtoHAsync_v2(destination, address.value, bytes, stream), "cuMemcpyDtoHAsync")
+  }
+
+  func clear(_ address: Address, bytes: Int) throws(ComputeError) {
+    try check(libraries.driver.cuMemsetD8Async(address.value, 0, bytes, stream), "cuMemsetD8Async")
+  }
+}

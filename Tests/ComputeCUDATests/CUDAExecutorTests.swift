@@ -1,0 +1,106 @@
+import Compute
+import ComputeCUDA
+import TestSupport
+import Testing
+
+/// The driver has the cores to itself: tests run one after another.
+@Suite("The CUDA executor, on the driver for tests", .serialized)
+struct SlowCUDAExecutorTests {
+  @Test("matches the reference, forward and backward, in every precision", arguments: Precision.allCases)
+  func matchesReference(precision: Precision) throws {
+    let executor = try TestDriver.makeExecutor()
+    for opCase in OpTable.all {
+      let op = try OpProgram(opCase, precision: precision, guardBytes: 0)
+      let expected = try OpRun(opCase, op, on: ReferenceExecutor())
+      let run = try OpRun(opCase, op, on: executor)
+      let reference = try #require(expected.execution as? ReferenceExecution)
+      for (name, node) in run.compared(op) {
+        let error = try relativeError(run.values(node), reference[node])
+        #expect(error <= (precision == .fp32 ? 1e-5 : 2e-2), "\(name) of \(opCase)")
+      }
+      #expect(try run.paddingIsZero(), "padding of a gradient was written by \(opCase)")
+    }
+  }
+
+  @Test("gives the same bits when it runs the captured graph, and adds gradients when it accumulates")
+  func runsAgain() throws {
+    let executor = try TestDriver.makeExecutor()
+    for opCase in OpTable.all {
+      let op = try OpProgram(opCase, precision: .bf16, guardBytes: 0)
+      let run = try OpRun(opCase, op, on: executor)
+      let compared = run.compared(op)
+      let first = try compared.map { try run.values($0.node).map(\.bitPattern) }
+      // The second run is the first that is captured, the third launches the graph once more.
+      for _ in 2...3 { try run.execution.run(RunContext(seed: 5, microStep: 3)) }
+      for (index, (name, node)) in compared.enumerated() {
+        #expect(try run.values(node).map(\.bitPattern) == first[index], "\(name) of \(opCase)")
+      }
+      let once = try op.parameterGradients.map { try run.values($0.gradient) }
+      for _ in 2...4 { try run.execution.run(RunContext(seed: 5, microStep: 3, accumulates: true)) }
+      for (single, pair) in zip(once, op.parameterGradients) {
+        let error = try relativeError(run.values(pair.gradient), single.map { 4 * Double($0) })
+        #expect(error <= 1e-6, "d\(op.program.graph[pair.parameter].name) of \(opCase)")
+      }
+    }
+  }
+
+  @Test("updates weights as the reference does, in every precision of the moments", arguments: [Precision.fp32, .bf16])
+  func update(moments: Precision) throws {
+    var layout = TensorLayout()
+    for (index, shape) in ([[7], [5, 33], [1], [128, 165], [3, 3], [16]] as [Shape]).enumerated() {
+      layout.add("tensor\(index)", shape, isTrainable: index != 4)
+    }
+    let reference = ReferenceExecutor().makeParameters(layout, training: true)
+    let executor = try TestDriver.makeExecutor()
+    let store = try executor.makeParameters(layout, training: true, moments: moments)
+    func write(_ buffer: ParameterBuffer, seed: UInt64) throws {
+      for (index, entry) in layout.entries.enumerated() where buffer != .gradients || entry.isTrainable {
+        let values = normals(entry.shape.count, seed: seed, stream: UInt32(index))
+        try reference.write(buffer, entry, values)
+        try store.write(buffer, entry, values)
+      }
+    }
+    try write(.weights, seed: 1)
+    for step in 1...5 {
+      try write(.gradients, seed: UInt64(step + 1))
+      // The first is not clipped.
+      let update = AdamWUpdate(
+        step: step, learningRate: 0.01, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1,
+        clip: step == 1 ? 0 : 10, lossScale: step == 2 ? 8 : 1, seed: 3)
+      try reference.update(update)
+      try store.update(update)
+      let (report, expected) = try (store.nextReport(), reference.nextReport())
+      #expect(abs(report.gradientNorm - expected.gradientNorm) <= 1e-6 * expected.gradientNorm)
+    }
+    for buffer in [ParameterBuffer.weights, .firstMoment, .secondMoment] {
+      for entry in layout.entries {
+        let (values, exact) = try (store.read(buffer, entry), reference.read(buffer, entry))
+        let tolerance = moments == .fp32 ? 1e-6 : buffer == .weights ? 5e-3 : 3e-2
+        #expect(relativeError(values, exact.map(Double.init)) <= tolerance)
+        guard moments == .bf16, buffer != .weights else { continue }
+        #expect(values == values.map { $0.rounded(to: .bfloat16) })
+      }
+    }
+  }
+
+  @Test("reports two updates in their order, and skips what is no number")
+  func reports() throws {
+    var layout = TensorLayout()
+    layout.add("weight", [3, 5])
+    let store = try TestDriver.makeExecutor().makeParameters(layout, training: true)
+    let entry = layout.entries[0]
+    func update(_ gradient: Float, step: Int) throws {
+      try store.write(.gradients, entry, [Float](repeating: gradient, count: 15))
+      try store.update(
+        AdamWUpdate(step: step, learningRate: 0.5, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0))
+    }
+    try update(1, step: 1)
+    try update(.infinity, step: 2)
+    #expect(try abs(store.nextReport().gradientNorm - 15.0.squareRoot()) < 1e-6)
+    let weights = try store.read(.weights, entry)
+    #expect(weights.allSatisfy { abs($0 + 0.5) < 1e-5 }, "the second update left them")
+    #expect(try !store.nextReport().isFinite)
+    try update(1, step: 2)
+    #expect(try store.nextReport().isFinite && store.read(.weights, entry) != weights)
+  }
+}
