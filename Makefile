@@ -52,7 +52,7 @@ test-cuda-kernels: venv cuda-test-driver ## compare the CUDA kernels with fp64, 
 test-swift: build cuda-test-driver
 	$(SWIFT_TEST)
 
-test-peers: build venv
+test-peers: build venv cuda-test-driver
 	@Scripts/require chromium systemd
 	$(SWIFT_BUILD) --product EncoderPeer
 	@Scripts/fetch-manpages-zh data/manpages-zh

@@ -1,4 +1,5 @@
 package import Compute
+import Foundation
 
 /// Runs programs on one NVIDIA GPU.
 package final class CUDAExecutor: Executor {
@@ -10,18 +11,24 @@ package final class CUDAExecutor: Executor {
   private var rotaryTables: [RotaryTable] = []
 
   /// - Parameters:
-  ///   - patience: how long the GPU may be at one piece of work before it counts as lost.
+  ///   - patience: how long the GPU may be at one piece of work before it counts as lost; nil is what the environment's
+  ///     `MAYFLY_CUDA_PATIENCE` says in seconds, and without it two minutes.
   ///   - keepsKernels: whether compiled kernels are kept on disk for the next time.
   ///   - profile: gets the time of everything that runs here, while it is on; work then waits for each operation.
   /// - Throws: ``ComputeError/device(_:)``, ``ComputeError/outOfMemory(bytes:purpose:)``.
   package init(
-    _ libraries: CUDALibraries, _ device: CUDADevice, patience: Duration = .seconds(120), keepsKernels: Bool = true,
+    _ libraries: CUDALibraries, _ device: CUDADevice, patience: Duration? = nil, keepsKernels: Bool = true,
     profile: StepProfile? = nil
   ) throws(ComputeError) {
-    gpu = try GPU(libraries, device, patience: patience)
+    gpu = try GPU(libraries, device, patience: patience ?? Self.patience)
     kernels = Kernels(gpu, cache: keepsKernels ? KernelCompiler.cacheFolder() : nil)
     products = try MatrixProducts(gpu)
     self.profile = profile
+  }
+
+  private static var patience: Duration {
+    let asked = ProcessInfo.processInfo.environment["MAYFLY_CUDA_PATIENCE"].flatMap(Double.init)
+    return .seconds(asked.map { $0 > 0 ? min($0, 1e6) : 120 } ?? 120)
   }
 
   package var deviceDescription: String {

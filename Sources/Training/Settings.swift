@@ -74,6 +74,15 @@ package struct TrainSettings: Sendable, Equatable {
     let wanted = min(microBatchSize ?? batchSize, batchSize)
     return (1...max(1, wanted)).last { batchSize.isMultiple(of: $0) } ?? 1
   }
+
+  /// Makes passes at most half as large, for memory's sake; updates stay what they are. Nil: one row is the least.
+  package func withHalfMicroBatch() -> TrainSettings? {
+    guard resolvedMicroBatch > 1 else { return nil }
+    var smaller = self
+    smaller.microBatchSize = resolvedMicroBatch / 2
+    smaller.microBatchSize = smaller.resolvedMicroBatch
+    return smaller
+  }
 }
 
 extension Settings {

@@ -177,7 +177,10 @@ def test_an_unknown_preset(data: Path, tmp_path: Path) -> None:
     )
 
 
-def test_a_device_that_is_not_there(data: Path, small: list[str], tmp_path: Path) -> None:
+def test_a_device_that_is_not_there(
+    data: Path, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAYFLY_CUDA_PATH", str(tmp_path))
     refused(
         "train", "--data", data, "--steps", 1, "--out", tmp_path / "run", "--device", "cuda", *small, code=NO_DEVICE,
         saying=r"cuda",
@@ -359,9 +362,9 @@ def test_weights_that_are_no_numbers(copied: Path) -> None:
 
 
 def test_what_does_not_fit_into_memory_leaves_no_run_behind(data: Path, small: list[str], tmp_path: Path) -> None:
-    batch = settings(train__batch_size=10_000_000, train__micro_batch_size=10_000_000)
+    wide = settings(model__hidden_size=131_072)
     refused(
-        "train", "--data", data, "--steps", 1, "--out", tmp_path / "run", *small, *batch, code=1, saying=r"MiB for"
+        "train", "--data", data, "--steps", 1, "--out", tmp_path / "run", *small, *wide, code=1, saying=r"MiB for"
     )
     mayfly("train", "--data", data, "--steps", 1, "--out", tmp_path / "run", *small)
 

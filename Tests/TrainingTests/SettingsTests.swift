@@ -271,4 +271,16 @@ func thrown(_ body: () throws -> Void) -> (any ContractError)? {
   } catch {
     return error as? any ContractError
   }
+
+  @Test("halves passes to a divisor of the batch, down to one row")
+  func halves() {
+    var settings = TrainSettings()
+    settings.batchSize = 12
+    var passes: [Int] = [settings.resolvedMicroBatch]
+    while let smaller = settings.withHalfMicroBatch() {
+      settings = smaller
+      passes.append(settings.resolvedMicroBatch)
+    }
+    #expect(passes == [12, 6, 3, 1] && settings.batchSize == 12)
+  }
 }

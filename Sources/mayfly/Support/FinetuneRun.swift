@@ -99,7 +99,7 @@ struct FinetuneRun {
     try TrainingRun.train(
       settings, initial: initial, checkpoint: checkpoint, resumes: request.resumes, folder: folder,
       tokenizer: tokenizer, chatTemplate: chatTemplate, executor: executor
-    ) { store, state in
+    ) { settings, store, state in
       let validation =
         rows.val.rowCount == 0
         ? nil

@@ -92,7 +92,7 @@ struct TrainingRun {
     try Self.train(
       settings, initial: initial, checkpoint: checkpoint, resumes: request.resumes, folder: folder,
       tokenizer: tokenizer, chatTemplate: try (checkpoint ?? initial)?.chatTemplate(), executor: executor
-    ) { store, state in
+    ) { settings, store, state in
       guard let maskToken else {
         return try Objective.nextToken(
           dataset, settings, store: store, executor: executor, tokenizer: tokenizer, startRow: state.rows)
@@ -109,7 +109,7 @@ struct TrainingRun {
   static func train(
     _ settings: Settings, initial: ModelFolder?, checkpoint: ModelFolder?, resumes: Bool, folder: RunFolder,
     tokenizer: Tokenizer?, chatTemplate: ChatTemplate?, executor: any Executor,
-    objective: (_ store: any ParameterStore, _ state: TrainerState) throws -> Objective
+    objective: (_ settings: Settings, _ store: any ParameterStore, _ state: TrainerState) throws -> Objective
   ) throws {
     var settings = settings
     settings.choosePrecision(for: executor)
@@ -128,9 +128,11 @@ struct TrainingRun {
     }
     let usedBefore = resumes ? MetricsLog.elapsed(path: folder.metricsPath) ?? state.elapsed : 0
     let view = ProgressView()
-    let trainer = try Trainer(
-      settings, store: store, state: state, executor: executor, tokenizer: tokenizer, chatTemplate: chatTemplate,
-      folder: folder, objective: objective(store, state), usedBefore: usedBefore, observe: view.show)
+    let trainer = try fitting(&settings) { settings in
+      try Trainer(
+        settings, store: store, state: state, executor: executor, tokenizer: tokenizer, chatTemplate: chatTemplate,
+        folder: folder, objective: objective(settings, store, state), usedBefore: usedBefore, observe: view.show)
+    }
     // Not before: what doesn't fit into memory leaves no run behind.
     try folder.create()
     try FileSystem.write(settings.yaml, to: folder.settingsPath)
@@ -141,6 +143,23 @@ struct TrainingRun {
     if outcome == .stopped, let signal = Signals.stop {
       Log.line("stopped and saved; go on with --resume --out \(folder.path)")
       throw Stopped(signal: signal)
+    }
+  }
+
+  /// Halves the passes until they fit into memory.
+  private static func fitting(_ settings: inout Settings, _ make: (Settings) throws -> Trainer) throws -> Trainer {
+    while true {
+      do {
+        return try make(settings)
+      } catch ComputeError.outOfMemory(let bytes, let purpose) {
+        guard let smaller = settings.train.withHalfMicroBatch() else {
+          throw ComputeError.outOfMemory(bytes: bytes, purpose: purpose)
+        }
+        settings.train = smaller
+        Log.line(
+          "\(bytes >> 20) MiB for \(purpose) can't be had: passes of \(smaller.resolvedMicroBatch) of "
+            + "\(smaller.batchSize) rows instead")
+      }
     }
   }
 
@@ -202,6 +221,10 @@ struct TrainingRun {
     for (key, value) in asked.assignments {
       // What was chosen when the run began is what `auto` stands for.
       if key == "train.precision", value == "auto", recorded?[key] != nil { continue }
+      // As is what fitted into memory then.
+      if key == "train.micro_batch_size", let fitted = recorded?[key].flatMap(Int.init), fitted < Int(value) ?? 0 {
+        continue
+      }
       if let recorded, let was = recorded[key], was != value, !changeable.contains(key) {
         throw TrainingError.changed(what: key, was: was, now: value)
       }
