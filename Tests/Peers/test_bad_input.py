@@ -362,7 +362,7 @@ def test_weights_that_are_no_numbers(copied: Path) -> None:
 
 
 def test_what_does_not_fit_into_memory_leaves_no_run_behind(data: Path, small: list[str], tmp_path: Path) -> None:
-    wide = settings(model__hidden_size=131_072)
+    wide = settings(model__hidden_size=131_072, model__num_attention_heads=1024, model__num_hidden_layers=64)
     refused(
         "train", "--data", data, "--steps", 1, "--out", tmp_path / "run", *small, *wide, code=1, saying=r"MiB for"
     )

@@ -1,4 +1,4 @@
-package import Compute
+import Compute
 
 /// Every operation at usual and awkward sizes: 1, odd ones, ones that are no multiple of a vector.
 package enum OpTable {

@@ -261,16 +261,6 @@ struct SettingsTests {
     #expect(error?.exitCode == 65)
     #expect((error?.description.count ?? 0) < 1000)
   }
-}
-
-/// The error of the contract that a closure throws; nil where it throws none.
-func thrown(_ body: () throws -> Void) -> (any ContractError)? {
-  do {
-    try body()
-    return nil
-  } catch {
-    return error as? any ContractError
-  }
 
   @Test("halves passes to a divisor of the batch, down to one row")
   func halves() {
@@ -282,5 +272,15 @@ func thrown(_ body: () throws -> Void) -> (any ContractError)? {
       passes.append(settings.resolvedMicroBatch)
     }
     #expect(passes == [12, 6, 3, 1] && settings.batchSize == 12)
+  }
+}
+
+/// The error of the contract that a closure throws; nil where it throws none.
+func thrown(_ body: () throws -> Void) -> (any ContractError)? {
+  do {
+    try body()
+    return nil
+  } catch {
+    return error as? any ContractError
   }
 }
