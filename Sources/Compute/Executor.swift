@@ -123,6 +123,9 @@ package protocol Executor: AnyObject {
   /// The precision in which models train fastest here.
   var fastestPrecision: Precision { get }
 
+  /// Whether runs and updates return before the device is done, so that it pays to prepare the next meanwhile.
+  var runsAhead: Bool { get }
+
   /// Makes room for tensors, all zero.
   ///
   /// - Parameters:

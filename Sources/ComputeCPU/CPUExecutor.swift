@@ -76,6 +76,8 @@ package final class CPUExecutor: Executor {
     "CPU, \(threads) thread\(threads == 1 ? "" : "s"), \(instructionSet)"
   }
 
+  package var runsAhead: Bool { false }
+
   package var fastestPrecision: Precision {
     // Where the processor multiplies pairs of bf16, every width and batch that was measured is faster with them
     // (docs/benchmarks.md); elsewhere halves are widened first, which costs more than their smaller size saves.

@@ -40,6 +40,8 @@ package final class CUDAExecutor: Executor {
     gpu.device.isAtLeast(8, 0) ? .bf16 : .fp16
   }
 
+  package var runsAhead: Bool { true }
+
   package func makeParameters(
     _ layout: TensorLayout, training: Bool, moments: Precision
   ) throws(ComputeError) -> any ParameterStore {

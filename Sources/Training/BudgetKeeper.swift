@@ -4,6 +4,8 @@ package struct BudgetKeeper {
   private var stepSeconds = 0.0
   /// What a step may take on a noisy machine: the slowest of late.
   private var slowStepSeconds = 0.0
+  /// Updates that the device has still to make.
+  private var stepsUnderWay = 0
   private var evaluationSecondsPerToken = 0.0
   /// The least that an evaluation takes.
   private var batchSeconds = 0.0
@@ -55,7 +57,14 @@ package struct BudgetKeeper {
 
   private var trainable: Double { budget - endSeconds - margin }
 
+  /// An update is sent to the device.
+  package mutating func beginStep() {
+    stepsUnderWay += 1
+  }
+
+  /// The oldest update under way is made.
   package mutating func noteStep(seconds: Double) {
+    stepsUnderWay -= 1
     stepSeconds = stepSeconds == 0 ? seconds : 0.9 * stepSeconds + 0.1 * seconds
     slowStepSeconds = max(seconds, 0.95 * slowStepSeconds + 0.05 * stepSeconds)
   }
@@ -89,17 +98,28 @@ package struct BudgetKeeper {
   /// Whether another update would make the run late.
   package func isOver(elapsed: Double) -> Bool {
     // A last update at the schedule's end is worth half of the margin.
-    elapsed + stepSeconds > trainable + (hasReachedEnd ? 0 : margin / 2)
+    endOfNext(elapsed) > trainable + (hasReachedEnd ? 0 : margin / 2)
+  }
+
+  /// Whether so few updates are left that it must be known what each took before the next begins.
+  package func isNearEnd(elapsed: Double) -> Bool {
+    endOfNext(elapsed) + 3 * slowStepSeconds > trainable
+  }
+
+  /// When an update that begins now is made.
+  private func endOfNext(_ elapsed: Double) -> Double {
+    elapsed + Double(stepsUnderWay + 1) * stepSeconds
   }
 
   /// The share of the training time that is used, counting the update that comes; 1 where it may be the last.
   package mutating func progress(elapsed: Double) -> Double {
     // The update before could have been slow and left no time for this one: then it is the last as well.
-    if elapsed + 1.1 * slowStepSeconds + stepSeconds > trainable {
+    let end = endOfNext(elapsed)
+    if end + 1.1 * slowStepSeconds > trainable {
       hasReachedEnd = true
       return 1
     }
-    return (elapsed + stepSeconds) / trainable
+    return end / trainable
   }
 
   package func isEvaluationDue(elapsed: Double) -> Bool {

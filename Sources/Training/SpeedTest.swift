@@ -10,11 +10,13 @@ package final class SpeedTest {
   private let store: any ParameterStore
   private let update: UpdateStep
   private let source: any BatchSource
+  private let runsAhead: Bool
   private var step = 0
 
   /// - Throws: ``ComputeError``.
   package init(_ settings: Settings, executor: any Executor) throws(ComputeError) {
     self.settings = settings.train
+    runsAhead = executor.runsAhead
     let transformer = try Transformer(settings.model)
     store = try executor.makeParameters(
       transformer.parameterLayout, training: true, moments: settings.train.moments ?? .fp32)
@@ -38,18 +40,25 @@ package final class SpeedTest {
   /// Floating-point operations of one update, as the program counts them.
   package var flops: Double { update.flops }
 
-  /// Makes so many updates.
+  /// Makes so many updates, each sent to the device while it is at the one before where it can be.
   ///
   /// - Returns: the seconds that each took.
   package func run(updates: Int) throws -> [Double] {
-    try (0..<updates).map { _ in
-      step += 1
-      let start = ContinuousClock.now
-      _ = try update.run(
-        step: step, firstMicroStep: (step - 1) * (settings.batchSize / settings.resolvedMicroBatch), learningRate: 0,
-        source: source)
-      return seconds(ContinuousClock.now - start)
+    let ahead = runsAhead && updates > 1 ? 1 : 0
+    let microSteps = settings.batchSize / settings.resolvedMicroBatch
+    var times: [Double] = []
+    var end = ContinuousClock.now
+    for sent in 1...max(1, updates + ahead) {
+      if sent <= updates {
+        step += 1
+        try update.begin(step: step, firstMicroStep: (step - 1) * microSteps, learningRate: 0, source: source)
+      }
+      guard sent > ahead else { continue }
+      _ = try update.finish()
+      times.append(seconds(ContinuousClock.now - end))
+      end = ContinuousClock.now
     }
+    return times
   }
 }
 

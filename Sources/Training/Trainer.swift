@@ -26,11 +26,24 @@ package final class Trainer {
   private let clock: RunClock
   private let update: UpdateStep
   private var budget: BudgetKeeper?
+  /// Updates that were sent to the device and not reported, the oldest first.
+  private var underWay: [StepUnderWay] = []
+  /// When the device had made the last update that was reported.
+  private var lastReport: ContinuousClock.Instant?
   package private(set) var state: TrainerState
   /// The step of the checkpoint that this process has read or written last.
   private var savedStep: Int?
   /// Tokens that the evaluation before looked at.
   private var evaluatedTokens: Int?
+
+  /// What is known of an update before the device has made it.
+  private struct StepUnderWay {
+    let step, tokens: Int
+    let learningRate: Float
+    let progress: Double
+    let dataWaitSeconds: Double
+    let start: ContinuousClock.Instant
+  }
 
   /// - Parameters:
   ///   - store: weights and optimizer state, first ones or those of a checkpoint that `state` belongs to.
@@ -71,69 +84,40 @@ package final class Trainer {
   ///
   /// - Throws: ``TrainingError``, ``FormatError``.
   package func run(stop: () -> Bool) throws -> Outcome {
-    let tokensPerStep = settings.train.batchSize * settings.train.context
     // Also when something fails: what has happened is on record.
     defer { try? log.close() }
     observe(
       .started(
         RunDescription(
           device: executor.deviceDescription, parameters: store.layout.parameterCount,
-          flopsPerToken: update.flops / Double(tokensPerStep), trainTokens: objective.trainTokens,
-          firstStep: state.step,
-          settings: settings)))
+          flopsPerToken: update.flops / Double(settings.train.batchSize * settings.train.context),
+          trainTokens: objective.trainTokens, firstStep: state.step, settings: settings)))
     if budget != nil { try measureEvaluation() }
     let schedule = Schedule(settings.train)
-    let source = objective.source
     var evaluated: (step: Int, isBest: Bool)?
 
     while !isDone {
       if stop() {
+        try finishUpdates()
         try save(best: false)
         return .stopped
       }
-      let step = state.step + 1
-      let progress = progress(atStep: step)
-      let warmupStep = warmupStep(step, progress: progress)
-      if warmupStep >= settings.train.warmupSteps, state.warmupEnd == nil {
-        // The rate peaks where the warmup ends; without a warmup, where the run begins.
-        state.warmupEnd = settings.train.warmupSteps > 0 ? progress : 0
-      }
-      let rate = schedule.learningRate(
-        step: warmupStep, progress: progress, warmupEnd: state.warmupEnd ?? progress)
-      let waitedBefore = source.dataWaitSeconds
-      let start = ContinuousClock.now
-      // AdamW counts the updates that it has made.
-      let result = try update.run(
-        step: step - state.skippedUpdates, firstMicroStep: state.microSteps, learningRate: rate,
-        lossScale: state.lossScale?.value ?? 1, source: source)
-      let took = seconds(ContinuousClock.now - start)
-      let isSkipped = try noteFiniteness(of: result, step: step)
-      budget?.noteStep(seconds: took)
-      state.step = step
-      state.rows += settings.train.batchSize
-      state.tokens += tokensPerStep
-      state.microSteps += settings.train.batchSize / settings.train.resolvedMicroBatch
-      state.elapsed = clock.elapsed
-      let metrics = StepMetrics(
-        step: step, tokens: state.tokens, loss: result.loss, accuracy: result.accuracy, learningRate: rate,
-        gradientNorm: result.gradientNorm, skippedUpdates: state.skippedUpdates,
-        tokensPerSecond: Double(tokensPerStep) / max(took, 1e-9),
-        dataWaitSeconds: source.dataWaitSeconds - waitedBefore, elapsed: state.elapsed, progress: progress)
-      try log.append(metrics.json)
-      observe(.step(metrics))
-      if isSkipped { try reportSkip() }
-
+      try beginUpdate(schedule)
+      try finishUpdates(leaving: runsAhead ? 1 : 0)
       if isDue(settings.train.evalEvery, automatic: budget?.isEvaluationDue(elapsed: clock.elapsed)) {
+        try finishUpdates()
         let isBest = try evaluate()
-        evaluated = (step, isBest)
+        evaluated = (state.step, isBest)
         try sample()
         if isBest, settings.train.checkpointEvery > 0 || budget != nil { try save(best: true) }
       }
-      if settings.train.checkpointEvery > 0, step.isMultiple(of: settings.train.checkpointEvery) {
+      if isDue(settings.train.checkpointEvery, automatic: nil) {
+        try finishUpdates()
         try save(best: false)
       }
     }
 
+    try finishUpdates()
     if evaluated?.step != state.step {
       evaluated = (state.step, try evaluate())
       try sample()
@@ -142,6 +126,65 @@ package final class Trainer {
     // Whoever waits for nothing better to come wants the best.
     if settings.train.patience > 0, let best = folder.linkedStep("best") { try folder.link("latest", to: best) }
     return .finished
+  }
+
+  // MARK: Updates
+
+  /// Sends the next update to the device; from here on it belongs to the state.
+  private func beginUpdate(_ schedule: Schedule) throws {
+    let step = state.step + 1
+    let progress = progress(atStep: step)
+    let warmupStep = warmupStep(step, progress: progress)
+    if warmupStep >= settings.train.warmupSteps, state.warmupEnd == nil {
+      // The rate peaks where the warmup ends; without a warmup, where the run begins.
+      state.warmupEnd = settings.train.warmupSteps > 0 ? progress : 0
+    }
+    let rate = schedule.learningRate(
+      step: warmupStep, progress: progress, warmupEnd: state.warmupEnd ?? progress)
+    let source = objective.source
+    let waitedBefore = source.dataWaitSeconds
+    let start = ContinuousClock.now
+    // AdamW counts the updates that it has made.
+    try update.begin(
+      step: step - state.skippedUpdates, firstMicroStep: state.microSteps, learningRate: rate,
+      lossScale: state.lossScale?.value ?? 1, source: source)
+    budget?.beginStep()
+    state.step = step
+    state.rows += settings.train.batchSize
+    state.tokens += settings.train.batchSize * settings.train.context
+    state.microSteps += settings.train.batchSize / settings.train.resolvedMicroBatch
+    underWay.append(
+      StepUnderWay(
+        step: step, tokens: state.tokens, learningRate: rate, progress: progress,
+        dataWaitSeconds: source.dataWaitSeconds - waitedBefore, start: start))
+  }
+
+  /// Reports updates as the device makes them, until so many are under way.
+  private func finishUpdates(leaving count: Int = 0) throws {
+    while underWay.count > count {
+      let this = underWay.removeFirst()
+      let result = try update.finish()
+      let now = ContinuousClock.now
+      let took = seconds(now - max(this.start, lastReport ?? this.start))
+      lastReport = now
+      let isSkipped = try noteFiniteness(of: result, step: this.step)
+      budget?.noteStep(seconds: took)
+      state.elapsed = clock.elapsed
+      let metrics = StepMetrics(
+        step: this.step, tokens: this.tokens, loss: result.loss, accuracy: result.accuracy,
+        learningRate: this.learningRate, gradientNorm: result.gradientNorm, skippedUpdates: state.skippedUpdates,
+        tokensPerSecond: Double(settings.train.batchSize * settings.train.context) / max(took, 1e-9),
+        dataWaitSeconds: this.dataWaitSeconds, elapsed: state.elapsed, progress: this.progress)
+      try log.append(metrics.json)
+      observe(.step(metrics))
+      if isSkipped { try reportSkip() }
+    }
+  }
+
+  /// Whether the next update may be sent before the last one's report is here.
+  private var runsAhead: Bool {
+    // The next loss scale hangs on whether the last one was too large.
+    executor.runsAhead && state.lossScale == nil && !(budget?.isNearEnd(elapsed: clock.elapsed) ?? false)
   }
 
   // MARK: When

@@ -37,14 +37,14 @@ package final class UpdateStep {
     batch = TokenBatch(rows: settings.batchSize, time: T, mask: mask, perRow: perRow)
   }
 
-  /// Runs update `step` (from 1).
+  /// Sends update `step` (from 1) to the device; ``finish()`` reports it. At most two may be under way.
   ///
   /// - Parameters:
   ///   - firstMicroStep: passes done before, the counter of random numbers.
   ///   - lossScale: what gradients are computed times, in fp16; it is gone from the norm and the update.
-  package func run(
+  package func begin(
     step: Int, firstMicroStep: Int, learningRate: Float, lossScale: Float = 1, source: any BatchSource
-  ) throws -> UpdateReport {
+  ) throws {
     try source.next(batch)
     // Of the whole update, so that micro-steps add up to one large batch. Where nothing counts, all sums are 0.
     let total = batch.totalWeight
@@ -65,6 +65,19 @@ package final class UpdateStep {
         step: step, learningRate: learningRate, beta1: settings.beta1, beta2: settings.beta2,
         epsilon: settings.epsilon, weightDecay: settings.weightDecay, clip: settings.gradientClip,
         lossScale: lossScale, seed: settings.seed))
-    return try store.nextReport()
+  }
+
+  /// One update from its beginning to its end.
+  package func run(
+    step: Int, firstMicroStep: Int, learningRate: Float, lossScale: Float = 1, source: any BatchSource
+  ) throws -> UpdateReport {
+    try begin(
+      step: step, firstMicroStep: firstMicroStep, learningRate: learningRate, lossScale: lossScale, source: source)
+    return try finish()
+  }
+
+  /// What the oldest update under way has found, when the device is done with it.
+  package func finish() throws(ComputeError) -> UpdateReport {
+    try store.nextReport()
   }
 }

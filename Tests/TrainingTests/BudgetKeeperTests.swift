@@ -18,6 +18,8 @@ struct BudgetKeeperTests {
     var sampleSeconds = 0.0
     var saveSeconds = 0.1
     var checkpointBytes = 0
+    /// Updates that are sent while the device is at the one before.
+    var ahead = 0
     var evaluatesOnTheWay = true
     var seed: UInt64 = 1
 
@@ -55,6 +57,17 @@ struct BudgetKeeperTests {
         outcome.lastEvaluationTokens = tokens
         if !isLast { outcome.evaluating += Double(tokens) * secondsPerToken }
       }
+      var deviceEnd = 0.0
+      var lastReport = 0.0
+      var underWay: [(start: Double, end: Double)] = []
+      func finish(leaving count: Int) {
+        while underWay.count > count {
+          let step = underWay.removeFirst()
+          clock = max(clock, step.end)
+          keeper.noteStep(seconds: clock - max(step.start, lastReport))
+          lastReport = clock
+        }
+      }
       func save() {
         clock += saveSeconds
         keeper.noteSave(seconds: saveSeconds)
@@ -69,14 +82,18 @@ struct BudgetKeeperTests {
         outcome.progress.append(keeper.progress(elapsed: clock))
         let noise = Double(philox.uniform(UInt64(outcome.steps))) * 2 - 1
         let seconds = stepSeconds * (1 + jitter * noise) * (outcome.steps == 0 ? firstStepFactor : 1)
-        clock += seconds
+        keeper.beginStep()
+        deviceEnd = max(deviceEnd, clock) + seconds
+        underWay.append((clock, deviceEnd))
         outcome.steps += 1
-        keeper.noteStep(seconds: seconds)
+        finish(leaving: keeper.isNearEnd(elapsed: clock) ? 0 : ahead)
         if evaluatesOnTheWay, keeper.isEvaluationDue(elapsed: clock) {
+          finish(leaving: 0)
           evaluate(isLast: false)
           save()
         }
       }
+      finish(leaving: 0)
       if evaluatedStep != outcome.steps { evaluate(isLast: true) }
       save()
       outcome.end = clock
@@ -104,6 +121,10 @@ struct BudgetKeeperTests {
         checkpointBytes: 1_500_000_000),
       // Updates that are long beside the margin.
       Machine(budget: 120, stepSeconds: 4, jitter: 0.2),
+      Machine(budget: 3, stepSeconds: 0.005, ahead: 1),
+      Machine(budget: 60, stepSeconds: 0.5, jitter: 0.5, firstStepFactor: 5, ahead: 1),
+      Machine(
+        budget: 120, stepSeconds: 4, jitter: 0.1, validationTokens: 100_000, secondsPerToken: 1e-6, ahead: 1),
       Machine(budget: 200, stepSeconds: 0.3, validationTokens: 50_000, secondsPerToken: 1e-5, sampleSeconds: 5),
     ]
   }

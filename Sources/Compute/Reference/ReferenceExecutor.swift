@@ -5,6 +5,8 @@ package final class ReferenceExecutor: Executor {
 
   package var deviceDescription: String { "fp64 reference" }
 
+  package var runsAhead: Bool { false }
+
   package var fastestPrecision: Precision { .fp32 }
 
   package func makeParameters(
