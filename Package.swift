@@ -77,11 +77,19 @@ let package = Package(
     .executableTarget(
       name: "EncoderPeer", dependencies: ["Models", "ComputeCPU", "Compute", "Formats"], path: "Tests/EncoderPeer",
       swiftSettings: swiftSettings),
+    // What the tests ask of the CUDA driver for tests, and gpu-check of a card.
+    .target(
+      name: "CUDAChecks", dependencies: ["TestSupport", "Training", "Models", "Compute"], path: "Tests/CUDAChecks",
+      swiftSettings: swiftSettings),
+    .executableTarget(
+      name: "gpu-check",
+      dependencies: ["CUDAChecks", "TestSupport", "Models", "ComputeCUDA", "ComputeCPU", "Compute", "Formats"],
+      path: "Tests/GPUCheck", swiftSettings: swiftSettings),
     tests("FormatsTests", ["Formats"]),
     tests("TokenizationTests", ["Tokenization", "Formats"]),
     tests("CorpusTests", ["Corpus", "Tokenization", "Formats"]),
     tests("ComputeTests", ["Models", "Compute", "ComputeCPU", "CKernels"]),
-    tests("ComputeCUDATests", ["Training", "Models", "ComputeCUDA", "ComputeCPU", "Compute"]),
+    tests("ComputeCUDATests", ["CUDAChecks", "Models", "ComputeCUDA", "ComputeCPU", "Compute"]),
     tests("ModelsTests", ["Models", "Compute", "ComputeCPU", "Formats"]),
     tests("GenerationTests", ["Generation", "Models", "Compute", "ComputeCPU", "Tokenization", "Formats"]),
     tests(

@@ -126,6 +126,10 @@ package protocol Executor: AnyObject {
   /// Whether runs and updates return before the device is done, so that it pays to prepare the next meanwhile.
   var runsAhead: Bool { get }
 
+  /// What was chosen by timing, where other choices give other bits: a training that goes on is given what it began with.
+  /// Keys name the device, and choices of another one are passed over.
+  var choices: [String: String] { get set }
+
   /// Makes room for tensors, all zero.
   ///
   /// - Parameters:
@@ -144,6 +148,12 @@ package protocol Executor: AnyObject {
 }
 
 extension Executor {
+  /// Nothing is chosen by timing.
+  package var choices: [String: String] {
+    get { [:] }
+    set {}
+  }
+
   /// With moments in fp32.
   package func makeParameters(_ layout: TensorLayout, training: Bool) throws(ComputeError) -> any ParameterStore {
     try makeParameters(layout, training: training, moments: .fp32)

@@ -54,10 +54,12 @@ final class CUDAExecution: Execution {
     let arena = try DeviceMemory(gpu, bytes: program.memory.byteCount, purpose: "activations")
     let run = try DeviceMemory(gpu, bytes: MemoryLayout<mf_run>.stride, purpose: "a run's constants")
     let addresses = Addresses(program, arena: arena.address, run: run.address, parameters: parameters, states: states)
+    let hasGradients = graph.infos.contains { if case .gradient = $0.role { true } else { false } }
+    self.hasGradients = hasGradients
     func spans(_ scratch: Scratch, accumulates: Bool) throws(ComputeError) -> [Span] {
       let lowering = Lowering(
         graph: graph, at: addresses, kernels: kernels, products: products, scratch: scratch, device: gpu.device,
-        accumulates: accumulates, rotaryTable: rotaryTable)
+        isTraining: hasGradients, accumulates: accumulates, rotaryTable: rotaryTable)
       var spans: [Span] = []
       for operation in graph.operations {
         spans.append(
@@ -70,7 +72,6 @@ final class CUDAExecution: Execution {
     let measured = Scratch(at: Address(value: 0))
     _ = try spans(measured, accumulates: false)
     let scratch = try DeviceMemory(gpu, bytes: measured.mostBytes, purpose: "intermediate sums and logits")
-    hasGradients = graph.infos.contains { if case .gradient = $0.role { true } else { false } }
     var passes: [Pass] = []
     for accumulates in hasGradients ? [false, true] : [false] {
       passes.append(Pass(try spans(Scratch(at: scratch.address), accumulates: accumulates)))

@@ -13,22 +13,30 @@ package final class CUDAExecutor: Executor {
   /// - Parameters:
   ///   - patience: how long the GPU may be at one piece of work before it counts as lost; nil is what the environment's
   ///     `MAYFLY_CUDA_PATIENCE` says in seconds, and without it two minutes.
-  ///   - keepsKernels: whether compiled kernels are kept on disk for the next time.
+  ///   - isRemembering: whether compiled kernels and timed choices are kept on disk for the next time.
   ///   - profile: gets the time of everything that runs here, while it is on; work then waits for each operation.
   /// - Throws: ``ComputeError/device(_:)``, ``ComputeError/outOfMemory(bytes:purpose:)``.
   package init(
-    _ libraries: CUDALibraries, _ device: CUDADevice, patience: Duration? = nil, keepsKernels: Bool = true,
+    _ libraries: CUDALibraries, _ device: CUDADevice, patience: Duration? = nil, isRemembering: Bool = true,
     profile: StepProfile? = nil
   ) throws(ComputeError) {
     gpu = try GPU(libraries, device, patience: patience ?? Self.patience)
-    kernels = Kernels(gpu, cache: keepsKernels ? KernelCompiler.cacheFolder() : nil)
-    products = try MatrixProducts(gpu)
+    let folder = isRemembering ? Self.cacheFolder() : nil
+    kernels = Kernels(gpu, cache: folder.map { $0 + "/kernels" })
+    products = try MatrixProducts(gpu, choices: ProductChoices(path: folder.map { $0 + "/products.json" }))
     self.profile = profile
   }
 
   private static var patience: Duration {
     let asked = ProcessInfo.processInfo.environment["MAYFLY_CUDA_PATIENCE"].flatMap(Double.init)
     return .seconds(asked.map { $0 > 0 ? min($0, 1e6) : 120 } ?? 120)
+  }
+
+  private static func cacheFolder(
+    _ environment: [String: String] = ProcessInfo.processInfo.environment
+  ) -> String? {
+    if let folder = environment["XDG_CACHE_HOME"], !folder.isEmpty { return folder + "/mayfly" }
+    return environment["HOME"].map { $0 + "/.cache/mayfly" }
   }
 
   package var deviceDescription: String {
@@ -41,6 +49,11 @@ package final class CUDAExecutor: Executor {
   }
 
   package var runsAhead: Bool { true }
+
+  package var choices: [String: String] {
+    get { products.choices.all }
+    set { products.choices.adopt(newValue) }
+  }
 
   package func makeParameters(
     _ layout: TensorLayout, training: Bool, moments: Precision

@@ -71,9 +71,10 @@ final class GPU {
 
   // MARK: Waiting
 
-  func makeEvent() throws(ComputeError) -> CUevent {
+  func makeEvent(isTimed: Bool = false) throws(ComputeError) -> CUevent {
     var event: CUevent?
-    try check(libraries.driver.cuEventCreate(&event, UInt32(CU_EVENT_DISABLE_TIMING)), "cuEventCreate")
+    let flags = isTimed ? 0 : UInt32(CU_EVENT_DISABLE_TIMING)
+    try check(libraries.driver.cuEventCreate(&event, flags), "cuEventCreate")
     guard let event else { throw .device("\(device.name): the driver gives nothing") }
     return event
   }
@@ -84,6 +85,13 @@ final class GPU {
 
   func record(_ event: CUevent) throws(ComputeError) {
     try check(libraries.driver.cuEventRecord(event, stream), "cuEventRecord")
+  }
+
+  /// The time between two events that were made to be timed and have come.
+  func milliseconds(from start: CUevent, to end: CUevent) throws(ComputeError) -> Double {
+    var time: Float = 0
+    try check(libraries.driver.cuEventElapsedTime(&time, start, end), "cuEventElapsedTime")
+    return Double(time)
   }
 
   /// Waits until everything that was asked for has run.

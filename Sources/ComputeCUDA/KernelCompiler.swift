@@ -17,12 +17,6 @@ struct KernelCompiler {
     self.cache = cache
   }
 
-  /// Where compiled kernels are kept.
-  static func cacheFolder(_ environment: [String: String] = ProcessInfo.processInfo.environment) -> String? {
-    if let folder = environment["XDG_CACHE_HOME"], !folder.isEmpty { return folder + "/mayfly/kernels" }
-    return environment["HOME"].map { $0 + "/.cache/mayfly/kernels" }
-  }
-
   /// The machine code of a file of kernels.
   ///
   /// - Parameter defines: "NAME=VALUE".

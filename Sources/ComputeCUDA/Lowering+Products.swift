@@ -124,7 +124,8 @@ extension Lowering {
       try products.call(
         MatrixProduct(
           m: N, n: rows, k: K, transposesA: true, a: at.operand(weight), b: x, d: y, leadingA: K, leadingB: K,
-          leadingD: leading, operands: graph.precision, result: result, c: residual, bias: bias)))
+          leadingD: leading, operands: graph.precision, result: result, c: residual, bias: bias),
+        isTimed: isTraining))
   }
 
   /// dx = addend + dy·W, of contiguous rows.
@@ -136,7 +137,8 @@ extension Lowering {
       try products.call(
         MatrixProduct(
           m: K, n: rows, k: N, a: at.operand(weight), b: dy, d: dx, leadingA: K, leadingB: leading, leadingD: K,
-          operands: graph.precision, result: graph.precision, c: addend)))
+          operands: graph.precision, result: graph.precision, c: addend),
+        isTimed: isTraining))
   }
 
   /// dW (+)= dyᵀ·x, in fp32.
@@ -148,7 +150,8 @@ extension Lowering {
       try products.call(
         MatrixProduct(
           m: K, n: self.rows(weight), k: rows, transposesB: true, a: x, b: dy, d: gradient, leadingA: K,
-          leadingB: leading, leadingD: K, operands: graph.precision, result: .fp32, c: adds ? gradient : nil)))
+          leadingB: leading, leadingD: K, operands: graph.precision, result: .fp32, c: adds ? gradient : nil),
+        isTimed: isTraining))
   }
 
   /// db (+)= Σ over rows of dy.

@@ -10,6 +10,8 @@ struct Lowering {
   let products: MatrixProducts
   let scratch: Scratch
   let device: CUDADevice
+  /// Whether there are gradients: then products are worth timing.
+  let isTraining: Bool
   /// Whether gradients are added to those of the micro-steps before.
   let accumulates: Bool
   /// Cosines and sines for rotary positions.

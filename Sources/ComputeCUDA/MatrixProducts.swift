@@ -26,30 +26,45 @@ final class MatrixProducts {
   private let workspace: DeviceMemory
   private let workspaceBytes: Int
   private var plans: [Shape: Plan] = [:]
+  let choices: ProductChoices
+  /// Of the device and the library, before the products in ``choices``.
+  private let place: String
 
   /// What an algorithm is chosen for.
-  private struct Shape: Hashable {
+  fileprivate struct Shape: Hashable {
     let m, n, k: Int
     let transposesA, transposesB: Bool
     let leadingA, leadingB, leadingD: Int
     let operands, result: Precision
     let hasBias: Bool
     let alignmentA, alignmentB, alignmentC, alignmentD: Int
+    let isTimed: Bool
+
+    /// In words, to be kept.
+    var name: String {
+      let transposes = (transposesA ? "T" : "N") + (transposesB ? "T" : "N")
+      return "\(m) \(n) \(k) \(transposes) \(operands) to \(result)\(hasBias ? " bias" : "")"
+        + ", leading \(leadingA) \(leadingB) \(leadingD)"
+        + ", aligned \(alignmentA) \(alignmentB) \(alignmentC) \(alignmentD)"
+    }
   }
 
   /// A product with its algorithm.
   fileprivate final class Plan {
+    fileprivate let shape: Shape
     fileprivate let description: cublasLtMatmulDesc_t
     fileprivate let layoutA, layoutB, layoutD: cublasLtMatrixLayout_t
-    fileprivate var algorithm: cublasLtMatmulAlgo_t
+    /// While there are several, the fastest is still to be found.
+    fileprivate var algorithms: [cublasLtMatmulAlgo_t]
 
     fileprivate init(
-      _ description: cublasLtMatmulDesc_t, _ layoutA: cublasLtMatrixLayout_t, _ layoutB: cublasLtMatrixLayout_t,
-      _ layoutD: cublasLtMatrixLayout_t, _ algorithm: cublasLtMatmulAlgo_t
+      _ shape: Shape, _ description: cublasLtMatmulDesc_t, _ layoutA: cublasLtMatrixLayout_t,
+      _ layoutB: cublasLtMatrixLayout_t, _ layoutD: cublasLtMatrixLayout_t, _ algorithms: [cublasLtMatmulAlgo_t]
     ) {
+      self.shape = shape
       self.description = description
       (self.layoutA, self.layoutB, self.layoutD) = (layoutA, layoutB, layoutD)
-      self.algorithm = algorithm
+      self.algorithms = algorithms
     }
   }
 
@@ -59,13 +74,20 @@ final class MatrixProducts {
     fileprivate let plan: Plan
   }
 
-  init(_ gpu: GPU) throws(ComputeError) {
+  init(_ gpu: GPU, choices: ProductChoices) throws(ComputeError) {
     self.gpu = gpu
+    self.choices = choices
     try gpu.makeCurrent()
     var handle: cublasLtHandle_t?
     let status = gpu.libraries.products.cublasLtCreate(&handle)
     guard status == 0, let handle else { throw .device("cuBLASLt can't be used (\(status))") }
     self.handle = handle
+    let version = [MAJOR_VERSION, MINOR_VERSION, PATCH_LEVEL].map { property in
+      var value: Int32 = 0
+      _ = gpu.libraries.products.cublasLtGetProperty(Int32(property), &value)
+      return "\(value)"
+    }
+    place = "\(gpu.device.name), cuBLASLt \(version.joined(separator: ".")): "
     // What NVIDIA advises for each generation.
     workspaceBytes = gpu.device.isAtLeast(9, 0) ? 32 << 20 : 4 << 20
     workspace = try DeviceMemory(gpu, bytes: workspaceBytes, purpose: "the workspace of matrix products")
@@ -73,15 +95,18 @@ final class MatrixProducts {
 
   // Handles, descriptions and layouts live as long as the process: there is one for each shape of a model.
 
-  /// Chooses an algorithm.
+  /// Binds a product to an algorithm.
   ///
+  /// - Parameter isTimed: whether its first run finds out which is the fastest; otherwise it is what cuBLASLt advises, the same
+  ///   each time.
   /// - Throws: ``ComputeError/device(_:)`` where cuBLASLt knows none.
-  func call(_ product: MatrixProduct) throws(ComputeError) -> Call {
+  func call(_ product: MatrixProduct, isTimed: Bool) throws(ComputeError) -> Call {
     let shape = Shape(
       m: product.m, n: product.n, k: product.k, transposesA: product.transposesA, transposesB: product.transposesB,
       leadingA: product.leadingA, leadingB: product.leadingB, leadingD: product.leadingD, operands: product.operands,
       result: product.result, hasBias: product.bias != nil, alignmentA: product.a.alignment,
-      alignmentB: product.b.alignment, alignmentC: (product.c ?? product.d).alignment, alignmentD: product.d.alignment)
+      alignmentB: product.b.alignment, alignmentC: (product.c ?? product.d).alignment, alignmentD: product.d.alignment,
+      isTimed: isTimed)
     if let plan = plans[shape] { return Call(product: product, plan: plan) }
     let plan = try plan(shape)
     plans[shape] = plan
@@ -89,18 +114,72 @@ final class MatrixProducts {
   }
 
   func run(_ call: Call) throws(ComputeError) {
+    if call.plan.algorithms.count > 1 { try choose(call) }
+    let status = try multiply(call, by: call.plan.algorithms[0], into: call.product.d)
+    try check(status, "a product of \(call.product.m) × \(call.product.n) × \(call.product.k)")
+  }
+
+  private func multiply(
+    _ call: Call, by algorithm: cublasLtMatmulAlgo_t, into d: Address
+  ) throws(ComputeError) -> cublasStatus_t {
     let (product, plan) = (call.product, call.plan)
-    let library = gpu.libraries.products
     if let bias = product.bias {
       try set(plan.description, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias.value)
     }
+    var algorithm = algorithm
     var (alpha, beta): (Float, Float) = (1, product.c == nil ? 0 : 1)
-    let status = library.cublasLtMatmul(
+    return gpu.libraries.products.cublasLtMatmul(
       handle, plan.description, &alpha, product.a.pointer, plan.layoutA, product.b.pointer, plan.layoutB, &beta,
-      (product.c ?? product.d).pointer, plan.layoutD, product.d.pointer, plan.layoutD, &plan.algorithm,
+      (product.c ?? d).pointer, plan.layoutD, d.pointer, plan.layoutD, &algorithm,
       workspace.address.pointer, workspaceBytes, gpu.stream)
-    try check(status, "a product of \(product.m) × \(product.n) × \(product.k)")
   }
+
+  // MARK: Choosing an algorithm
+
+  /// Leaves the product the algorithm that is the fastest on its own operands.
+  private func choose(_ call: Call) throws(ComputeError) {
+    let (plan, product) = (call.plan, call.product)
+    let times = try product.c == product.d ? timesBeside(call) : times(call, into: product.d)
+    // Advised first, so chosen unless another is faster by more than noise.
+    let best = times.indices.min { times[$0] < times[$1] } ?? 0
+    let chosen = plan.algorithms[times[0] <= 1.01 * times[best] ? 0 : best]
+    plan.algorithms = [chosen]
+    choices.record(chosen.text, for: place + plan.shape.name)
+  }
+
+  /// The times of a product that adds to its result, which must be added to once: elsewhere.
+  private func timesBeside(_ call: Call) throws(ComputeError) -> [Double] {
+    let (product, size) = (call.product, call.product.result.dtype.size)
+    do {
+      let room = try DeviceMemory(gpu, bytes: product.leadingD * product.n * size, purpose: "timing")
+      let times = try times(call, into: room.address)
+      return times
+    } catch .outOfMemory {
+      return [0]
+    }
+  }
+
+  /// Milliseconds of each algorithm; infinite where it can't.
+  private func times(_ call: Call, into d: Address) throws(ComputeError) -> [Double] {
+    let (start, end) = (try gpu.makeEvent(isTimed: true), try gpu.makeEvent(isTimed: true))
+    defer { for event in [start, end] { gpu.destroy(event) } }
+    let repeats = 3
+    return try call.plan.algorithms.map { (algorithm) throws(ComputeError) in
+      // The first call loads code.
+      guard try multiply(call, by: algorithm, into: d) == 0 else { return .infinity }
+      var least = Double.infinity
+      for _ in 1...2 {
+        try gpu.record(start)
+        for _ in 1...repeats { _ = try multiply(call, by: algorithm, into: d) }
+        try gpu.record(end)
+        try gpu.wait(for: end)
+        least = min(least, try gpu.milliseconds(from: start, to: end) / Double(repeats))
+      }
+      return least
+    }
+  }
+
+  // MARK: Descriptions
 
   private func plan(_ shape: Shape) throws(ComputeError) -> Plan {
     let library = gpu.libraries.products
@@ -128,13 +207,17 @@ final class MatrixProducts {
     let a = try layout(shape.operands, shape.m, shape.k, shape.leadingA, shape.transposesA)
     let b = try layout(shape.operands, shape.k, shape.n, shape.leadingB, shape.transposesB)
     let d = try layout(shape.result, shape.m, shape.n, shape.leadingD, false)
-    return Plan(description, a, b, d, try algorithm(shape, description, a, b, d, what))
+    var advised = try algorithms(shape, description, a, b, d, what)
+    let kept = choices.all[place + shape.name]
+    if let chosen = advised.first(where: { shape.isTimed && $0.text == kept }) { advised = [chosen] }
+    return Plan(shape, description, a, b, d, advised)
   }
 
-  private func algorithm(
+  /// What cuBLASLt advises, the best first; only that, where nothing is timed.
+  private func algorithms(
     _ shape: Shape, _ description: cublasLtMatmulDesc_t, _ a: cublasLtMatrixLayout_t, _ b: cublasLtMatrixLayout_t,
     _ d: cublasLtMatrixLayout_t, _ what: String
-  ) throws(ComputeError) -> cublasLtMatmulAlgo_t {
+  ) throws(ComputeError) -> [cublasLtMatmulAlgo_t] {
     let library = gpu.libraries.products
     var made: cublasLtMatmulPreference_t?
     try check(library.cublasLtMatmulPreferenceCreate(&made), what)
@@ -151,11 +234,14 @@ final class MatrixProducts {
     try prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, UInt32(shape.alignmentB))
     try prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, UInt32(shape.alignmentC))
     try prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, UInt32(shape.alignmentD))
-    var (found, result): (Int32, cublasLtMatmulHeuristicResult_t) = (0, cublasLtMatmulHeuristicResult_t())
+    let asked = shape.isTimed ? 16 : 1
+    var results = [cublasLtMatmulHeuristicResult_t](repeating: cublasLtMatmulHeuristicResult_t(), count: asked)
+    var found: Int32 = 0
     let status = library.cublasLtMatmulAlgoGetHeuristic(
-      handle, description, a, b, d, d, preference, 1, &result, &found)
-    guard status == 0, found > 0 else { throw .device("cuBLASLt knows no way to compute \(what) (\(status))") }
-    return result.algo
+      handle, description, a, b, d, d, preference, Int32(asked), &results, &found)
+    let usable = results.prefix(Int(found)).filter { $0.state == 0 }
+    guard status == 0, !usable.isEmpty else { throw .device("cuBLASLt knows no way to compute \(what) (\(status))") }
+    return usable.map(\.algo)
   }
 
   private func set<Value>(
@@ -170,6 +256,12 @@ final class MatrixProducts {
 
   private func check(_ status: cublasStatus_t, _ what: String) throws(ComputeError) {
     if status != 0 { throw .device("cuBLASLt refuses \(what) (\(status))") }
+  }
+}
+
+extension cublasLtMatmulAlgo_t {
+  fileprivate var text: String {
+    withUnsafeBytes(of: data) { $0.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() }
   }
 }
 

@@ -25,18 +25,22 @@ package struct TrainerState: Sendable, Equatable {
   package var lossScale: LossScale?
   /// Updates whose gradients were no numbers: steps that changed no weight.
   package var skippedUpdates = 0
+  /// What executors have chosen by timing (``Executor/choices``).
+  package var choices: [String: String] = [:]
 
   package init() {}
 
   var json: JSON {
-    [
+    var chosen = JSONObject()
+    for (name, value) in choices.sorted(by: { $0.key < $1.key }) { chosen[name] = .string(value) }
+    return [
       "step": .integer(Int64(step)), "rows": .integer(Int64(rows)), "tokens": .integer(Int64(tokens)),
       "micro_steps": .integer(Int64(microSteps)), "elapsed_seconds": .number(elapsed),
       "warmup_end": warmupEnd.map { .number($0) } ?? .null, "best_loss": bestLoss.map { .number($0) } ?? .null,
       "evaluations_since_best": .integer(Int64(evaluationsSinceBest)),
       "loss_scale": lossScale.map { .number(Double($0.value)) } ?? .null,
       "finite_updates": lossScale.map { .integer(Int64($0.finiteUpdates)) } ?? .null,
-      "skipped_updates": .integer(Int64(skippedUpdates)),
+      "skipped_updates": .integer(Int64(skippedUpdates)), "choices": .object(chosen),
     ]
   }
 
@@ -54,6 +58,9 @@ package struct TrainerState: Sendable, Equatable {
     // Checkpoints of earlier versions don't have what follows.
     evaluationsSinceBest = max(0, min(json["evaluations_since_best"]?.int ?? 0, 1 << 40))
     skippedUpdates = max(0, min(json["skipped_updates"]?.int ?? 0, step))
+    if let chosen = json["choices"]?.object {
+      for name in chosen.keys { choices[name] = chosen[name]?.string }
+    }
     if let value = json["loss_scale"]?.double, let finiteUpdates = json["finite_updates"]?.int {
       guard let scale = LossScale(value: Float(value), finiteUpdates: finiteUpdates) else {
         throw .content(path: path, problem: "loss_scale and finite_updates are not what a training leaves")

@@ -293,6 +293,7 @@ package final class Trainer {
 
   private func save(best: Bool) throws {
     state.elapsed = clock.elapsed
+    state.choices.merge(executor.choices) { $1 }
     let path = folder.checkpointPath(step: state.step)
     let start = ContinuousClock.now
     // First: whoever resumes from this checkpoint must find every line up to it.

@@ -1,3 +1,4 @@
+import CUDAChecks
 import Compute
 import ComputeCUDA
 import TestSupport
@@ -8,18 +9,12 @@ import Testing
 struct SlowCUDAExecutorTests {
   @Test("matches the reference, forward and backward, in every precision", arguments: Precision.allCases)
   func matchesReference(precision: Precision) throws {
-    let executor = try TestDriver.makeExecutor()
-    for opCase in OpTable.all {
-      let op = try OpProgram(opCase, precision: precision, guardBytes: 0)
-      let expected = try OpRun(opCase, op, on: ReferenceExecutor())
-      let run = try OpRun(opCase, op, on: executor)
-      let reference = try #require(expected.execution as? ReferenceExecution)
-      for (name, node) in run.compared(op) {
-        let error = try relativeError(run.values(node), reference[node])
-        #expect(error <= (precision == .fp32 ? 1e-5 : 2e-2), "\(name) of \(opCase)")
-      }
-      #expect(try run.paddingIsZero(), "padding of a gradient was written by \(opCase)")
+    var count = 0
+    try OperationCheck.run(precision, on: TestDriver.makeExecutor()) {
+      #expect($0.passes, "\($0.name): \($0.error)")
+      count += 1
     }
+    #expect(count == OpTable.all.count)
   }
 
   @Test("gives the same bits when it runs the captured graph, and adds gradients when it accumulates")

@@ -70,7 +70,7 @@ struct OpeningTests {
     let names = [
       "Create", "Destroy", "MatmulDescCreate", "MatmulDescDestroy", "MatmulDescSetAttribute", "MatrixLayoutCreate",
       "MatrixLayoutDestroy", "MatmulPreferenceCreate", "MatmulPreferenceDestroy", "MatmulPreferenceSetAttribute",
-      "MatmulAlgoGetHeuristic", "Matmul",
+      "MatmulAlgoGetHeuristic", "Matmul", "GetProperty",
     ]
     try compile("libcublasLt.so.12", names.map { "int cublasLt\($0)() { return 0; }" }.joined(separator: "\n"))
   }

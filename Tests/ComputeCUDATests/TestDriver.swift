@@ -10,6 +10,6 @@ enum TestDriver {
   static func makeExecutor(patience: Duration = .seconds(600)) throws -> CUDAExecutor {
     try #require(FileManager.default.fileExists(atPath: folder + "/libcuda.so.1"), "run `make cuda-test-driver` first")
     let libraries = try CUDALibraries(environment: ["MAYFLY_CUDA_PATH": folder])
-    return try CUDAExecutor(libraries, CUDADevice.first(libraries), patience: patience, keepsKernels: false)
+    return try CUDAExecutor(libraries, CUDADevice.first(libraries), patience: patience, isRemembering: false)
   }
 }

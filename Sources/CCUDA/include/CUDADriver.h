@@ -127,6 +127,9 @@ typedef struct {
   int reserved[4];
 } cublasLtMatmulHeuristicResult_t;
 
+/// Of cublasLtGetProperty.
+enum { MAJOR_VERSION = 0, MINOR_VERSION = 1, PATCH_LEVEL = 2 };
+
 enum { CUBLAS_COMPUTE_32F = 68 };
 enum { CUDA_R_32F = 0, CUDA_R_16F = 2, CUDA_R_16BF = 14 };
 enum { CUBLAS_OP_N = 0, CUBLAS_OP_T = 1 };
@@ -161,6 +164,7 @@ enum {
 };
 
 #define MF_CUBLASLT_FUNCTIONS(F)                                                                                   \
+  F(cublasLtGetProperty, (int property, int *value))                                                               \
   F(cublasLtCreate, (cublasLtHandle_t *handle))                                                                    \
   F(cublasLtDestroy, (cublasLtHandle_t handle))                                                                    \
   F(cublasLtMatmulDescCreate, (cublasLtMatmulDesc_t *description, int compute_type, int scale_type))               \

@@ -119,6 +119,7 @@ struct TrainingRun {
     var state = TrainerState()
     if let checkpoint {
       state = try Checkpoint.read(checkpoint, into: store)
+      executor.choices = state.choices
     } else if let initial {
       // What the model doesn't have, as the head of a new classifier, begins anew.
       try Initialization(settings.model).fill(store, seed: settings.train.seed)

@@ -26,7 +26,8 @@ int refuse(int status, const std::string &why) {
   return status;
 }
 
-/// An algorithm that the heuristic gave is marked; the second splits k and needs a workspace.
+/// An algorithm that the heuristic gave is marked; the second splits k and needs a workspace. Alignments that were promised
+/// come with it.
 constexpr uint64_t algorithm_mark = 0x6d6179666c79;
 constexpr size_t workspace_of_second = 1 << 16;
 
@@ -118,6 +119,12 @@ int set(T &field, const void *value, size_t bytes) {
 }  // namespace
 
 extern "C" {
+
+int cublasLtGetProperty(int property, int *value) {
+  if (property < MAJOR_VERSION || property > PATCH_LEVEL || value == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
+  *value = property == MAJOR_VERSION ? 12 : 0;
+  return CUBLAS_STATUS_SUCCESS;
+}
 
 int cublasLtCreate(cublasLtHandle_t *handle) {
   *handle = new cublasLtContext;
@@ -219,6 +226,8 @@ int cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t
     results[i] = {};
     results[i].algo.data[0] = algorithm_mark;
     results[i].algo.data[1] = uint64_t(i);
+    for (int matrix = 0; matrix < 4; matrix++)
+      reinterpret_cast<uint32_t *>(results[i].algo.data + 2)[matrix] = preference->alignments[matrix];
     results[i].workspaceSize = i == 0 ? 0 : workspace_of_second;
     results[i].wavesCount = 1;
     *found = i + 1;
@@ -266,6 +275,15 @@ int cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t description, co
     status = check_memory("what goes into GELU", auxiliary, matrix.bytes(), of_d);
   }
   if (status != 0) return status;
+  if (algorithm != nullptr) {
+    const void *const matrices[] = {a, b, product.beta != 0 ? c : d, d};
+    for (int i = 0; i < 4; i++) {
+      const uint32_t promised = reinterpret_cast<const uint32_t *>(algorithm->data + 2)[i];
+      if (promised > 1 && reinterpret_cast<size_t>(matrices[i]) % promised != 0)
+        return refuse(CUBLAS_STATUS_INVALID_VALUE, std::string(1, "ABCD"[i]) + " is not aligned to the " +
+                                                       std::to_string(promised) + " bytes that were promised");
+    }
+  }
 
   return enqueue(stream, [=]() -> CUresult {
            if (const CUresult error = begin_launch(); error != CUDA_SUCCESS) return error;

@@ -142,6 +142,25 @@ TEST(a_matrix_that_reaches_over_its_memory, "cublasLt: D has 252 bytes at byte 0
                                        nullptr, 0, stream), 7);
 }
 
+TEST(a_matrix_that_is_less_aligned_than_promised, "cublasLt: B is not aligned to the 256 bytes that were promised") {
+  open_device();
+  TestMatrix a(CUDA_R_32F, 8, 8, 0), b(CUDA_R_32F, 8, 8, 0), d(CUDA_R_32F, 8, 7, 0), narrow(CUDA_R_32F, 8, 7, 0);
+  cublasLtHandle_t handle;
+  cublasLtMatmulDesc_t description;
+  cublasLtMatmulPreference_t preference;
+  cublasLtMatmulHeuristicResult_t result;
+  OK(cublaslt.cublasLtCreate(&handle));
+  OK(cublaslt.cublasLtMatmulDescCreate(&description, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+  OK(cublaslt.cublasLtMatmulPreferenceCreate(&preference));
+  int found = 0;
+  OK(cublaslt.cublasLtMatmulAlgoGetHeuristic(handle, description, a.layout, narrow.layout, d.layout, d.layout, preference,
+                                             1, &result, &found));
+  float one = 1, zero = 0;
+  EXPECT_EQUAL(cublaslt.cublasLtMatmul(handle, description, &one, a.pointer(), a.layout,
+                                       reinterpret_cast<void *>(b.address + 16), narrow.layout, &zero, d.pointer(),
+                                       d.layout, d.pointer(), d.layout, &result.algo, nullptr, 0, stream), 7);
+}
+
 TEST(matrices_that_do_not_fit, "op(A) is 8 × 8, op(B) 9 × 8") {
   open_device();
   TestMatrix a(CUDA_R_32F, 8, 8, 0), b(CUDA_R_32F, 9, 8, 0);
