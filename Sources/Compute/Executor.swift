@@ -115,6 +115,20 @@ package protocol Execution: AnyObject {
   func get(_ result: Node, into destination: UnsafeMutableBufferPointer<Float>) throws(ComputeError)
 }
 
+/// How a device with memory of its own was used over some time.
+package struct DeviceUse: Sendable, Equatable {
+  /// What programs and parameters take by their plans, and what the device says is taken.
+  package let plannedBytes, reportedBytes: Int
+  /// The share of the time in which the device had nothing to do, between the first work and the last.
+  package let idleShare: Double
+
+  package init(plannedBytes: Int, reportedBytes: Int, idleShare: Double) {
+    self.plannedBytes = plannedBytes
+    self.reportedBytes = reportedBytes
+    self.idleShare = idleShare
+  }
+}
+
 /// A device that runs programs.
 package protocol Executor: AnyObject {
   /// What runs here, for people: "CPU, 2 threads, avx512".
@@ -129,6 +143,12 @@ package protocol Executor: AnyObject {
   /// What was chosen by timing, where other choices give other bits: a training that goes on is given what it began with.
   /// Keys name the device, and choices of another one are passed over.
   var choices: [String: String] { get set }
+
+  /// From here on the device's use is watched, until ``endWatching()``.
+  func beginWatching() throws(ComputeError)
+
+  /// How the device was used since ``beginWatching()``; nil where it has no memory of its own.
+  func endWatching() throws(ComputeError) -> DeviceUse?
 
   /// Makes room for tensors, all zero.
   ///
@@ -153,6 +173,10 @@ extension Executor {
     get { [:] }
     set {}
   }
+
+  package func beginWatching() throws(ComputeError) {}
+
+  package func endWatching() throws(ComputeError) -> DeviceUse? { nil }
 
   /// With moments in fp32.
   package func makeParameters(_ layout: TensorLayout, training: Bool) throws(ComputeError) -> any ParameterStore {

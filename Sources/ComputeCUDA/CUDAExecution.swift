@@ -138,8 +138,10 @@ final class CUDAExecution: Execution {
     try gpu.makeCurrent()
     let constants = mf_run(seed: context.seed, micro_step: context.microStep, loss_scale: context.lossScale)
     staging.pointer.storeBytes(of: constants, as: mf_run.self)
-    try gpu.copy(staging.pointer, to: run.address, bytes: MemoryLayout<mf_run>.stride)
-    try run(passes[hasGradients && context.accumulates ? 1 : 0])
+    try gpu.work { () throws(ComputeError) in
+      try gpu.copy(staging.pointer, to: run.address, bytes: MemoryLayout<mf_run>.stride)
+      try run(passes[hasGradients && context.accumulates ? 1 : 0])
+    }
     try staging.swap()
   }
 

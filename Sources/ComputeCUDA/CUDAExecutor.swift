@@ -55,10 +55,18 @@ package final class CUDAExecutor: Executor {
     set { products.choices.adopt(newValue) }
   }
 
+  package func beginWatching() throws(ComputeError) {
+    try gpu.beginWatching()
+  }
+
+  package func endWatching() throws(ComputeError) -> DeviceUse? {
+    try gpu.endWatching()
+  }
+
   package func makeParameters(
     _ layout: TensorLayout, training: Bool, moments: Precision
   ) throws(ComputeError) -> any ParameterStore {
-    try CUDAStore(layout, training: training, moments: moments, gpu: gpu, kernels: kernels)
+    try CUDAStore(layout, training: training, moments: moments, gpu: gpu, kernels: kernels, profile: profile)
   }
 
   package func prepare(

@@ -8,6 +8,7 @@ final class CUDAStore: ParameterStore {
   let layout: TensorLayout
   private let gpu: GPU
   private let kernels: Kernels
+  private let profile: StepProfile?
   private let isTraining: Bool
   private let weights: DeviceMemory
   /// Empty unless training.
@@ -29,12 +30,13 @@ final class CUDAStore: ParameterStore {
   }
 
   init(
-    _ layout: TensorLayout, training: Bool, moments: Precision, gpu: GPU, kernels: Kernels
+    _ layout: TensorLayout, training: Bool, moments: Precision, gpu: GPU, kernels: Kernels, profile: StepProfile?
   ) throws(ComputeError) {
     precondition(moments != .fp16, "fp16 holds no squares of gradients")
     self.layout = layout
     self.gpu = gpu
     self.kernels = kernels
+    self.profile = profile
     self.moments = moments
     isTraining = training
     let trained = training ? layout.count : 0
@@ -110,6 +112,18 @@ final class CUDAStore: ParameterStore {
     try gpu.makeCurrent()
     let precision = halves?.precision ?? moments
     precondition(moments == .fp32 || moments == precision, "moments in \(moments) of weights in \(precision)")
+    guard let profile, profile.isOn else {
+      return try gpu.work { () throws(ComputeError) in try launch(update, updates, storage: precision) }
+    }
+    try profile.time("AdamW") { () throws(ComputeError) in
+      try launch(update, updates, storage: precision)
+      try gpu.synchronize()
+    }
+  }
+
+  private func launch(
+    _ update: AdamWUpdate, _ updates: Updates, storage precision: Precision
+  ) throws(ComputeError) {
     try updates.stage(update)
     let blocks = updates.sumBlocks
     try kernels.launch(

@@ -5,6 +5,7 @@ import Compute
 struct DeviceMemory: ~Copyable {
   let address: Address
   private let gpu: GPU
+  private let bytes: Int
 
   /// - Throws: ``ComputeError/outOfMemory(bytes:purpose:)``, ``ComputeError/device(_:)``.
   init(_ gpu: GPU, bytes: Int, purpose: String) throws(ComputeError) {
@@ -15,12 +16,15 @@ struct DeviceMemory: ~Copyable {
     if result == CUDA_ERROR_OUT_OF_MEMORY { throw .outOfMemory(bytes: bytes, purpose: "\(purpose) on the GPU") }
     try gpu.check(result, "cuMemAlloc")
     try gpu.clear(Address(value: address), bytes: bytes)
+    gpu.plannedBytes += bytes
     self.gpu = gpu
+    self.bytes = bytes
     self.address = Address(value: address)
   }
 
   deinit {
     guard !gpu.isLost, (try? gpu.makeCurrent()) != nil else { return }
+    gpu.plannedBytes -= bytes
     _ = gpu.libraries.driver.cuMemFree_v2(address.value)
   }
 }

@@ -22,6 +22,12 @@ final class GPU {
   private let patience: Duration
   /// It has failed or hangs: whoever waits for it, if only to free memory, waits forever.
   private(set) var isLost = false
+  /// Of all memory that was asked for and is not freed.
+  var plannedBytes = 0
+  /// What was free before anything was asked for.
+  private let freeBytes: Int
+  /// Where pieces of work begin and end, in turn; nil while nobody watches.
+  private var marks: [CUevent]?
 
   /// - Throws: ``ComputeError/device(_:)``.
   init(_ libraries: CUDALibraries, _ device: CUDADevice, patience: Duration) throws(ComputeError) {
@@ -48,6 +54,9 @@ final class GPU {
     var event: CUevent?
     try check(driver.cuEventCreate(&event, UInt32(CU_EVENT_DISABLE_TIMING)), "cuEventCreate")
     finished = try made(event)
+    var (free, total) = (0, 0)
+    try check(driver.cuMemGetInfo_v2(&free, &total), "cuMemGetInfo")
+    freeBytes = free
   }
 
   // The context stays until the process ends: freeing memory needs it, and another executor may share it.
@@ -114,6 +123,43 @@ final class GPU {
       // A token of a small model takes less than going to sleep does.
       if waited > .milliseconds(1) { usleep(50) }
     }
+  }
+
+  // MARK: Watching
+
+  func beginWatching() throws(ComputeError) {
+    try synchronize()
+    marks = []
+  }
+
+  func endWatching() throws(ComputeError) -> DeviceUse {
+    let marks = self.marks ?? []
+    self.marks = nil
+    try synchronize()
+    defer { for event in marks { destroy(event) } }
+    var idle = 0.0
+    for index in stride(from: 2, to: marks.count, by: 2) {
+      idle += try milliseconds(from: marks[index - 1], to: marks[index])
+    }
+    let whole = try marks.count < 2 ? 0 : milliseconds(from: marks[0], to: marks[marks.count - 1])
+    var (free, total) = (0, 0)
+    try check(libraries.driver.cuMemGetInfo_v2(&free, &total), "cuMemGetInfo")
+    return DeviceUse(
+      plannedBytes: plannedBytes, reportedBytes: freeBytes - free, idleShare: whole > 0 ? idle / whole : 0)
+  }
+
+  /// A piece of work that the GPU does without waiting for the host.
+  func work(_ body: () throws(ComputeError) -> Void) throws(ComputeError) {
+    try mark()
+    try body()
+    try mark()
+  }
+
+  private func mark() throws(ComputeError) {
+    guard marks != nil else { return }
+    let event = try makeEvent(isTimed: true)
+    try record(event)
+    marks?.append(event)
   }
 
   // MARK: Copying

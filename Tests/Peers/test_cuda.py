@@ -82,6 +82,14 @@ def test_doctor_names_the_driver() -> None:
     assert any(device["kind"] == "cuda" for device in found["devices"])
 
 
+def test_bench_says_how_the_device_was_used() -> None:
+    found = mayfly("bench", "--device", "cuda", "--precision", "bf16", "--steps", 2, "--json", *TINY).json
+    memory = found["device_memory"]
+    assert abs(memory["reported_bytes"] / memory["planned_bytes"] - 1) < 0.05
+    assert 0 <= found["idle_share"] < 1
+    assert {"Linear", "AdamW"} <= {operation["kind"] for operation in found["operations"]}
+
+
 @pytest.mark.parametrize("precision, tolerance", [("fp32", 1e-4), ("bf16", 2e-2), ("fp16", 2e-2)])
 def test_trains_as_the_cpu_does(data: Path, tmp_path: Path, precision: str, tolerance: float) -> None:
     runs = {device: tmp_path / device for device in ["cpu", "cuda"]}

@@ -62,11 +62,11 @@ struct Bench: ParsableCommand {
     _ settings: Settings, _ executor: any Executor, _ profile: StepProfile
   ) throws -> SpeedReport {
     let test = try SpeedTest(settings, executor: executor)
-    let (times, profiled) = try measure(profile) { try test.run(updates: $0) }
+    let (times, profiled, use) = try measure(executor, profile) { try test.run(updates: $0) }
     return SpeedReport(
       model: settings.model, device: executor.deviceDescription, parameters: test.parameters,
       work: .update(batchSize: settings.train.batchSize, context: settings.train.context), times: times,
-      profiledTimes: profiled, profile: profile)
+      profiledTimes: profiled, profile: profile, use: use)
   }
 
   private func generation(
@@ -85,21 +85,23 @@ struct Bench: ParsableCommand {
     }
     let test = try GenerationSpeedTest(settings.model, executor: executor, prompt: prompt)
     let promptSeconds = try test.readPrompt()
-    let (times, profiled) = try measure(profile) { try test.run(tokens: $0) }
+    let (times, profiled, use) = try measure(executor, profile) { try test.run(tokens: $0) }
     return SpeedReport(
       model: settings.model, device: executor.deviceDescription, parameters: test.parameters,
       work: .token(promptTokens: prompt, promptSeconds: promptSeconds), times: times, profiledTimes: profiled,
-      profile: profile)
+      profile: profile, use: use)
   }
 
-  /// The seconds of each step, and of as many with the profile on.
+  /// The seconds of each step and how they used the device, and the seconds of as many with the profile on.
   private func measure(
-    _ profile: StepProfile, run: (Int) throws -> [Double]
-  ) throws -> (times: [Double], profiled: [Double]) {
+    _ executor: any Executor, _ profile: StepProfile, run: (Int) throws -> [Double]
+  ) throws -> (times: [Double], profiled: [Double], use: DeviceUse?) {
     _ = try run(Self.warmup)
+    try executor.beginWatching()
     let times = try run(steps)
+    let use = try executor.endWatching()
     profile.isOn = true
-    return (times, try run(steps))
+    return (times, try run(steps), use)
   }
 
   private func resolved() throws -> Settings {

@@ -27,17 +27,20 @@ struct SpeedReport {
   private let seconds: Double
   /// The mean with one, which its parts add up to.
   private let profiledSeconds: Double
+  private let use: DeviceUse?
   /// Of one step, what took longest first.
   private let operations: [(kind: String, calls: Int, seconds: Double, flops: Double)]
 
   /// - Parameters:
   ///   - times: seconds of each step.
   ///   - profiledTimes: of as many steps, those in the profile.
+  ///   - use: of a device, during the steps without a profile.
   init(
     model: ModelConfig, device: String, parameters: Int, work: Work, times: [Double], profiledTimes: [Double],
-    profile: StepProfile
+    profile: StepProfile, use: DeviceUse?
   ) {
     (self.model, self.device, self.parameters, self.work) = (model, device, parameters, work)
+    self.use = use
     let sorted = times.sorted()
     let steps = times.count
     self.steps = steps
@@ -72,6 +75,12 @@ struct SpeedReport {
     fields["flops"] = .number(flops)
     fields["profiled_seconds"] = .number(profiledSeconds)
     fields["other_seconds"] = .number(otherSeconds)
+    if let use {
+      fields["device_memory"] = [
+        "planned_bytes": .integer(Int64(use.plannedBytes)), "reported_bytes": .integer(Int64(use.reportedBytes)),
+      ]
+      fields["idle_share"] = .number(use.idleShare)
+    }
     fields["operations"] = .array(
       operations.map { operation in
         [
@@ -98,6 +107,11 @@ struct SpeedReport {
         "reading \(promptTokens) tokens: \(fixed(Double(promptTokens) / promptSeconds, 1)) a second",
         "then \(fixed(tokensPerSecond, 1)) tokens a second, \(fixed(1000 * seconds, 3)) ms each (median of \(steps))",
       ]
+    }
+    if let use {
+      lines.append(
+        "\(use.plannedBytes >> 20) MiB planned, \(use.reportedBytes >> 20) MiB taken; idle "
+          + "\(fixed(100 * use.idleShare, 1)) % of the time")
     }
     lines += ["", "operation                calls         ms   share  GFLOP/s"]
     for operation in operations {
