@@ -40,10 +40,13 @@ final class CUDAExecution: Execution {
 
   init(
     _ program: Program, parameters: CUDAStore, states: CUDAStore?, gpu: GPU, kernels: Kernels,
-    products: MatrixProducts, profile: StepProfile?,
+    products: MatrixProducts, fusesActivations: Bool, profile: StepProfile?,
     rotaryTable: @escaping (RotaryFrequencies, Int) throws(ComputeError) -> RotaryTable
   ) throws(ComputeError) {
     let graph = program.graph
+    let fused = fusesActivations ? Fusions(of: graph).pairs : [:]
+    // What is done at once needs all its memory at once.
+    let program = fused.isEmpty ? program : Program(graph, joined: Set(fused.keys))
     self.program = program
     self.gpu = gpu
     self.kernels = kernels
@@ -61,10 +64,14 @@ final class CUDAExecution: Execution {
         graph: graph, at: addresses, kernels: kernels, products: products, scratch: scratch, device: gpu.device,
         isTraining: hasGradients, accumulates: accumulates, rotaryTable: rotaryTable)
       var spans: [Span] = []
-      for operation in graph.operations {
-        spans.append(
-          Span(
-            kind: operation.kind, flops: operation.flops(in: graph), commands: try lowering.lower(operation)))
+      for (index, operation) in graph.operations.enumerated() where fused[index - 1] == nil {
+        let flops = operation.flops(in: graph)
+        if let pair = fused[index] {
+          let kind = operation.kind + "+" + graph.operations[index + 1].kind
+          spans.append(Span(kind: kind, flops: flops, commands: try lowering.lower(pair)))
+        } else {
+          spans.append(Span(kind: operation.kind, flops: flops, commands: try lowering.lower(operation)))
+        }
       }
       return spans
     }

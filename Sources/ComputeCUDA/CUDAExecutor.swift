@@ -6,6 +6,7 @@ package final class CUDAExecutor: Executor {
   private let gpu: GPU
   private let kernels: Kernels
   private let products: MatrixProducts
+  private let fusesActivations: Bool
   private let profile: StepProfile?
   /// Made so far; as many as there are different models, and kept for all their programs.
   private var rotaryTables: [RotaryTable] = []
@@ -14,16 +15,19 @@ package final class CUDAExecutor: Executor {
   ///   - patience: how long the GPU may be at one piece of work before it counts as lost; nil is what the environment's
   ///     `MAYFLY_CUDA_PATIENCE` says in seconds, and without it two minutes.
   ///   - isRemembering: whether compiled kernels and timed choices are kept on disk for the next time.
+  ///   - fusesActivations: whether GELU goes into the products before it; nil is where that was reported to be faster, on
+  ///     Hopper and later (llm.c).
   ///   - profile: gets the time of everything that runs here, while it is on; work then waits for each operation.
   /// - Throws: ``ComputeError/device(_:)``, ``ComputeError/outOfMemory(bytes:purpose:)``.
   package init(
     _ libraries: CUDALibraries, _ device: CUDADevice, patience: Duration? = nil, isRemembering: Bool = true,
-    profile: StepProfile? = nil
+    fusesActivations: Bool? = nil, profile: StepProfile? = nil
   ) throws(ComputeError) {
     gpu = try GPU(libraries, device, patience: patience ?? Self.patience)
     let folder = isRemembering ? Self.cacheFolder() : nil
     kernels = Kernels(gpu, cache: folder.map { $0 + "/kernels" })
     products = try MatrixProducts(gpu, choices: ProductChoices(path: folder.map { $0 + "/products.json" }))
+    self.fusesActivations = fusesActivations ?? device.isAtLeast(9, 0)
     self.profile = profile
   }
 
@@ -77,7 +81,7 @@ package final class CUDAExecutor: Executor {
     }
     return try CUDAExecution(
       program, parameters: parameters, states: states as? CUDAStore, gpu: gpu, kernels: kernels, products: products,
-      profile: profile,
+      fusesActivations: fusesActivations, profile: profile,
       rotaryTable: { (frequencies, positions) throws(ComputeError) in
         try self.rotaryTable(frequencies, positions: positions)
       })

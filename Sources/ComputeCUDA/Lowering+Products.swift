@@ -9,7 +9,7 @@ extension Lowering {
     [
       try outputProduct(
         x: at.activation(op.x), weight: op.weight, rows: rows(op.x), y: at.activation(op.y), leading: width(op.y),
-        result: graph.precision, residual: at.activation(op.residual), bias: at.operand(op.bias))
+        result: graph.precision, residual: at.activation(op.residual), epilogue: bias(op.bias))
     ]
   }
 
@@ -19,6 +19,28 @@ extension Lowering {
         dy: at.activation(op.dy), leading: width(op.dy), weight: op.weight, rows: rows(op.dy), dx: at.activation(op.dx),
         addend: at.activation(op.addend))
     ]
+  }
+
+  /// What cuBLASLt does in one product.
+  func lower(_ pair: Fusions.Pair) throws(ComputeError) -> [Command] {
+    scratch.begin()
+    switch pair {
+    case .activation(let op, let activation):
+      guard let bias = at.operand(op.bias) else { preconditionFailure("a fused product without a bias") }
+      return [
+        try outputProduct(
+          x: at.activation(op.x), weight: op.weight, rows: rows(op.x), y: at.activation(activation.y),
+          leading: width(op.y), result: graph.precision, residual: nil,
+          epilogue: .gelu(bias: bias, input: at.activation(op.y)))
+      ]
+    case .gradient(let op, let gradient):
+      let product = try inputProduct(
+        dy: at.activation(op.dy), leading: width(op.dy), weight: op.weight, rows: rows(op.dy),
+        dx: at.activation(gradient.dx), addend: nil, epilogue: .geluGradient(input: at.activation(gradient.x)))
+      guard let y = gradient.y else { return [product] }
+      // In its input's place, perhaps, which has been read by then.
+      return [product, try activation(gradient.kind, gated: gradient.gated, x: gradient.x, y: y)]
+    }
   }
 
   func lower(_ op: LinearWeightGradient) throws(ComputeError) -> [Command] {
@@ -105,7 +127,7 @@ extension Lowering {
     let isFused = result == graph.precision
     let product = try outputProduct(
       x: x, weight: weight, rows: rows, y: y, leading: leading, result: result, residual: nil,
-      bias: isFused ? at.operand(bias) : nil)
+      epilogue: isFused ? self.bias(bias) : .none)
     guard let bias, !isFused else { return [product] }
     let V = self.rows(weight)
     return [
@@ -115,29 +137,35 @@ extension Lowering {
     ]
   }
 
-  /// y = residual + x·Wᵀ + bias.
+  private func bias(_ node: Node?) -> MatrixProduct.Epilogue {
+    at.operand(node).map { .bias($0) } ?? .none
+  }
+
+  /// y = residual + x·Wᵀ, and what its epilogue adds.
   private func outputProduct(
-    x: Address, weight: Node, rows: Int, y: Address, leading: Int, result: Precision, residual: Address?, bias: Address?
+    x: Address, weight: Node, rows: Int, y: Address, leading: Int, result: Precision, residual: Address?,
+    epilogue: MatrixProduct.Epilogue
   ) throws(ComputeError) -> Command {
     let (N, K) = (self.rows(weight), width(weight))
     return .product(
       try products.call(
         MatrixProduct(
           m: N, n: rows, k: K, transposesA: true, a: at.operand(weight), b: x, d: y, leadingA: K, leadingB: K,
-          leadingD: leading, operands: graph.precision, result: result, c: residual, bias: bias),
+          leadingD: leading, operands: graph.precision, result: result, c: residual, epilogue: epilogue),
         isTimed: isTraining))
   }
 
   /// dx = addend + dy·W, of contiguous rows.
   private func inputProduct(
-    dy: Address, leading: Int, weight: Node, rows: Int, dx: Address, addend: Address?
+    dy: Address, leading: Int, weight: Node, rows: Int, dx: Address, addend: Address?,
+    epilogue: MatrixProduct.Epilogue = .none
   ) throws(ComputeError) -> Command {
     let (N, K) = (self.rows(weight), width(weight))
     return .product(
       try products.call(
         MatrixProduct(
           m: K, n: rows, k: N, a: at.operand(weight), b: dy, d: dx, leadingA: K, leadingB: leading, leadingD: K,
-          operands: graph.precision, result: graph.precision, c: addend),
+          operands: graph.precision, result: graph.precision, c: addend, epilogue: epilogue),
         isTimed: isTraining))
   }
 

@@ -74,13 +74,7 @@ struct Lowering {
           table.cosines, table.sines, op.inverse, at.activation(op.x), at.activation(op.y))
       ]
 
-    case .activation(let op):
-      let (rows, width) = activationShape(op.y, gated: op.gated)
-      return [
-        try kernel(
-          .activation, op.gated ? "mf_gated_activation" : "mf_activation", grid: activationGrid(rows, width),
-          op.kind.number, rows, width, at.activation(op.x), at.activation(op.y))
-      ]
+    case .activation(let op): return [try activation(op.kind, gated: op.gated, x: op.x, y: op.y)]
     case .activationGradient(let op):
       let (rows, width) = activationShape(op.dy, gated: op.gated)
       return [
@@ -120,6 +114,13 @@ struct Lowering {
           dx.width, Int32(dy[1]), at.integers(op.ranges), at.activation(op.dy), at.activation(op.dx))
       ]
     }
+  }
+
+  func activation(_ kind: ActivationKind, gated: Bool, x: Node, y: Node) throws(ComputeError) -> Command {
+    let (rows, width) = activationShape(y, gated: gated)
+    return try kernel(
+      .activation, gated ? "mf_gated_activation" : "mf_activation", grid: activationGrid(rows, width), kind.number, rows,
+      width, at.activation(x), at.activation(y))
   }
 
   // MARK: Grids

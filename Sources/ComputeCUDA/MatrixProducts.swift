@@ -1,8 +1,8 @@
 internal import CCUDA
 import Compute
 
-/// D = op(A)·op(B) + β·C (+ a bias for each row of D), as cuBLASLt has it: matrices are column-major, so that a row-major
-/// (rows, width) value is a matrix of `width` rows.
+/// D = op(A)·op(B) + β·C, as cuBLASLt has it: matrices are column-major, so that a row-major (rows, width) value is a matrix
+/// of `width` rows.
 struct MatrixProduct {
   /// D is m × n, op(A) m × k.
   var m, n, k: Int
@@ -10,13 +10,47 @@ struct MatrixProduct {
   var transposesB = false
   var a, b, d: Address
   var leadingA, leadingB, leadingD: Int
-  /// Of A, B and the bias.
+  /// Of A, B and a bias.
   var operands: Precision
   var result: Precision
   /// What is added, laid out as D; nil: nothing.
   var c: Address?
-  /// (m).
-  var bias: Address?
+  var epilogue = Epilogue.none
+
+  /// What is done to each element before it is written. A bias has m elements; what goes into GELU (by tanh) is laid out as D.
+  enum Epilogue {
+    case none
+    case bias(Address)
+    /// GELU(element + bias); what goes into it is left in `input`.
+    case gelu(bias: Address, input: Address)
+    /// element · GELU'(input).
+    case geluGradient(input: Address)
+  }
+}
+
+extension MatrixProduct.Epilogue {
+  fileprivate var number: Int32 {
+    switch self {
+    case .none: Int32(CUBLASLT_EPILOGUE_DEFAULT)
+    case .bias: Int32(CUBLASLT_EPILOGUE_BIAS)
+    case .gelu: Int32(CUBLASLT_EPILOGUE_GELU_AUX_BIAS)
+    case .geluGradient: Int32(CUBLASLT_EPILOGUE_DGELU)
+    }
+  }
+
+  fileprivate var bias: Address? {
+    switch self {
+    case .bias(let bias), .gelu(let bias, _): bias
+    case .none, .geluGradient: nil
+    }
+  }
+
+  fileprivate var input: Address? {
+    switch self {
+    case .gelu(_, let input), .geluGradient(let input): input
+    case .none, .bias: nil
+    }
+  }
 }
 
 /// Matrix products by cuBLASLt.
@@ -36,14 +70,14 @@ final class MatrixProducts {
     let transposesA, transposesB: Bool
     let leadingA, leadingB, leadingD: Int
     let operands, result: Precision
-    let hasBias: Bool
+    let epilogue: Int32
     let alignmentA, alignmentB, alignmentC, alignmentD: Int
     let isTimed: Bool
 
     /// In words, to be kept.
     var name: String {
       let transposes = (transposesA ? "T" : "N") + (transposesB ? "T" : "N")
-      return "\(m) \(n) \(k) \(transposes) \(operands) to \(result)\(hasBias ? " bias" : "")"
+      return "\(m) \(n) \(k) \(transposes) \(operands) to \(result) by epilogue \(epilogue)"
         + ", leading \(leadingA) \(leadingB) \(leadingD)"
         + ", aligned \(alignmentA) \(alignmentB) \(alignmentC) \(alignmentD)"
     }
@@ -104,11 +138,11 @@ final class MatrixProducts {
     let shape = Shape(
       m: product.m, n: product.n, k: product.k, transposesA: product.transposesA, transposesB: product.transposesB,
       leadingA: product.leadingA, leadingB: product.leadingB, leadingD: product.leadingD, operands: product.operands,
-      result: product.result, hasBias: product.bias != nil, alignmentA: product.a.alignment,
+      result: product.result, epilogue: product.epilogue.number, alignmentA: product.a.alignment,
       alignmentB: product.b.alignment, alignmentC: (product.c ?? product.d).alignment, alignmentD: product.d.alignment,
       isTimed: isTimed)
     if let plan = plans[shape] { return Call(product: product, plan: plan) }
-    let plan = try plan(shape)
+    let plan = try plan(shape, of: product)
     plans[shape] = plan
     return Call(product: product, plan: plan)
   }
@@ -123,8 +157,11 @@ final class MatrixProducts {
     _ call: Call, by algorithm: cublasLtMatmulAlgo_t, into d: Address
   ) throws(ComputeError) -> cublasStatus_t {
     let (product, plan) = (call.product, call.plan)
-    if let bias = product.bias {
+    if let bias = product.epilogue.bias {
       try set(plan.description, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias.value)
+    }
+    if let input = product.epilogue.input {
+      try set(plan.description, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, input.value)
     }
     var algorithm = algorithm
     var (alpha, beta): (Float, Float) = (1, product.c == nil ? 0 : 1)
@@ -181,7 +218,7 @@ final class MatrixProducts {
 
   // MARK: Descriptions
 
-  private func plan(_ shape: Shape) throws(ComputeError) -> Plan {
+  private func plan(_ shape: Shape, of product: MatrixProduct) throws(ComputeError) -> Plan {
     let library = gpu.libraries.products
     let what = "a product of \(shape.m) × \(shape.n) × \(shape.k) in \(shape.operands)"
     var made: cublasLtMatmulDesc_t?
@@ -189,9 +226,14 @@ final class MatrixProducts {
     guard let description = made else { throw .device("cuBLASLt gives no description of \(what)") }
     try set(description, CUBLASLT_MATMUL_DESC_TRANSA, Int32(shape.transposesA ? CUBLAS_OP_T : CUBLAS_OP_N))
     try set(description, CUBLASLT_MATMUL_DESC_TRANSB, Int32(shape.transposesB ? CUBLAS_OP_T : CUBLAS_OP_N))
-    if shape.hasBias {
-      try set(description, CUBLASLT_MATMUL_DESC_EPILOGUE, Int32(CUBLASLT_EPILOGUE_BIAS))
+    try set(description, CUBLASLT_MATMUL_DESC_EPILOGUE, shape.epilogue)
+    if product.epilogue.bias != nil {
       try set(description, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, shape.operands.cudaType)
+    }
+    if let input = product.epilogue.input {
+      try set(description, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, Int64(shape.leadingD))
+      // Its alignment counts when algorithms are advised.
+      try set(description, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, input.value)
     }
     func layout(_ precision: Precision, _ rows: Int, _ columns: Int, _ leading: Int, _ isTransposed: Bool)
       throws(ComputeError) -> cublasLtMatrixLayout_t

@@ -16,6 +16,13 @@ struct SlowCUDATrainingTests {
     #expect(finding.passes, "\(finding.error)")
   }
 
+  @Test("gives the same losses where GELU is part of products", arguments: TrainingCheck.precisions)
+  func fused(precision: Precision) throws {
+    let finding = try TrainingCheck.run(
+      .gpt2, precision, on: TestDriver.makeExecutor(fusesActivations: true), beside: CPUExecutor())
+    #expect(finding.passes, "\(finding.error)")
+  }
+
   @Test("goes on with the algorithms that it was given")
   func choices() throws {
     func train(_ choices: [String: String]) throws -> (losses: [Double], chosen: [String: String]) {

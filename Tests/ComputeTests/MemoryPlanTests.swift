@@ -64,6 +64,20 @@ struct MemoryPlanTests {
     #expect(offsets[a.id] != offsets[x.id], "inputs stay as the host set them")
   }
 
+  @Test("doesn't let an operation write over what the one that it is joined to reads")
+  func joined() throws {
+    var layout = TensorLayout()
+    layout.add("w", [8, 8])
+    var graph = Graph(parameters: layout)
+    let a = graph.activation(.relu, graph.input("x", [4, 8]))
+    let b = try graph.linear(a, weight: graph.parameter("w"))
+    let c = graph.activation(.gelu, b)
+    graph.keep(try graph.add(b, c))
+    func offsets(joined: Set<Int>) -> [Int?] { MemoryPlan(graph, joined: joined).offsets }
+    #expect(offsets(joined: [])[c.id] == offsets(joined: [])[a.id])
+    #expect(offsets(joined: [1])[c.id] != offsets(joined: [1])[a.id])
+  }
+
   @Test("takes half the bytes for activations in halves")
   func halves() throws {
     func bytes(_ precision: Precision) -> Int {

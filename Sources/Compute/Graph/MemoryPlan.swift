@@ -14,9 +14,11 @@ package struct MemoryPlan: Sendable {
   /// Bytes that belong to some value; the others are never written.
   package let occupied: [Range<Int>]
 
-  /// - Parameter guardBytes: left free behind every value, for tests to find stray writes.
-  package init(_ graph: Graph, guardBytes: Int = 0) {
-    var tenants = Self.tenants(of: graph)
+  /// - Parameters:
+  ///   - guardBytes: left free behind every value, for tests to find stray writes.
+  ///   - joined: places of operations that run together with the next one: what either reads lives as long as both.
+  package init(_ graph: Graph, guardBytes: Int = 0, joined: Set<Int> = []) {
+    var tenants = Self.tenants(of: graph, joined)
     // Largest first, each at the lowest place that is free for its whole life.
     tenants.sort { ($0.byteCount, $1.nodes[0]) > ($1.byteCount, $0.nodes[0]) }
     var placed: [(tenant: Tenant, offset: Int)] = []
@@ -44,16 +46,18 @@ package struct MemoryPlan: Sendable {
   private struct Tenant {
     var nodes: [Int]
     var byteCount: Int
-    /// From the operation that writes the first value to the last that reads the last.
+    /// From the moment at which the first value is written to that at which the last is read.
     var life: ClosedRange<Int>
   }
 
-  private static func tenants(of graph: Graph) -> [Tenant] {
+  private static func tenants(of graph: Graph, _ joined: Set<Int>) -> [Tenant] {
     let end = graph.operations.count
+    /// When each operation runs.
+    let moments = graph.operations.indices.map { joined.contains($0 - 1) ? $0 - 1 : $0 }
     var lastUse = [Int](repeating: -1, count: graph.infos.count)
-    for (index, operation) in graph.operations.enumerated() {
+    for (moment, operation) in zip(moments, graph.operations) {
       for node in operation.operands.reads + operation.operands.writes {
-        if let node { lastUse[node.id] = index }
+        if let node { lastUse[node.id] = moment }
       }
     }
     for id in graph.infos.indices where graph.infos[id].role == .result || graph.infos[id].role == .input {
@@ -68,7 +72,7 @@ package struct MemoryPlan: Sendable {
     }
 
     for id in graph.infos.indices where graph.infos[id].role == .input { settle(id, from: -1) }
-    for (index, operation) in graph.operations.enumerated() {
+    for (moment, operation) in zip(moments, graph.operations) {
       let operands = operation.operands
       for node in operands.writes.compactMap(\.self) where tenantOf[node.id] == nil {
         switch graph[node].role {
@@ -76,17 +80,17 @@ package struct MemoryPlan: Sendable {
         case .input, .parameter, .gradient, .state: continue
         }
         let heirOf = operands.inPlace[node]?.compactMap(\.self).first { input in
-          graph[input].role == .intermediate && lastUse[input.id] == index
+          graph[input].role == .intermediate && lastUse[input.id] == moment
             && graph.shape(input).count == graph.shape(node).count && graph[input].dtype == graph[node].dtype
             // Not where it is another operand too, which may be read later.
             && operands.reads.count { $0 == input } == 1
         }
         if let heirOf, let tenant = tenantOf[heirOf.id] {
           tenants[tenant].nodes.append(node.id)
-          tenants[tenant].life = tenants[tenant].life.lowerBound...max(index, lastUse[node.id])
+          tenants[tenant].life = tenants[tenant].life.lowerBound...max(moment, lastUse[node.id])
           tenantOf[node.id] = tenant
         } else {
-          settle(node.id, from: index)
+          settle(node.id, from: moment)
         }
       }
     }

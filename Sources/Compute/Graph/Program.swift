@@ -3,10 +3,10 @@ package struct Program: Sendable {
   package let graph: Graph
   package let memory: MemoryPlan
 
-  /// - Parameter guardBytes: see ``MemoryPlan/init(_:guardBytes:)``.
-  package init(_ graph: Graph, guardBytes: Int = 0) {
+  /// - Parameters: see ``MemoryPlan/init(_:guardBytes:joined:)``.
+  package init(_ graph: Graph, guardBytes: Int = 0, joined: Set<Int> = []) {
     self.graph = graph
-    memory = MemoryPlan(graph, guardBytes: guardBytes)
+    memory = MemoryPlan(graph, guardBytes: guardBytes, joined: joined)
   }
 
   /// Floating-point operations of one run, a multiply-add counted as two.

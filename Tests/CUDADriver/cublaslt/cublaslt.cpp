@@ -54,9 +54,11 @@ namespace {
 
 using Description = cublasLtMatmulDesc_t;
 
-bool has_bias(int epilogue) { return epilogue != CUBLASLT_EPILOGUE_DEFAULT; }
+bool has_bias(int epilogue) {
+  return epilogue == CUBLASLT_EPILOGUE_BIAS || epilogue == CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
+}
 bool has_auxiliary(int epilogue) {
-  return epilogue == CUBLASLT_EPILOGUE_GELU_AUX_BIAS || epilogue == CUBLASLT_EPILOGUE_DGELU_BGRAD;
+  return epilogue == CUBLASLT_EPILOGUE_GELU_AUX_BIAS || epilogue == CUBLASLT_EPILOGUE_DGELU;
 }
 
 /// Whether the parts fit together; fills `product` but for α, β and the algorithm.
@@ -161,7 +163,7 @@ int cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t description, int attribu
       int epilogue = 0;
       if (const int status = set(epilogue, value, bytes); status != CUBLAS_STATUS_SUCCESS) return status;
       for (int known : {CUBLASLT_EPILOGUE_DEFAULT, CUBLASLT_EPILOGUE_BIAS, CUBLASLT_EPILOGUE_GELU_AUX_BIAS,
-                        CUBLASLT_EPILOGUE_DGELU_BGRAD, CUBLASLT_EPILOGUE_BGRADB})
+                        CUBLASLT_EPILOGUE_DGELU})
         if (epilogue == known) {
           description->epilogue = epilogue;
           return CUBLAS_STATUS_SUCCESS;
@@ -266,10 +268,7 @@ int cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t description, co
   if (status == 0 && product.beta != 0) status = check_memory("C", c, product.c.bytes(), of_d);
   if (status == 0) status = check_memory("D", d, product.d.bytes(), of_d);
   void *const bias = description->bias, *const auxiliary = description->auxiliary;
-  if (status == 0 && has_bias(product.epilogue)) {
-    const uint64_t count = product.epilogue == CUBLASLT_EPILOGUE_BGRADB ? product.n() : product.m();
-    status = check_memory("the bias", bias, count * of_bias, of_bias);
-  }
+  if (status == 0 && has_bias(product.epilogue)) status = check_memory("the bias", bias, product.m() * of_bias, of_bias);
   if (status == 0 && has_auxiliary(product.epilogue)) {
     const Matrix matrix{product.d.type, product.m(), product.n(), product.auxiliary_leading_dimension};
     status = check_memory("what goes into GELU", auxiliary, matrix.bytes(), of_d);

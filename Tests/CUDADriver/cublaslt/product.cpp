@@ -69,12 +69,12 @@ void add_products(float *__restrict sum, const float *__restrict a, const float 
 
 size_t Matrix::element_bytes() const { return type == CUDA_R_32F ? 4 : 2; }
 
-void Product::run(const void *a_data, const void *b_data, const void *c_data, void *d_data, void *bias,
+void Product::run(const void *a_data, const void *b_data, const void *c_data, void *d_data, const void *bias,
                   void *auxiliary) const {
   const uint64_t m = this->m(), n = this->n(), k = this->k();
   const std::vector<float> A = unpacked(a_data, a, transposes_a), B = unpacked(b_data, b, transposes_b);
   constexpr unsigned width = 4;
-  std::vector<float> sums(width * m), others(width * m), bias_gradient(m);
+  std::vector<float> sums(width * m), others(width * m);
 
   for (uint64_t start = 0; start < n; start += width) {
     const unsigned columns = unsigned(std::min<uint64_t>(width, n - start));
@@ -99,24 +99,12 @@ void Product::run(const void *a_data, const void *b_data, const void *c_data, vo
             store(auxiliary, d.type, in_auxiliary, x);
             x = gelu(x);
             break;
-          case CUBLASLT_EPILOGUE_DGELU_BGRAD:
-            x *= gelu_gradient(load(auxiliary, d.type, in_auxiliary));
-            bias_gradient[row] += x;
-            break;
+          case CUBLASLT_EPILOGUE_DGELU: x *= gelu_gradient(load(auxiliary, d.type, in_auxiliary)); break;
           default: break;
         }
         store(d_data, d.type, column * uint64_t(d.leading_dimension) + row, x);
       }
   }
-
-  if (epilogue == CUBLASLT_EPILOGUE_DGELU_BGRAD)
-    for (uint64_t row = 0; row < m; row++) store(bias, bias_type, row, bias_gradient[row]);
-  if (epilogue == CUBLASLT_EPILOGUE_BGRADB)
-    for (uint64_t column = 0; column < n; column++) {
-      float sum = 0;
-      for (uint64_t i = 0; i < k; i++) sum += B[column * k + i];
-      store(bias, bias_type, column, sum);
-    }
 }
 
 }  // namespace driver

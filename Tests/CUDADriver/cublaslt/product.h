@@ -29,9 +29,9 @@ struct Product {
   uint64_t n() const { return d.columns; }
   uint64_t k() const { return transposes_a ? a.rows : a.columns; }
 
-  /// `bias`: read by BIAS and GELU_AUX_BIAS (m), written by DGELU_BGRAD (m) and BGRADB (n). `auxiliary`: what goes into
-  /// GELU, m × n of D's type: written by GELU_AUX_BIAS, read by DGELU_BGRAD.
-  void run(const void *a, const void *b, const void *c, void *d, void *bias, void *auxiliary) const;
+  /// `bias` (m): read by BIAS and GELU_AUX_BIAS. `auxiliary`: what goes into GELU, m × n of D's type: written by
+  /// GELU_AUX_BIAS, read by DGELU.
+  void run(const void *a, const void *b, const void *c, void *d, const void *bias, void *auxiliary) const;
 };
 
 }  // namespace driver
