@@ -119,7 +119,8 @@ struct Lowering {
   func activation(_ kind: ActivationKind, gated: Bool, x: Node, y: Node) throws(ComputeError) -> Command {
     let (rows, width) = activationShape(y, gated: gated)
     return try kernel(
-      .activation, gated ? "mf_gated_activation" : "mf_activation", grid: activationGrid(rows, width), kind.number, rows,
+      .activation, gated ? "mf_gated_activation" : "mf_activation", grid: activationGrid(rows, width), kind.number,
+      rows,
       width, at.activation(x), at.activation(y))
   }
 
