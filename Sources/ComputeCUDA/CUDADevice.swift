@@ -7,6 +7,8 @@ package struct CUDADevice: Sendable {
   package let capability: String
   package let memoryBytes: Int
   package let multiprocessors: Int
+  /// Of the cache that all multiprocessors share.
+  package let cacheBytes: Int
   let ordinal: Int32
 
   /// The GPUs that there are, in the driver's order (`CUDA_VISIBLE_DEVICES` chooses among them).
@@ -56,6 +58,7 @@ package struct CUDADevice: Sendable {
     major = try attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)
     minor = try attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)
     multiprocessors = Int(try attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT))
+    cacheBytes = Int(try attribute(CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE))
     capability = "\(major).\(minor)"
   }
 }

@@ -20,10 +20,21 @@ extension Lowering {
     let delta = scratch.take(bytes: 4 * B * H * T)
     let dout = at.activation(gradient.dy)
     let ld = width(gradient.dqkv)
+    let toDelta = try kernel(
+      .attention, "mf_attention_delta", headSize: kind.plainSize, grid: (B * T, 1, 1), threads: 128, Int32(T),
+      Int32(H), Int32(layout.headSize), at.activation(op.y), width(op.y), dout, width(gradient.dy), delta)
+    if let whole = wholeGradient(op, kind) {
+      return [
+        toDelta,
+        try attention(
+          op, kind, "whole_", grid: (whole.blocks, 1, 1), threads: 256, sharedBytes: whole.sharedBytes, Int32(B),
+          Int32(H), dout, width(gradient.dy), at.floats(op.logSumExp), delta, scratch.take(bytes: whole.sumBytes),
+          at.activation(gradient.dqkv), at.activation(gradient.dqkv, column: layout.queryWidth),
+          at.activation(gradient.dqkv, column: layout.queryWidth + layout.keyValueWidth), ld),
+      ]
+    }
     return [
-      try kernel(
-        .attention, "mf_attention_delta", headSize: kind.plainSize, grid: (B * T, 1, 1), threads: 128, Int32(T),
-        Int32(H), Int32(layout.headSize), at.activation(op.y), width(op.y), dout, width(gradient.dy), delta),
+      toDelta,
       try attention(
         op, kind, "keys_", grid: (tiles(T, kind.gradientRows), layout.keyValueHeads, B), sharedBytes: kind.keysBytes,
         Int32(H), dout, width(gradient.dy), at.floats(op.logSumExp), delta,
@@ -35,9 +46,24 @@ extension Lowering {
     ]
   }
 
+  /// How the gradient is computed in one pass; nil where two passes find more to do for all multiprocessors, or what is
+  /// summed doesn't stay in the cache.
+  private func wholeGradient(
+    _ op: Attention, _ kind: AttentionKernels
+  ) -> (blocks: Int, sharedBytes: Int, sumBytes: Int)? {
+    let (B, T, K) = (shape(op.qkv)[0], shape(op.qkv)[1], op.layout.keyValueHeads)
+    let (D, tiles) = (op.layout.headSize, tiles(T, 64))
+    let sumBytes = 4 * device.multiprocessors * (op.layout.queryHeads / K) * tiles * 64 * D
+    guard kind.isTensor, D <= 64, op.dropout == 0, device.isAtLeast(8, 0), B * K >= device.multiprocessors,
+      sumBytes <= device.cacheBytes / 4 * 3
+    else { return nil }
+    return (device.multiprocessors, 768 * D + 32768 + 8 * tiles, sumBytes)
+  }
+
   /// A kernel of attention's family, with the arguments that all of them begin with.
   private func attention(
-    _ op: Attention, _ kind: AttentionKernels, _ pass: String, grid: (Int, Int, Int), sharedBytes: Int,
+    _ op: Attention, _ kind: AttentionKernels, _ pass: String, grid: (Int, Int, Int), threads: Int = 128,
+    sharedBytes: Int,
     _ rest: any KernelArgument...
   ) throws(ComputeError) -> Command {
     let layout = op.layout
@@ -56,7 +82,7 @@ extension Lowering {
     return .kernel(
       try kernels.call(
         kind.file, kind.prefix + pass + kind.suffix, storage: graph.precision, headSize: kind.compiledSize, grid: grid,
-        threads: 128, sharedBytes: sharedBytes, first + rest))
+        threads: threads, sharedBytes: sharedBytes, first + rest))
   }
 
   private func attentionKind(_ op: Attention) throws(ComputeError) -> AttentionKernels {

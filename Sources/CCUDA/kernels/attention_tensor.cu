@@ -6,7 +6,7 @@
 // Tiles of rows lie in shared memory as they do outside, but with their 16-byte chunks permuted (swizzled), so that the
 // eight rows of an 8 × 8 matrix lie in different banks. cp.async fills one stage while the other is worked on.
 // Fragments: ptx.cuh. Lane 4g + t of a warp has rows g and g + 8 of a 16-row tile, and columns 2t and 2t + 1 of each 8.
-// Bound: FLOPs (forward 4·D, backward 14·D per visible pair of query and key).
+// Bound: FLOPs (forward 4·D, backward 10·D in one pass and 14·D in two, per visible pair of query and key).
 #include "common.cuh"
 #include "philox.cuh"
 
@@ -38,12 +38,12 @@ struct tile {
     return bytes + (row * CHUNKS + turned) * 16;
   }
 
-  /// Starts copying ROWS rows from `first` on; zeros from row `end` on.
-  template <int ROWS>
+  /// Starts copying ROWS rows from `first` on, by a block of so many threads; zeros from row `end` on.
+  template <int ROWS, int COUNT = THREADS>
   MF_DEVICE void fill(const act *p, int64_t ld, int first, int end) const {
     // Not unrolled: the addresses would take more registers than there are.
 #pragma unroll 1
-    for (int i = threadIdx.x; i < ROWS * CHUNKS; i += THREADS) {
+    for (int i = threadIdx.x; i < ROWS * CHUNKS; i += COUNT) {
       const int row = i / CHUNKS, chunk = i % CHUNKS;
       const bool exists = first + row < end;
       cp_async_16(at(row, chunk), p + int64_t(exists ? first + row : 0) * ld + chunk * 8, exists);
@@ -66,6 +66,12 @@ struct tile {
   MF_DEVICE void right(uint32_t (&b)[4], int row, int column) const {
     const int lane = threadIdx.x % 32;
     ldmatrix_x4_trans(b, at(row + lane % 16, 2 * column + lane / 16));
+  }
+
+  /// A = the transpose of columns 16·column and on, rows row..<row + 16.
+  MF_DEVICE void left_transposed(uint32_t (&a)[4], int row, int column) const {
+    const int lane = threadIdx.x % 32;
+    ldmatrix_x4_trans(a, at(row + lane % 8 + lane / 16 * 8, 2 * column + lane / 8 % 2));
   }
 
   /// Stores a warp's 16 rows of results at `row`, which no other warp uses, and from there to p.
@@ -334,6 +340,22 @@ struct query_facts {
   int start, end;
 };
 
+/// What a pass needs of query i, of head `head`.
+MF_DEVICE query_facts facts_of(int mask, const int32_t *ranges, int b, int heads, int head, int i, int time,
+                               const float *lse, const float *delta) {
+  const key_range seen = visible_keys(mask, ranges, b, i, time);
+  const int64_t at = int64_t(b * heads + head) * time + i;
+  return query_facts{i < time ? lse[at] * LOG2_E : 0.0f, i < time ? delta[at] : 0.0f, seen.start, seen.end};
+}
+
+/// From scores and do·v of a key and a query: m·P and dS (attention.cuh), in their places.
+MF_DEVICE void to_gradient(float &p, float &ds, int key, const query_facts &query, float factor, float to_bits) {
+  const bool visible = key >= query.start && key < query.end;
+  const float probability = visible ? fast_exp2(fmaf(p, to_bits, -query.lse)) : 0.0f;
+  ds = visible ? probability * (ds * factor - query.delta) : 0.0f;
+  p = probability * factor;
+}
+
 /// One pass of the gradient: dk and dv of a block's keys (KEYS_PASS), or dq of its queries. In both, mine·theirsᵀ gives
 /// the scores and mine2·theirs2ᵀ their gradients before dropout: keys·queriesᵀ and values·doᵀ, or queries·keysᵀ and
 /// do·valuesᵀ.
@@ -407,9 +429,7 @@ MF_DEVICE void attention_gradient(
   const int tiles = low < high ? (high - low + THEIRS - 1) / THEIRS : 0;
 
   const auto fact = [&](int head, int i) {
-    const key_range seen = visible_keys(mask, ranges, b, i, time);
-    const int64_t at = int64_t(b * heads + head) * time + i;
-    return query_facts{i < time ? lse[at] * LOG2_E : 0.0f, i < time ? delta[at] : 0.0f, seen.start, seen.end};
+    return facts_of(mask, ranges, b, heads, head, i, time, lse, delta);
   };
   query_facts my_facts[2];
   if (!KEYS_PASS) {
@@ -480,11 +500,7 @@ MF_DEVICE void attention_gradient(
           const int key = KEYS_PASS ? row : origin + column, query = KEYS_PASS ? origin + column : row;
           const query_facts &of = KEYS_PASS ? facts[stage][column] : my_facts[i / 2];
           if (DROPS && KEYS_PASS) factor[i] = drops.factor(query, key);
-          const bool visible = key >= of.start && key < of.end;
-          const float probability = visible ? fast_exp2(fmaf(p[n][i], to_bits, -of.lse)) : 0.0f;
-          const float gradient = DROPS ? ds[n][i] * factor[i] : ds[n][i];
-          ds[n][i] = visible ? probability * (gradient - of.delta) : 0.0f;
-          p[n][i] = DROPS ? probability * factor[i] : probability;
+          to_gradient(p[n][i], ds[n][i], key, of, DROPS ? factor[i] : 1.0f, to_bits);
         }
       }
       uint32_t left[4], other[4];
@@ -517,6 +533,204 @@ MF_DEVICE void attention_gradient(
   }
 }
 
+// MARK: Gradient in one pass
+
+/// Keys of a block, 16 a warp, and queries of a tile.
+constexpr int WHOLE_WARPS = 8, WHOLE_THREADS = 32 * WHOLE_WARPS, WHOLE_KEYS = 16 * WHOLE_WARPS, WHOLE_QUERIES = 64;
+
+/// The whole gradient of a key/value head. A block goes through the keys, 128 at a time, and for each through the queries
+/// that see them. What keys add to dq is summed in `sums`, in their order: a thread reads there what it has left itself.
+/// dS goes from the warps that have its keys to those that have its queries by way of shared memory, and is multiplied
+/// while the next tile is computed, so that warps wait for each other once a tile.
+template <int D>
+MF_DEVICE void attention_whole_gradient(
+    MF_ATTENTION_ARGUMENTS, int batch, int heads, const act *dout, int64_t ld_do, const float *lse, const float *delta,
+    float *sums, act *dq, act *dk, act *dv, int64_t ld_dqkv) {
+  constexpr int TILE = WHOLE_QUERIES * 2 * D, SCORES = WHOLE_KEYS * 2 * WHOLE_QUERIES;
+  __shared__ query_facts facts[2][WHOLE_QUERIES];
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4, own = warp * 16;
+  const int group = heads / kv_heads, tiles = (time + WHOLE_QUERIES - 1) / WHOLE_QUERIES;
+  unsigned char *const room = mf_shared + WHOLE_KEYS * 2 * D;
+  const tile<D> key_tile{mf_shared}, value_tile{room};
+  const auto query_tile = [&](int stage, int second) { return tile<D>{room + (2 * stage + second) * TILE}; };
+  const auto score_tile = [&](int stage) { return tile<WHOLE_QUERIES>{room + 4 * TILE + stage * SCORES}; };
+  // Of each tile of queries, the keys that any of them sees.
+  key_range *const spans = reinterpret_cast<key_range *>(room + 4 * TILE + 2 * SCORES);
+  // Of a tile's dq a warp has 16 queries and half of the columns.
+  const int rows = warp % 4 * 16, columns = warp / 4 * (D / 2);
+  const float to_bits = scale * LOG2_E;
+
+  for (int item = blockIdx.x; item < batch * kv_heads; item += gridDim.x) {
+    const int b = item / kv_heads, kv = item % kv_heads, first_head = kv * group;
+    const int64_t sequence = int64_t(b) * time;
+    const act *keys = k + sequence * ld_kv + kv * D, *values = v + sequence * ld_kv + kv * D;
+    const act *queries = q + sequence * ld_q + first_head * D, *outer = dout + sequence * ld_do + first_head * D;
+    for (int i = warp; i < tiles; i += WHOLE_WARPS) {
+      int low = time, high = 0;
+#pragma unroll
+      for (int part = 0; part < WHOLE_QUERIES; part += 32) {
+        const key_range seen = visible_keys(mask, ranges, b, i * WHOLE_QUERIES + part + lane, time);
+        low = least(low, seen.start < seen.end ? seen.start : time);
+        high = most(high, seen.end);
+      }
+      low = warp_min(low);
+      high = warp_max(high);
+      // Queries without keys have a gradient, too, of zeros: the first keys give it.
+      if (lane == 0) spans[i] = high > 0 ? key_range{low, high} : key_range{0, 1};
+    }
+
+    for (int first = 0; first < time; first += WHOLE_KEYS) {
+      uint32_t a[D / 16][4], a2[D / 16][4];
+      key_tile.template fill<WHOLE_KEYS, WHOLE_THREADS>(keys, ld_kv, first, time);
+      value_tile.template fill<WHOLE_KEYS, WHOLE_THREADS>(values, ld_kv, first, time);
+      cp_async_commit();
+      cp_async_wait<0>();
+      // Also: all spans are there.
+      __syncthreads();
+#pragma unroll
+      for (int step = 0; step < D / 16; step++) {
+        key_tile.left(a[step], own, step);
+        value_tile.left(a2[step], own, step);
+      }
+      // Nobody reads the values' room any more.
+      __syncthreads();
+
+      // A tile of queries of a head of the group; none: head == group.
+      struct place {
+        int head, at;
+      };
+      const auto next = [&](place p) {
+        for (; p.head < group; p = place{p.head + 1, 0})
+          for (; p.at < tiles; p.at++)
+            if (spans[p.at].start < first + WHOLE_KEYS && spans[p.at].end > first) return p;
+        return p;
+      };
+      const auto fetch = [&](place p, int stage) {
+        const int origin = p.at * WHOLE_QUERIES;
+        query_tile(stage, 0).template fill<WHOLE_QUERIES, WHOLE_THREADS>(queries + p.head * D, ld_q, origin, time);
+        query_tile(stage, 1).template fill<WHOLE_QUERIES, WHOLE_THREADS>(outer + p.head * D, ld_do, origin, time);
+        if (threadIdx.x < WHOLE_QUERIES)
+          facts[stage][threadIdx.x] =
+              facts_of(mask, ranges, b, heads, first_head + p.head, origin + threadIdx.x, time, lse, delta);
+      };
+      float key_sums[D / 8][4], value_sums[D / 8][4];
+#pragma unroll
+      for (int n = 0; n < D / 8; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) key_sums[n][i] = value_sums[n][i] = 0.0f;
+      place now = next(place{0, 0}), before{group, 0};
+      if (now.head < group) fetch(now, 0);
+      cp_async_commit();
+      for (int stage = 0; now.head < group || before.head < group; stage ^= 1) {
+        cp_async_wait<0>();
+        // This tile and the scores of the one before are there for all, and nobody works on the other stage any more.
+        __syncthreads();
+        const place after = now.head < group ? next(place{now.head, now.at + 1}) : now;
+        if (after.head < group) fetch(after, stage ^ 1);
+        cp_async_commit();
+
+        float query_sums[D / 16][4];
+        const key_range span = spans[before.head < group ? before.at : 0];
+        float4 *const kept = reinterpret_cast<float4 *>(sums) + threadIdx.x +
+                             ((int64_t(blockIdx.x) * group + before.head) * tiles + before.at) * (D / 16) * WHOLE_THREADS;
+#pragma unroll
+        for (int n = 0; n < D / 16; n++) {
+          float4 sum{0.0f, 0.0f, 0.0f, 0.0f};
+          // Keys before these have left something.
+          if (before.head < group && span.start < first) sum = kept[n * WHOLE_THREADS];
+          query_sums[n][0] = sum.x;
+          query_sums[n][1] = sum.y;
+          query_sums[n][2] = sum.z;
+          query_sums[n][3] = sum.w;
+        }
+
+        if (now.head < group) {
+          const tile<D> theirs = query_tile(stage, 0), theirs2 = query_tile(stage, 1);
+          // Not unrolled: that would take more registers than there are.
+#pragma unroll 1
+          for (int part = 0; part < WHOLE_QUERIES / 16; part++) {
+            float p[2][4], ds[2][4];
+#pragma unroll
+            for (int n = 0; n < 2; n++)
+#pragma unroll
+              for (int i = 0; i < 4; i++) p[n][i] = ds[n][i] = 0.0f;
+            uint32_t left[4], other[4];
+#pragma unroll
+            for (int depth = 0; depth < D / 16; depth++) {
+              theirs.right_transposed(other, 16 * part, depth);
+              mma(p[0], a[depth], other[0], other[1]);
+              mma(p[1], a[depth], other[2], other[3]);
+              theirs2.right_transposed(other, 16 * part, depth);
+              mma(ds[0], a2[depth], other[0], other[1]);
+              mma(ds[1], a2[depth], other[2], other[3]);
+            }
+#pragma unroll
+            for (int n = 0; n < 2; n++)
+#pragma unroll
+              for (int i = 0; i < 4; i++) {
+                const int column = 16 * part + 8 * n + 2 * t + i % 2, key = first + own + g + i / 2 * 8;
+                to_gradient(p[n][i], ds[n][i], key, facts[stage][column], 1.0f, to_bits);
+              }
+            repack(left, p[0], p[1]);
+#pragma unroll
+            for (int n = 0; n < D / 16; n++) {
+              theirs2.right(other, 16 * part, n);
+              mma(value_sums[2 * n], left, other[0], other[1]);
+              mma(value_sums[2 * n + 1], left, other[2], other[3]);
+            }
+            repack(left, ds[0], ds[1]);
+#pragma unroll
+            for (int n = 0; n < D / 16; n++) {
+              theirs.right(other, 16 * part, n);
+              mma(key_sums[2 * n], left, other[0], other[1]);
+              mma(key_sums[2 * n + 1], left, other[2], other[3]);
+            }
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+              *reinterpret_cast<uint32_t *>(score_tile(stage).at(own + g + i % 2 * 8, 2 * part + i / 2) + 4 * t) = left[i];
+          }
+        }
+
+        if (before.head < group) {
+#pragma unroll
+          for (int step = 0; step < WHOLE_KEYS / 16; step++) {
+            // Whole fragments that nobody sees, beyond a causal mask's diagonal.
+            if (first + 16 * step >= span.end || first + 16 * step + 16 <= span.start) continue;
+            uint32_t left[4], other[4];
+            score_tile(stage ^ 1).left_transposed(left, 16 * step, rows / 16);
+#pragma unroll
+            for (int n = 0; n < D / 32; n++) {
+              key_tile.right(other, 16 * step, columns / 16 + n);
+              mma(query_sums[2 * n], left, other[0], other[1]);
+              mma(query_sums[2 * n + 1], left, other[2], other[3]);
+            }
+          }
+          const int i = before.at * WHOLE_QUERIES + rows + g;
+          act *const out = dq + (sequence + i) * ld_dqkv + (first_head + before.head) * D + columns + 2 * t;
+#pragma unroll
+          for (int n = 0; n < D / 16; n++) {
+            const float *sum = query_sums[n];
+            if (span.end > first + WHOLE_KEYS) {
+              kept[n * WHOLE_THREADS] = float4{sum[0], sum[1], sum[2], sum[3]};
+              continue;
+            }
+            if (i < time) *reinterpret_cast<uint32_t *>(out + 8 * n) = pack_act(sum[0] * scale, sum[1] * scale);
+            if (i + 8 < time)
+              *reinterpret_cast<uint32_t *>(out + 8 * ld_dqkv + 8 * n) = pack_act(sum[2] * scale, sum[3] * scale);
+          }
+        }
+        before = now;
+        now = after;
+      }
+      // Nobody reads these keys any more: their room takes the results.
+      __syncthreads();
+      key_tile.empty(key_sums, scale, scale, own, dk + sequence * ld_dqkv + kv * D, ld_dqkv, first, time);
+      key_tile.empty(value_sums, 1.0f, 1.0f, own, dv + sequence * ld_dqkv + kv * D, ld_dqkv, first, time);
+      __syncthreads();
+    }
+  }
+}
+
 /// Blocks of mf_attention_keys_… that should fit into a multiprocessor at D ≤ 64.
 constexpr int KEYS_BLOCKS = __CUDA_ARCH__ >= 800 ? 3 : 2;
 
@@ -528,6 +742,12 @@ constexpr int KEYS_BLOCKS = __CUDA_ARCH__ >= 800 ? 3 : 2;
 ///
 /// Grid: (⌈T/64⌉, K, B) for keys and (⌈T/64⌉, H, B) for queries, blocks of 128 threads. Shared memory: 256·D bytes, of
 /// keys with D > 64 384·D.
+///
+/// mf_attention_whole_…, D ≤ 64, from sm_80 on, rate 0: dq, dk and dv at once, for as many sequences and key/value heads as there are
+/// multiprocessors; others find more to do in two passes. `sums`: 4·(H/K)·⌈T/64⌉·64·D bytes for each block, which should
+/// stay in the cache.
+///
+/// Grid: up to B·K blocks of 256 threads, which take turns. Shared memory: 768·D + 32768 + 8·⌈T/64⌉ bytes.
 ///
 /// The host asks for all of these sizes (CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES): static shared memory comes on
 /// top, and 48 KiB in all is what a block has unasked.
@@ -552,19 +772,34 @@ constexpr int KEYS_BLOCKS = __CUDA_ARCH__ >= 800 ? 3 : 2;
         MF_ATTENTION_PASSED, heads, dout, ld_do, lse, delta, dq, nullptr, nullptr, ld_dq, 0);                      \
   }
 
+#define MF_WHOLE_ATTENTION(D)                                                                                      \
+  extern "C" __global__ void __launch_bounds__(WHOLE_THREADS, 1) mf_attention_whole_##D(                           \
+      MF_ATTENTION_ARGUMENTS, int batch, int heads, const act *dout, int64_t ld_do, const float *lse,              \
+      const float *delta, float *sums, act *dq, act *dk, act *dv, int64_t ld_dqkv) {                               \
+    attention_whole_gradient<D>(                                                                                   \
+        MF_ATTENTION_PASSED, batch, heads, dout, ld_do, lse, delta, sums, dq, dk, dv, ld_dqkv);                    \
+  }
+
 #define MF_ATTENTION(D)         \
   MF_ATTENTION_AS(D, D, false)  \
   MF_ATTENTION_AS(D, D##_dropout, true)
 #define MF_ATTENTION_OF(D) MF_ATTENTION(D)
 
+#define MF_WHOLE_ATTENTION_OF(D) MF_WHOLE_ATTENTION(D)
+
 #ifdef MF_HEAD_SIZE
 MF_ATTENTION_OF(MF_HEAD_SIZE)
+#if MF_HEAD_SIZE <= 64 && __CUDA_ARCH__ >= 800
+MF_WHOLE_ATTENTION_OF(MF_HEAD_SIZE)
+#endif
 #else
 MF_ATTENTION(32)
 MF_ATTENTION(64)
 MF_ATTENTION(96)
 #if __CUDA_ARCH__ >= 800
 MF_ATTENTION(128)
+MF_WHOLE_ATTENTION(32)
+MF_WHOLE_ATTENTION(64)
 #endif
 #endif
 
