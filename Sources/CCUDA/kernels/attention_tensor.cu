@@ -535,6 +535,8 @@ MF_DEVICE void attention_gradient(
 
 // MARK: Gradient in one pass
 
+#if __CUDA_ARCH__ >= 800
+
 /// Keys of a block, 16 a warp, and queries of a tile.
 constexpr int WHOLE_WARPS = 8, WHOLE_THREADS = 32 * WHOLE_WARPS, WHOLE_KEYS = 16 * WHOLE_WARPS, WHOLE_QUERIES = 64;
 
@@ -730,6 +732,8 @@ MF_DEVICE void attention_whole_gradient(
     }
   }
 }
+
+#endif
 
 /// Blocks of mf_attention_keys_… that should fit into a multiprocessor at D ≤ 64.
 constexpr int KEYS_BLOCKS = __CUDA_ARCH__ >= 800 ? 3 : 2;
