@@ -10,7 +10,7 @@ SWIFT_BUILD := swift build -c release
 SWIFT_TEST := swift test -c release --disable-testable-imports
 
 .DEFAULT_GOAL := help
-.PHONY: help build cuda demo check test test-kernels test-cuda-compile test-cuda-driver test-cuda-kernels test-swift test-peers test-lm-eval cuda-test-driver bench bench-decode bench-gemm gemm-program bench-precision tasks profile format lint install venv clean
+.PHONY: help build cuda demo check test test-kernels test-cuda-compile test-cuda-driver test-cuda-kernels test-swift test-peers test-lm-eval cuda-test-driver gpu-check gpu-probe gpu-program bench bench-decode bench-gemm gemm-program bench-precision tasks profile format lint install venv clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +83,20 @@ bench-precision: build ## whether bf16 and fp16 train as well as fp32 (an hour; 
 	@Scripts/require python
 	@Scripts/fetch-shakespeare data/shakespeare
 	python3 Benchmarks/precision.py $(PRECISION)
+
+STAGE ?= kernels
+# PyTorch is there before us: we install none.
+GPU_PYTHON ?= python3
+
+gpu-check: ## on a machine with a GPU, eight minutes each: STAGE=kernels, STAGE=bench, STAGE=train
+	$(GPU_PYTHON) Benchmarks/gpu_check.py $(STAGE)
+
+gpu-probe: ## on a machine with a GPU: what the card can, in two minutes
+	$(GPU_PYTHON) Benchmarks/gpu_check.py probe
+
+gpu-program: build ## make what gpu-check needs on a machine with a GPU but no Swift: .build/gpu
+	@Scripts/require xz
+	Scripts/gpu-program
 
 gemm-program:
 	@Scripts/require swift python

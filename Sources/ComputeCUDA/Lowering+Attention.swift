@@ -46,18 +46,19 @@ extension Lowering {
     ]
   }
 
-  /// How the gradient is computed in one pass; nil where two passes find more to do for all multiprocessors, or what is
-  /// summed doesn't stay in the cache.
+  /// How the gradient is computed in one pass; nil where two passes leave fewer multiprocessors idle, or what is summed
+  /// doesn't stay in the cache.
   private func wholeGradient(
     _ op: Attention, _ kind: AttentionKernels
   ) -> (blocks: Int, sharedBytes: Int, sumBytes: Int)? {
     let (B, T, K) = (shape(op.qkv)[0], shape(op.qkv)[1], op.layout.keyValueHeads)
-    let (D, tiles) = (op.layout.headSize, tiles(T, 64))
-    let sumBytes = 4 * device.multiprocessors * (op.layout.queryHeads / K) * tiles * 64 * D
-    guard kind.isTensor, D <= 64, op.dropout == 0, device.isAtLeast(8, 0), B * K >= device.multiprocessors,
+    let (D, tiles, blocks) = (op.layout.headSize, tiles(T, 64), device.multiprocessors)
+    let sumBytes = 4 * blocks * (op.layout.queryHeads / K) * tiles * 64 * D
+    let rounds = ComputeCUDA.tiles(B * K, blocks)
+    guard kind.isTensor, D <= 64, op.dropout == 0, device.isAtLeast(8, 0), 4 * B * K >= 3 * rounds * blocks,
       sumBytes <= device.cacheBytes / 4 * 3
     else { return nil }
-    return (device.multiprocessors, 768 * D + 32768 + 8 * tiles, sumBytes)
+    return (blocks, 768 * D + 32768 + 8 * tiles, sumBytes)
   }
 
   /// A kernel of attention's family, with the arguments that all of them begin with.
