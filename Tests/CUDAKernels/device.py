@@ -1,9 +1,10 @@
 """The CUDA driver and its run-time compiler through ctypes, as far as the tests of the kernels need them.
 
-Runs on the driver for tests (.build/cuda-test-driver), or on a real GPU where MAYFLY_CUDA_PATH names a folder with
-libcuda.so.1 and libnvrtc.so.
+Runs on the driver for tests (.build/cuda-test-driver), or where MAYFLY_CUDA_PATH is set: on the libraries in that folder,
+and set to nothing on a real GPU with the libraries that the machine or PyTorch has.
 """
 
+import contextlib
 import ctypes
 import os
 import re
@@ -17,17 +18,22 @@ STORAGES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16
 MULTIPROCESSORS, MAJOR, MINOR, DYNAMIC_SHARED = 16, 75, 76, 8
 
 
-def folder() -> Path:
-    return Path(os.environ.get("MAYFLY_CUDA_PATH", ROOT / ".build" / "cuda-test-driver"))
-
-
-def library(name: str) -> ctypes.CDLL:
-    found = sorted(folder().glob(f"{name}.so*"))
-    return ctypes.CDLL(str(found[0]) if found else f"{name}.so.1")
-
-
 class CUDAError(Exception):
     pass
+
+
+def library(name: str, *versions: int) -> ctypes.CDLL:
+    """The first that can be opened."""
+    given = os.environ.get("MAYFLY_CUDA_PATH", str(ROOT / ".build" / "cuda-test-driver"))
+    packages = Path(torch.__file__).parent.parent / "nvidia"
+    own = [Path("/usr/local/nvidia/lib64"), Path("/usr/local/cuda/lib64"), *sorted(packages.glob("*/lib"))]
+    folders = [Path(given)] if given else own
+    names = [f"{name}.so.{version}" for version in versions]
+    found = [str(folder / file) for folder in folders for file in names if (folder / file).exists()]
+    for path in found if given else found + names:
+        with contextlib.suppress(OSError):
+            return ctypes.CDLL(path)
+    raise CUDAError(f"{' or '.join(names)} is neither in {', '.join(map(str, folders))} nor on the loader's path")
 
 
 class Int64(int):
@@ -74,7 +80,7 @@ class View:
 
 class Device:
     def __init__(self) -> None:
-        self.cuda, self.nvrtc = library("libcuda"), library("libnvrtc")
+        self.cuda, self.nvrtc = library("libcuda", 1), library("libnvrtc", 13, 12)
         self.check(self.cuda.cuInit(0))
         self.device, context = ctypes.c_int(), ctypes.c_void_p()
         self.check(self.cuda.cuDeviceGet(ctypes.byref(self.device), 0))
