@@ -5,8 +5,8 @@
     make gpu-check STAGE=bench          GPT-2 of 124M, 350M and 1.5B parameters beside PyTorch
     make gpu-check STAGE=train          three minutes of 124M beside PyTorch's losses on the same tokens
 
-Needs PyTorch and pytest for the Python that runs it. A stage ends within its --seconds, the most important things first,
-and writes STAGE.json and STAGE.md as it goes. It fails (1) only where something is wrong; a goal that is missed is said.
+Needs PyTorch and pytest for the Python that runs it. A stage ends within its --seconds, the most important things
+first, and writes STAGE.json and STAGE.md as it goes. It fails (1) only where something is wrong; a missed goal is said.
 Without a GPU it ends with 69, without what it runs or reads with 66. `--tiny` tries it all without a GPU: Mayfly on the
 CUDA driver for tests, which MAYFLY_CUDA_PATH names, PyTorch on the CPU.
 """
@@ -104,7 +104,7 @@ class Stage:
     def __init__(self, name: str, out: Path, seconds: float, tiny: bool) -> None:
         self.name, self.out, self.tiny = name, out, tiny
         self.deadline = time.monotonic() + seconds
-        self.document: dict = {"stage": name, "tiny": tiny, "wrong": []}
+        self.document: dict = {"stage": name, "tiny": tiny, "finished": False, "wrong": []}
         self.parts: list[str] = []
         out.mkdir(parents=True, exist_ok=True)
         self.save()
@@ -140,9 +140,10 @@ class Stage:
     @property
     def verdict(self) -> str:
         wrong = self.document["wrong"]
+        state = "" if self.document["finished"] else "Not finished. "
         if not wrong:
-            return "Nothing was found wrong."
-        return "\n".join([f"**{len(wrong)} wrong:**\n", *(f"- {what}" for what in wrong)])
+            return f"{state}Nothing was found wrong."
+        return "\n".join([f"{state}**{len(wrong)} wrong:**\n", *(f"- {what}" for what in wrong)])
 
     def fail(self, what: str) -> None:
         say(f"{self.name}: WRONG: {what}")
@@ -177,8 +178,10 @@ class Ended:
     @property
     def reason(self) -> str:
         """The last that it said of why it failed."""
-        lines = [line.strip() for line in self.log.splitlines() if line.strip()]
-        return lines[-1][:300] if lines else f"ended with {self.code}"
+        lines = [line.strip() for line in self.log.splitlines() if line.strip()] or [f"ended with {self.code}"]
+        # Advice and traces may follow an error.
+        errors = [line for line in lines if re.search(r"(Error|Exception|error)\b.*:", line)]
+        return (errors if errors and self.code != TIMED_OUT else lines)[-1][:300]
 
     @property
     def lines(self) -> Iterator[dict]:
@@ -227,7 +230,7 @@ def mayfly_bench(stage: Stage, shape: Shape, batch: int, steps: int) -> dict:
 def peer(stage: Stage, **asked: object) -> dict:
     """PyTorch's answer, or {"missing": reason}."""
     ended = run(stage, sys.executable, PEER, json.dumps(asked | {"device": "cpu" if stage.tiny else "cuda"}))
-    return json.loads(ended.output) if ended.code == 0 else {"missing": ended.reason}
+    return json.loads(ended.output.splitlines()[-1]) if ended.code == 0 else {"missing": ended.reason}
 
 
 # --- The card ---------------------------------------------------------------------------------------------------------
@@ -257,8 +260,8 @@ def measure_rates(stage: Stage) -> dict:
         stage.note(f"PyTorch can't be measured: {found['missing']}.", rates=found)
     else:
         stage.note(
-            f"{found['device']}, PyTorch {found['version']}: {found['product_tflops']:,.1f} TFLOP/s of bf16 products of "
-            f"{size}³, {found['copy_gb_per_second']:,.0f} GB/s copied on the device (read and written).", rates=found)
+            f"{found['device']}, PyTorch {found['version']}: {found['product_tflops']:,.1f} TFLOP/s of bf16 products "
+            f"of {size}³, {found['copy_gb_per_second']:,.0f} GB/s copied on the device (read and written).", rates=found)
     return found
 
 
@@ -433,7 +436,7 @@ def best_peer(stage: Stage, shape: Shape, modes: list[Mode]) -> Best | None:
                 return best
             found = measure_peer(stage, shape, batch, mode)
             if "missing" in found:
-                if found["missing"] != "out of memory":
+                if "out of memory" not in found["missing"].lower():
                     break  # isn't a matter of size
                 batches.remove(batch)
                 continue
@@ -525,8 +528,8 @@ def compare(stage: Stage, shape: Shape, mine: Best, theirs: Best, rates: dict) -
     operations.append(["other", "", f"{1e3 * last['other_seconds']:.3f}", f"{last['other_seconds'] / total:.1%}", ""])
     stage.write(
         f"## {shape.name}\n\n" + table(["", "", "", "goal"], "lrll", rows) + "\n\nAll runs:\n\n"
-        + runs_table(stage, shape) + f"\n\nMayfly's update of {1e3 * last['seconds']:.1f} ms by operation, each waited "
-        f"for ({1e3 * total:.1f} ms in all):\n\n"
+        + runs_table(stage, shape) + f"\n\nMayfly's update of {1e3 * last['seconds']:.1f} ms by operation, each "
+        f"waited for ({1e3 * total:.1f} ms in all):\n\n"
         + table(["operation", "calls", "ms", "share", "TFLOP/s"], "lrrrr", operations))
     stage.document.setdefault("best", {})[shape.name] = {
         "tokens_per_second": mine.rate, "batch": mine.batch, "pytorch_tokens_per_second": theirs.rate,
@@ -545,7 +548,7 @@ def share(rate: float, whole: float | None) -> str:
 
 
 def train(stage: Stage) -> None:
-    """Mayfly for a good third of the time, then the first part of that by PyTorch with two seeds, which also compiles."""
+    """Mayfly for a good third of the time; then the first part of that by PyTorch, which also compiles, twice."""
     open_device(stage)
     with tempfile.TemporaryDirectory() as folder:
         work, shape = Path(folder), TINY if stage.tiny else SHAPES[0]
@@ -663,12 +666,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=CARRIED / "results", help="a folder")
     parser.add_argument("--tiny", action="store_true", help="tiny models, to try this where there is no GPU")
     options = parser.parse_args()
-    # PyTorch's libraries serve us, too, where the machine has no others; and the kernels' tests must take the real ones.
+    # PyTorch's libraries serve us, too, where the machine has no others; the kernels' tests must take the real ones.
     os.environ.setdefault("VIRTUAL_ENV", sys.prefix)
     os.environ.setdefault("MAYFLY_CUDA_PATH", "")
     stage = Stage(options.stage, options.out.absolute(), options.seconds, options.tiny)
     try:
         stages[options.stage](stage)
+        stage.keep(finished=True)
     finally:
         say(f"written to {options.out}/{options.stage}.json and .md")
     print((options.out / f"{options.stage}.md").read_text())

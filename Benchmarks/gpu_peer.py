@@ -4,10 +4,10 @@
     gpu_peer.py '{"what": "speed", …}'       updates of GPT-2 on random tokens
     gpu_peer.py '{"what": "curve", …}'       losses on the tokens of a shard, in order
 
-prints one JSON document. The model is pytorch_peer.py's. For speed its vocabulary is padded to a multiple of 64, as everybody
-does for tensor cores; losses are of the very same model, without padding. Compiled, fused AdamW, clipping, the attention that
-is asked for; what compiles runs before the clock. "compiled": "model" compiles all at once; "blocks" compiles a block once
-for all of them, and the head, which takes a fraction of the time and is nearly as fast.
+prints one JSON document. The model is pytorch_peer.py's. For speed its vocabulary is padded to a multiple of 64, as
+everybody does for tensor cores; losses are of the very same model, without padding. Compiled, fused AdamW, clipping, the
+attention that is asked for; what compiles runs before the clock. "compiled": "model" compiles all at once; "blocks"
+compiles one block for all of them, and the head, which takes a fraction of that time.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def synchronize() -> None:
 
 
 def seconds_of(work: Callable[[], object], repeats: int) -> float:
-    """The median of single runs, after some that are not counted. A GPU's own clock leaves out what starting them costs."""
+    """The median of single runs, after some that are not counted; of a GPU by its own clock."""
     for _ in range(5):
         work()
     synchronize()

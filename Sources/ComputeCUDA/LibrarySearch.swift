@@ -54,10 +54,10 @@ struct LibrarySearch {
       return
     }
     let toolkits = [environment["CUDA_HOME"], "/usr/local/cuda"].compactMap(\.self)
-    folders// Where containers and Windows' Linux put the driver.
-    =
-      [nil, "/usr/local/nvidia/lib64", "/usr/lib/wsl/lib"]
-      + toolkits.flatMap { ["\($0)/lib64", "\($0)/targets/x86_64-linux/lib"] }
+    // Where containers and Windows' Linux put the driver.
+    let drivers = ["/usr/local/nvidia/lib64", "/usr/lib/wsl/lib"]
+    folders =
+      [nil] + drivers + toolkits.flatMap { ["\($0)/lib64", "\($0)/targets/x86_64-linux/lib"] }
       + Self.wheels(environment).sorted()
   }
 

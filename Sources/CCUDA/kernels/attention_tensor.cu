@@ -356,6 +356,18 @@ MF_DEVICE void to_gradient(float &p, float &ds, int key, const query_facts &quer
   p = probability * factor;
 }
 
+/// sums += left·rows, of 16 rows of a tile from `row` on.
+template <int D>
+MF_DEVICE void add_product(float (&sums)[D / 8][4], const uint32_t (&left)[4], const tile<D> &rows, int row) {
+#pragma unroll
+  for (int n = 0; n < D / 16; n++) {
+    uint32_t right[4];
+    rows.right(right, row, n);
+    mma(sums[2 * n], left, right[0], right[1]);
+    mma(sums[2 * n + 1], left, right[2], right[3]);
+  }
+}
+
 /// One pass of the gradient: dk and dv of a block's keys (KEYS_PASS), or dq of its queries. In both, mine·theirsᵀ gives
 /// the scores and mine2·theirs2ᵀ their gradients before dropout: keys·queriesᵀ and values·doᵀ, or queries·keysᵀ and
 /// do·valuesᵀ.
@@ -503,21 +515,12 @@ MF_DEVICE void attention_gradient(
           to_gradient(p[n][i], ds[n][i], key, of, DROPS ? factor[i] : 1.0f, to_bits);
         }
       }
-      uint32_t left[4], other[4];
+      uint32_t left[4];
       repack(left, ds[0], ds[1]);
-#pragma unroll
-      for (int n = 0; n < D / 16; n++) {
-        theirs.right(other, 16 * part, n);
-        mma(sums[2 * n], left, other[0], other[1]);
-        mma(sums[2 * n + 1], left, other[2], other[3]);
-      }
-      if (!KEYS_PASS) continue;
-      repack(left, p[0], p[1]);
-#pragma unroll
-      for (int n = 0; n < D / 16; n++) {
-        theirs2.right(other, 16 * part, n);
-        mma(sums2[2 * n], left, other[0], other[1]);
-        mma(sums2[2 * n + 1], left, other[2], other[3]);
+      add_product(sums, left, theirs, 16 * part);
+      if constexpr (KEYS_PASS) {
+        repack(left, p[0], p[1]);
+        add_product(sums2, left, theirs2, 16 * part);
       }
     }
   }
@@ -656,7 +659,7 @@ MF_DEVICE void attention_whole_gradient(
             for (int n = 0; n < 2; n++)
 #pragma unroll
               for (int i = 0; i < 4; i++) p[n][i] = ds[n][i] = 0.0f;
-            uint32_t left[4], other[4];
+            uint32_t other[4];
 #pragma unroll
             for (int depth = 0; depth < D / 16; depth++) {
               theirs.right_transposed(other, 16 * part, depth);
@@ -673,20 +676,11 @@ MF_DEVICE void attention_whole_gradient(
                 const int column = 16 * part + 8 * n + 2 * t + i % 2, key = first + own + g + i / 2 * 8;
                 to_gradient(p[n][i], ds[n][i], key, facts[stage][column], 1.0f, to_bits);
               }
+            uint32_t left[4];
             repack(left, p[0], p[1]);
-#pragma unroll
-            for (int n = 0; n < D / 16; n++) {
-              theirs2.right(other, 16 * part, n);
-              mma(value_sums[2 * n], left, other[0], other[1]);
-              mma(value_sums[2 * n + 1], left, other[2], other[3]);
-            }
+            add_product(value_sums, left, theirs2, 16 * part);
             repack(left, ds[0], ds[1]);
-#pragma unroll
-            for (int n = 0; n < D / 16; n++) {
-              theirs.right(other, 16 * part, n);
-              mma(key_sums[2 * n], left, other[0], other[1]);
-              mma(key_sums[2 * n + 1], left, other[2], other[3]);
-            }
+            add_product(key_sums, left, theirs, 16 * part);
 #pragma unroll
             for (int i = 0; i < 4; i++)
               *reinterpret_cast<uint32_t *>(score_tile(stage).at(own + g + i % 2 * 8, 2 * part + i / 2) + 4 * t) = left[i];
