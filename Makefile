@@ -85,17 +85,18 @@ bench-precision: build ## whether bf16 and fp16 train as well as fp32 (an hour; 
 	python3 Benchmarks/precision.py $(PRECISION)
 
 STAGE ?= kernels
+GPU_SECONDS ?= 450
 # PyTorch is there before us: we install none.
 GPU_PYTHON ?= python3
 
-gpu-check: ## on a machine with a GPU, eight minutes each: STAGE=kernels, STAGE=bench, STAGE=train
-	$(GPU_PYTHON) Benchmarks/gpu_check.py $(STAGE)
+gpu-check: ## on a machine with a GPU and PyTorch, eight minutes each: STAGE=kernels, STAGE=bench, STAGE=train
+	$(GPU_PYTHON) Benchmarks/gpu_check.py $(STAGE) --seconds $(GPU_SECONDS)
 
-gpu-probe: ## on a machine with a GPU: what the card can, in two minutes
+gpu-probe: ## on a machine with a GPU and PyTorch: what the card can, in two minutes
 	$(GPU_PYTHON) Benchmarks/gpu_check.py probe
 
-gpu-program: build ## make what gpu-check needs on a machine with a GPU but no Swift: .build/gpu
-	@Scripts/require xz
+gpu-program: ## make the programs of gpu-check, which need no Swift, and tokens for them: .build/gpu
+	@Scripts/require swift git xz
 	Scripts/gpu-program
 
 gemm-program:

@@ -5,8 +5,8 @@
     gpu_peer.py '{"what": "curve", …}'       losses on the tokens of a shard, in order
 
 prints one JSON document. The model is pytorch_peer.py's. For speed its vocabulary is padded to a multiple of 64, as
-everybody does for tensor cores; losses are of the very same model, without padding. Compiled, fused AdamW, clipping, the
-attention that is asked for; what compiles runs before the clock. "compiled": "model" compiles all at once; "blocks"
+everybody does for tensor cores; losses are of the very same model, without padding. Compiled, fused AdamW, clipping,
+the attention that is asked for; what compiles runs before the clock. "compiled": "model" compiles all at once; "blocks"
 compiles one block for all of them, and the head, which takes a fraction of that time.
 """
 
