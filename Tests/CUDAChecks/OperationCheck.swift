@@ -1,5 +1,5 @@
 package import Compute
-import TestSupport
+package import TestSupport
 
 /// How far an executor's result is from the reference.
 package struct Finding {
@@ -14,9 +14,10 @@ package struct Finding {
 package enum OperationCheck {
   /// The largest error of each case's results; infinite where a gradient's padding was written.
   package static func run(
-    _ precision: Precision, on executor: some Executor, found: (Finding) throws -> Void
+    _ precision: Precision, on executor: some Executor, at shapes: OpShapes = .awkward,
+    found: (Finding) throws -> Void
   ) throws {
-    for opCase in OpTable.all {
+    for opCase in OpTable.cases(shapes) {
       let op = try OpProgram(opCase, precision: precision, guardBytes: 0)
       let expected = try OpRun(opCase, op, on: ReferenceExecutor())
       let run = try OpRun(opCase, op, on: executor)

@@ -17,6 +17,14 @@ struct SlowCUDAExecutorTests {
     #expect(count == OpTable.all.count)
   }
 
+  @Test("matches the reference at shapes that chance draws, others each time", arguments: Precision.allCases)
+  func matchesReferenceAtRandom(precision: Precision) throws {
+    let seed = UInt64.random(in: 0...1_000_000)
+    try OperationCheck.run(precision, on: TestDriver.makeExecutor(), at: .random(seed: seed)) {
+      #expect($0.passes, "\($0.name): \($0.error), seed \(seed)")
+    }
+  }
+
   @Test("gives the same bits when it runs the captured graph, and adds gradients when it accumulates")
   func runsAgain() throws {
     let executor = try TestDriver.makeExecutor()

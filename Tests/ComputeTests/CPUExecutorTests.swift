@@ -157,7 +157,7 @@ extension CPUExecutorTests {
 
   @Test("reports the loss that is minimised, of all micro-steps, and skips what is no number")
   func report() throws {
-    let opCase = try #require(OpTable.heads.first { $0.name.hasPrefix("head loss 100×33×130") })
+    let opCase = try #require(OpTable.all.first { $0.name.hasPrefix("head loss 100×33×130") })
     let op = try OpProgram(opCase)
     let run = try OpRun(opCase, op, on: CPUExecutor(threads: 2))
     let expected = try OpRun(opCase, op, on: ReferenceExecutor())
@@ -183,7 +183,7 @@ extension CPUExecutorTests {
   @Test("multiplies gradients by the loss scale, and nothing else", arguments: Precision.allCases)
   func lossScale(precision: Precision) throws {
     let opCase = try #require(
-      OpTable.heads.first { $0.name.hasPrefix("head loss 100×33×130") && $0.name.hasSuffix("softcap bias") })
+      OpTable.all.first { $0.name.hasPrefix("head loss 100×33×130") && $0.name.hasSuffix("softcap bias") })
     let op = try OpProgram(opCase, precision: precision)
     let run = try OpRun(opCase, op, on: CPUExecutor(threads: 2))
     let gradients = op.parameterGradients.map(\.gradient) + op.inputGradients.map(\.gradient)

@@ -1,252 +1,262 @@
 import Compute
 
-/// Every operation at usual and awkward sizes: 1, odd ones, ones that are no multiple of a vector.
+/// Every operation, as cases at given shapes.
 package enum OpTable {
-  package static let all: [OpCase] =
-    linears + norms + headNorms + rotaries + attentions + cachedAttentions + activations + branches + elementwise
-    + embeddings + pools + heads
+  package static let all = cases(OpShapes.awkward)
 
-  static let linears: [OpCase] = [
-    (1, 1, 1), (1, 7, 65), (7, 8, 1), (8, 65, 7), (65, 7, 8), (14, 32, 64), (15, 33, 17), (65, 130, 67), (200, 96, 300),
-    (3, 515, 600), (16, 64, 1030),
-  ].flatMap { m, n, k in
-    [(false, false), (true, false), (false, true), (true, true)].map { bias, residual in
-      OpCase(
-        "linear \(m)×\(n)×\(k)\(bias ? " bias" : "")\(residual ? " residual" : "")",
-        parameters: [("weight", [n, k])] + (bias ? [("bias", [n])] : [])
-      ) { graph in
-        let x = graph.input("x", [m, k])
-        let residual = residual ? graph.input("residual", [m, n]) : nil
-        return [
-          try graph.linear(
-            x, weight: graph.parameter("weight"), bias: bias ? graph.parameter("bias") : nil, residual: residual)
-        ]
-      }
-    }
+  /// Every operation at these shapes.
+  package static func cases(_ shapes: OpShapes) -> [OpCase] {
+    let families = [
+      linears, norms, headNorms, rotaries, attentions, cachedAttentions, activations, branches, elementwise, embeddings,
+      pools, heads,
+    ]
+    return families.flatMap { $0(shapes) }
   }
 
-  static let norms: [OpCase] = [(1, 1), (3, 2), (5, 3), (1, 7), (7, 8), (8, 65), (65, 1), (33, 130), (130, 48)].flatMap
-  {
-    rows, width in
-    let variants: [(NormKind, Bool, Bool)] = [
-      (.layer, true, true), (.layer, true, false), (.layer, false, false), (.rms, true, false), (.rms, false, false),
-    ]
-    return variants.flatMap { kind, weight, bias in
-      [false, true].map { residual in
+  private static func linears(_ shapes: OpShapes) -> [OpCase] {
+    shapes.linears.flatMap { m, n, k in
+      [(false, false), (true, false), (false, true), (true, true)].map { bias, residual in
         OpCase(
-          "\(kind) norm \(rows)×\(width)\(weight ? " weight" : "")\(bias ? " bias" : "")\(residual ? " addend" : "")",
-          parameters: (weight ? [("weight", [width])] : []) + (bias ? [("bias", [width])] : [])
+          "linear \(m)×\(n)×\(k)\(bias ? " bias" : "")\(residual ? " residual" : "")",
+          parameters: [("weight", [n, k])] + (bias ? [("bias", [n])] : [])
         ) { graph in
-          let x = graph.input("x", [rows, width])
-          let y = try graph.norm(
-            kind, x, weight: weight ? graph.parameter("weight") : nil, bias: bias ? graph.parameter("bias") : nil,
-            epsilon: 1e-2)
-          // A residual around the norm: its gradient reaches the norm's as an addend.
-          return [residual ? try graph.add(y, x) : y]
+          let x = graph.input("x", [m, k])
+          let residual = residual ? graph.input("residual", [m, n]) : nil
+          return [
+            try graph.linear(
+              x, weight: graph.parameter("weight"), bias: bias ? graph.parameter("bias") : nil, residual: residual)
+          ]
         }
       }
     }
   }
 
-  private static let layouts: [(rows: Int, H: Int, K: Int, D: Int)] = [
-    (1, 1, 1, 2), (3, 2, 1, 6), (7, 4, 2, 8), (5, 3, 3, 10), (9, 4, 1, 34), (4, 2, 1, 4), (2, 6, 2, 64), (11, 2, 2, 16),
-  ]
-
-  static let headNorms: [OpCase] = layouts.flatMap { rows, H, K, D in
-    [false, true].map { weight in
-      OpCase(
-        "head norm \(rows)×(\(H)+\(K))×\(D)\(weight ? " weight" : "")",
-        parameters: weight ? [("query", [D]), ("key", [D])] : []
-      ) { graph in
-        let layout = try HeadLayout(queryHeads: H, keyValueHeads: K, headSize: D)
-        return [
-          try graph.headNorm(
-            graph.input("x", [rows, layout.packedWidth]), layout: layout,
-            queryWeight: weight ? graph.parameter("query") : nil, keyWeight: weight ? graph.parameter("key") : nil,
-            epsilon: 1e-3)
-        ]
-      }
-    }
-  }
-
-  static let rotaries: [OpCase] = layouts.flatMap { rows, H, K, D in
-    [false, true].map { inverse in
-      OpCase(
-        "rotary \(rows)×(\(H)+\(K))×\(D)\(inverse ? " inverse" : "")",
-        integers: ["positions": integers(rows, below: 50, seed: 3)]
-      ) { graph in
-        let layout = try HeadLayout(queryHeads: H, keyValueHeads: K, headSize: D)
-        return [
-          try graph.rotary(
-            graph.input("x", [1, rows, layout.packedWidth]), positions: graph.input("positions", [1, rows], .int32),
-            layout: layout, frequencies: RotaryFrequencies(base: 10_000, headSize: D), maxPositions: 50,
-            inverse: inverse)
-        ]
-      }
-    }
-  }
-
-  static let attentions: [OpCase] = [
-    (1, 1, 1, 1, 1), (1, 7, 1, 1, 8), (2, 8, 2, 1, 7), (1, 65, 4, 2, 16), (2, 33, 6, 3, 5), (1, 130, 2, 2, 64),
-    (3, 17, 3, 1, 33), (1, 200, 1, 1, 32), (1, 3, 2, 2, 128), (2, 150, 4, 2, 64),
-  ].flatMap { B, T, H, K, D in
-    let masks: [(String, [Int32]?)] = [
-      ("causal", nil), ("bidirectional", nil),
-      ("padding", KeyRanges.padding(lengths: (0..<B).map { max(1, T - 3 * $0 - 1) }, time: T)),
-      ("empty padding", KeyRanges.padding(lengths: (0..<B).map { $0.isMultiple(of: 2) ? 0 : T }, time: T)),
-      ("prefix", KeyRanges.prefix((0..<B).map { T / 2 + $0 }, time: T)),
-      ("window", KeyRanges.slidingWindow(3, batch: B, time: T)),
-      ("documents", KeyRanges.documents(starts: (0..<B).map { [0, T / 3 + $0, 2 * T / 3] }, time: T)),
-    ]
-    let dropped = [("causal", nil, Float(0.3)), ("bidirectional", nil, 0.1), (masks[2].0, masks[2].1, 0.5)]
-    return (masks.map { ($0.0, $0.1, 0) } + dropped).map { name, ranges, dropout in
-      OpCase(
-        "attention \(B)×\(T) H\(H) K\(K) D\(D) \(name)\(dropout > 0 ? " dropout \(dropout)" : "")",
-        integers: ranges.map { ["ranges": $0] } ?? [:],
-        tolerance: 1e-5
-      ) { graph in
-        let layout = try HeadLayout(queryHeads: H, keyValueHeads: K, headSize: D)
-        let mask: AttentionMask =
-          switch name {
-          case "causal": .causal
-          case "bidirectional": .bidirectional
-          default: .ranges(graph.input("ranges", [B, T, 2], .int32))
-          }
-        return [
-          try graph.attention(
-            graph.input("qkv", [B, T, layout.packedWidth]), layout: layout, mask: mask, dropout: dropout)
-        ]
-      }
-    }
-  }
-
-  static let cachedAttentions: [OpCase] = [
-    (1, 1, 1, 1, 1, 1, 0), (1, 1, 2, 1, 8, 65, 40), (2, 7, 4, 2, 16, 33, 12), (1, 65, 6, 3, 5, 130, 65),
-    (3, 1, 2, 2, 64, 20, 19), (1, 40, 2, 2, 32, 40, 0),
-  ].map { B, T, H, K, D, capacity, past in
-    OpCase(
-      "cached attention \(B)×\(T) H\(H) K\(K) D\(D) after \(past) of \(capacity)",
-      states: [("keys", [B, capacity, K * D]), ("values", [B, capacity, K * D])],
-      integers: ["positions": (0..<B).flatMap { _ in (0..<T).map { Int32(past + $0) } }], backward: .none
-    ) { graph in
-      let layout = try HeadLayout(queryHeads: H, keyValueHeads: K, headSize: D)
-      return [
-        try graph.cachedAttention(
-          graph.input("qkv", [B, T, layout.packedWidth]), positions: graph.input("positions", [B, T], .int32),
-          keys: graph.state("keys"), values: graph.state("values"), layout: layout)
+  private static func norms(_ shapes: OpShapes) -> [OpCase] {
+    shapes.norms.flatMap {
+      rows, width in
+      let variants: [(NormKind, Bool, Bool)] = [
+        (.layer, true, true), (.layer, true, false), (.layer, false, false), (.rms, true, false), (.rms, false, false),
       ]
+      return variants.flatMap { kind, weight, bias in
+        [false, true].map { residual in
+          OpCase(
+            "\(kind) norm \(rows)×\(width)\(weight ? " weight" : "")\(bias ? " bias" : "")\(residual ? " addend" : "")",
+            parameters: (weight ? [("weight", [width])] : []) + (bias ? [("bias", [width])] : [])
+          ) { graph in
+            let x = graph.input("x", [rows, width])
+            let y = try graph.norm(
+              kind, x, weight: weight ? graph.parameter("weight") : nil, bias: bias ? graph.parameter("bias") : nil,
+              epsilon: 1e-2)
+            // A residual around the norm: its gradient reaches the norm's as an addend.
+            return [residual ? try graph.add(y, x) : y]
+          }
+        }
+      }
     }
   }
 
-  static let activations: [OpCase] = [(1, 1), (7, 8), (3, 65), (33, 7)].flatMap { rows, width in
-    ActivationKind.allCases.flatMap { kind in
-      [false, true].map { gated in
-        OpCase("\(gated ? "gated " : "")\(kind) \(rows)×\(width)") { graph in
-          let x = graph.input("x", [rows, gated ? 2 * width : width])
-          return [gated ? try graph.gatedActivation(kind, x) : graph.activation(kind, x)]
+  private static func headNorms(_ shapes: OpShapes) -> [OpCase] {
+    shapes.layouts.flatMap { rows, H, K, D in
+      [false, true].map { weight in
+        OpCase(
+          "head norm \(rows)×(\(H)+\(K))×\(D)\(weight ? " weight" : "")",
+          parameters: weight ? [("query", [D]), ("key", [D])] : []
+        ) { graph in
+          let layout = try HeadLayout(queryHeads: H, keyValueHeads: K, headSize: D)
+          return [
+            try graph.headNorm(
+              graph.input("x", [rows, layout.packedWidth]), layout: layout,
+              queryWeight: weight ? graph.parameter("query") : nil, keyWeight: weight ? graph.parameter("key") : nil,
+              epsilon: 1e-3)
+          ]
+        }
+      }
+    }
+  }
+
+  private static func rotaries(_ shapes: OpShapes) -> [OpCase] {
+    shapes.layouts.flatMap { rows, H, K, D in
+      [false, true].map { inverse in
+        OpCase(
+          "rotary \(rows)×(\(H)+\(K))×\(D)\(inverse ? " inverse" : "")",
+          integers: ["positions": integers(rows, below: 50, seed: 3)]
+        ) { graph in
+          let layout = try HeadLayout(queryHeads: H, keyValueHeads: K, headSize: D)
+          return [
+            try graph.rotary(
+              graph.input("x", [1, rows, layout.packedWidth]), positions: graph.input("positions", [1, rows], .int32),
+              layout: layout, frequencies: RotaryFrequencies(base: 10_000, headSize: D), maxPositions: 50,
+              inverse: inverse)
+          ]
+        }
+      }
+    }
+  }
+
+  private static func attentions(_ shapes: OpShapes) -> [OpCase] {
+    shapes.attentions.flatMap { B, T, H, K, D in
+      let masks: [(String, [Int32]?)] = [
+        ("causal", nil), ("bidirectional", nil),
+        ("padding", KeyRanges.padding(lengths: (0..<B).map { max(1, T - 3 * $0 - 1) }, time: T)),
+        ("empty padding", KeyRanges.padding(lengths: (0..<B).map { $0.isMultiple(of: 2) ? 0 : T }, time: T)),
+        ("prefix", KeyRanges.prefix((0..<B).map { T / 2 + $0 }, time: T)),
+        ("window", KeyRanges.slidingWindow(3, batch: B, time: T)),
+        ("documents", KeyRanges.documents(starts: (0..<B).map { [0, T / 3 + $0, 2 * T / 3] }, time: T)),
+      ]
+      let dropped = [("causal", nil, Float(0.3)), ("bidirectional", nil, 0.1), (masks[2].0, masks[2].1, 0.5)]
+      return (masks.map { ($0.0, $0.1, 0) } + dropped).map { name, ranges, dropout in
+        OpCase(
+          "attention \(B)×\(T) H\(H) K\(K) D\(D) \(name)\(dropout > 0 ? " dropout \(dropout)" : "")",
+          integers: ranges.map { ["ranges": $0] } ?? [:],
+          tolerance: 1e-5
+        ) { graph in
+          let layout = try HeadLayout(queryHeads: H, keyValueHeads: K, headSize: D)
+          let mask: AttentionMask =
+            switch name {
+            case "causal": .causal
+            case "bidirectional": .bidirectional
+            default: .ranges(graph.input("ranges", [B, T, 2], .int32))
+            }
+          return [
+            try graph.attention(
+              graph.input("qkv", [B, T, layout.packedWidth]), layout: layout, mask: mask, dropout: dropout)
+          ]
+        }
+      }
+    }
+  }
+
+  private static func cachedAttentions(_ shapes: OpShapes) -> [OpCase] {
+    shapes.cachedAttentions.map { B, T, H, K, D, capacity, past in
+      OpCase(
+        "cached attention \(B)×\(T) H\(H) K\(K) D\(D) after \(past) of \(capacity)",
+        states: [("keys", [B, capacity, K * D]), ("values", [B, capacity, K * D])],
+        integers: ["positions": (0..<B).flatMap { _ in (0..<T).map { Int32(past + $0) } }], backward: .none
+      ) { graph in
+        let layout = try HeadLayout(queryHeads: H, keyValueHeads: K, headSize: D)
+        return [
+          try graph.cachedAttention(
+            graph.input("qkv", [B, T, layout.packedWidth]), positions: graph.input("positions", [B, T], .int32),
+            keys: graph.state("keys"), values: graph.state("values"), layout: layout)
+        ]
+      }
+    }
+  }
+
+  private static func activations(_ shapes: OpShapes) -> [OpCase] {
+    shapes.activations.flatMap { rows, width in
+      ActivationKind.allCases.flatMap { kind in
+        [false, true].map { gated in
+          OpCase("\(gated ? "gated " : "")\(kind) \(rows)×\(width)") { graph in
+            let x = graph.input("x", [rows, gated ? 2 * width : width])
+            return [gated ? try graph.gatedActivation(kind, x) : graph.activation(kind, x)]
+          }
         }
       }
     }
   }
 
   /// Products behind a norm or an activation, whose values the backward pass makes once more; two of them read the last.
-  static let branches: [OpCase] = [(1, 3), (7, 8), (33, 65)].flatMap { rows, width in
-    [
-      (NormKind.layer, ActivationKind.geluTanh, false), (.layer, .gelu, true), (.rms, .silu, true),
-      (.rms, .reluSquared, false),
-    ]
-    .map { (norm: NormKind, activation: ActivationKind, gated: Bool) in
-      let inner = 2 * width
-      return OpCase(
-        "\(norm) norm, product, \(gated ? "gated " : "")\(activation), products \(rows)×\(width)",
-        parameters: [
-          ("norm", [width]), ("in", [inner, width]), ("out", [width, gated ? width : inner]),
-          ("second", [3, gated ? width : inner]),
-        ] + (norm == .layer ? [("bias", [width])] : []),
-        isChain: true
-      ) { graph in
-        let x = graph.input("x", [rows, width])
-        let h = try graph.norm(
-          norm, x, weight: graph.parameter("norm"), bias: norm == .layer ? graph.parameter("bias") : nil, epsilon: 1e-2)
-        let inside = try graph.linear(h, weight: graph.parameter("in"))
-        let y = gated ? try graph.gatedActivation(activation, inside) : graph.activation(activation, inside)
-        return [
-          try graph.linear(y, weight: graph.parameter("out"), residual: x),
-          try graph.linear(y, weight: graph.parameter("second")),
+  private static func branches(_ shapes: OpShapes) -> [OpCase] {
+    shapes.branches.flatMap { rows, width in
+      [
+        (NormKind.layer, ActivationKind.geluTanh, false), (.layer, .gelu, true), (.rms, .silu, true),
+        (.rms, .reluSquared, false),
+      ]
+      .map { (norm: NormKind, activation: ActivationKind, gated: Bool) in
+        let inner = 2 * width
+        return OpCase(
+          "\(norm) norm, product, \(gated ? "gated " : "")\(activation), products \(rows)×\(width)",
+          parameters: [
+            ("norm", [width]), ("in", [inner, width]), ("out", [width, gated ? width : inner]),
+            ("second", [3, gated ? width : inner]),
+          ] + (norm == .layer ? [("bias", [width])] : []),
+          isChain: true
+        ) { graph in
+          let x = graph.input("x", [rows, width])
+          let h = try graph.norm(
+            norm, x, weight: graph.parameter("norm"), bias: norm == .layer ? graph.parameter("bias") : nil,
+            epsilon: 1e-2)
+          let inside = try graph.linear(h, weight: graph.parameter("in"))
+          let y = gated ? try graph.gatedActivation(activation, inside) : graph.activation(activation, inside)
+          return [
+            try graph.linear(y, weight: graph.parameter("out"), residual: x),
+            try graph.linear(y, weight: graph.parameter("second")),
+          ]
+        }
+      }
+    }
+  }
+
+  private static func elementwise(_ shapes: OpShapes) -> [OpCase] {
+    shapes.elementwise.flatMap { count in
+      [
+        OpCase("add \(count)") { graph in [try graph.add(graph.input("a", [count]), graph.input("b", [count]))] },
+        OpCase("dropout \(count)") { graph in [try graph.dropout(graph.input("x", [count]), rate: 0.3)] },
+        OpCase("second dropout \(count)") { graph in
+          [try graph.dropout(graph.dropout(graph.input("x", [count]), rate: 0.5), rate: 0.1)]
+        },
+      ]
+    }
+  }
+
+  private static func embeddings(_ shapes: OpShapes) -> [OpCase] {
+    shapes.embeddings.flatMap { rows, vocabulary, width in
+      [Float(1), 22.6].map { scale in
+        OpCase(
+          "embedding \(rows) of \(vocabulary)×\(width)\(scale == 1 ? "" : " scaled")",
+          parameters: [("table", [vocabulary, width])], integers: ["ids": integers(rows, below: vocabulary, seed: 5)]
+        ) { graph in
+          [try graph.embedding(graph.input("ids", [rows], .int32), table: graph.parameter("table"), scale: scale)]
+        }
+      }
+    }
+  }
+
+  private static func pools(_ shapes: OpShapes) -> [OpCase] {
+    shapes.pools.map { (B: Int, T: Int, C: Int, ranges: [Int32]) in
+      OpCase("mean pool \(B)×\(T)×\(C) \(ranges)", integers: ["ranges": ranges]) { graph in
+        [
+          try graph.meanPool(
+            graph.input("x", [B, T, C]), ranges: graph.input("ranges", [B, ranges.count / 2 / B, 2], .int32))
         ]
       }
     }
   }
 
-  static let elementwise: [OpCase] = [1, 7, 8, 65, 1000].flatMap { count in
-    [
-      OpCase("add \(count)") { graph in [try graph.add(graph.input("a", [count]), graph.input("b", [count]))] },
-      OpCase("dropout \(count)") { graph in [try graph.dropout(graph.input("x", [count]), rate: 0.3)] },
-      OpCase("second dropout \(count)") { graph in
-        [try graph.dropout(graph.dropout(graph.input("x", [count]), rate: 0.5), rate: 0.1)]
-      },
-    ]
-  }
-
-  static let embeddings: [OpCase] = [(1, 1, 1), (7, 5, 8), (65, 3, 7), (8, 65, 65)].flatMap { rows, vocabulary, width in
-    [Float(1), 22.6].map { scale in
-      OpCase(
-        "embedding \(rows) of \(vocabulary)×\(width)\(scale == 1 ? "" : " scaled")",
-        parameters: [("table", [vocabulary, width])], integers: ["ids": integers(rows, below: vocabulary, seed: 5)]
-      ) { graph in
-        [try graph.embedding(graph.input("ids", [rows], .int32), table: graph.parameter("table"), scale: scale)]
-      }
-    }
-  }
-
-  static let pools: [OpCase] = [
-    (1, 1, 1, [0, 1]), (1, 7, 8, [0, 7, 2, 3, 7, 7]), (2, 65, 65, [0, 20, 20, 64, 30, 90, -3, 2]),
-    (3, 33, 130, [1, 33, 0, 0, 5, 6]),
-  ].map { (B: Int, T: Int, C: Int, ranges: [Int32]) in
-    OpCase("mean pool \(B)×\(T)×\(C) \(ranges)", integers: ["ranges": ranges]) { graph in
-      [
-        try graph.meanPool(
-          graph.input("x", [B, T, C]), ranges: graph.input("ranges", [B, ranges.count / 2 / B, 2], .int32))
-      ]
-    }
-  }
-
-  private static let mixed: [Float] = [1, 0, 0.5, 2]
-
   /// Rows, width, vocabulary, and the rows' weights in turn.
-  package static let heads: [OpCase] = [
-    (1, 1, 1, [1]), (7, 8, 65, mixed), (65, 7, 8, mixed), (100, 33, 130, mixed), (9, 16, 1, mixed), (33, 16, 65, [1]),
-    (7, 8, 9, [0]),
-  ].flatMap { (rows: Int, C: Int, V: Int, weightsInTurn: [Float]) in
-    let weights = (0..<rows).map { weightsInTurn[$0 % weightsInTurn.count] }
-    let total = max(1, weights.reduce(0, +))
-    let variants: [(Float?, Bool)] = [(nil, false), (2, false), (nil, true), (2, true)]
-    return variants.flatMap { softcap, bias in
-      let parameters: [(String, Shape)] = [("weight", [V, C])] + (bias ? [("bias", [V])] : [])
-      return [
-        OpCase(
-          "head loss \(rows)×\(C)×\(V) \(weightsInTurn)\(softcap == nil ? "" : " softcap")\(bias ? " bias" : "")",
-          parameters: parameters, integers: ["targets": integers(rows, below: V, seed: 7)],
-          floats: ["weights": weights, "normalizer": [total]], backward: .loss
-        ) { graph in
-          let result = try graph.headLoss(
-            graph.input("x", [rows, C]), weight: graph.parameter("weight"),
-            bias: bias ? graph.parameter("bias") : nil, softcap: softcap,
-            targets: graph.input("targets", [rows], .int32), weights: graph.input("weights", [rows], .float32),
-            normalizer: graph.input("normalizer", [], .float32))
-          return [result.losses, result.correct]
-        },
-        OpCase(
-          "logits \(rows)×\(C)×\(V)\(softcap == nil ? "" : " softcap")\(bias ? " bias" : "")", parameters: parameters,
-          backward: .none
-        ) { graph in
-          [
-            try graph.logits(
+  private static func heads(_ shapes: OpShapes) -> [OpCase] {
+    shapes.heads.flatMap { (rows: Int, C: Int, V: Int, weightsInTurn: [Float]) in
+      let weights = (0..<rows).map { weightsInTurn[$0 % weightsInTurn.count] }
+      let total = max(1, weights.reduce(0, +))
+      let variants: [(Float?, Bool)] = [(nil, false), (2, false), (nil, true), (2, true)]
+      return variants.flatMap { softcap, bias in
+        let parameters: [(String, Shape)] = [("weight", [V, C])] + (bias ? [("bias", [V])] : [])
+        return [
+          OpCase(
+            "head loss \(rows)×\(C)×\(V) \(weightsInTurn)\(softcap == nil ? "" : " softcap")\(bias ? " bias" : "")",
+            parameters: parameters, integers: ["targets": integers(rows, below: V, seed: 7)],
+            floats: ["weights": weights, "normalizer": [total]], backward: .loss
+          ) { graph in
+            let result = try graph.headLoss(
               graph.input("x", [rows, C]), weight: graph.parameter("weight"),
-              bias: bias ? graph.parameter("bias") : nil, softcap: softcap)
-          ]
-        },
-      ]
+              bias: bias ? graph.parameter("bias") : nil, softcap: softcap,
+              targets: graph.input("targets", [rows], .int32), weights: graph.input("weights", [rows], .float32),
+              normalizer: graph.input("normalizer", [], .float32))
+            return [result.losses, result.correct]
+          },
+          OpCase(
+            "logits \(rows)×\(C)×\(V)\(softcap == nil ? "" : " softcap")\(bias ? " bias" : "")", parameters: parameters,
+            backward: .none
+          ) { graph in
+            [
+              try graph.logits(
+                graph.input("x", [rows, C]), weight: graph.parameter("weight"),
+                bias: bias ? graph.parameter("bias") : nil, softcap: softcap)
+            ]
+          },
+        ]
+      }
     }
   }
 }
