@@ -3,9 +3,10 @@ import Compute
 import ComputeCPU
 import ComputeCUDA
 import Formats
+import TestSupport
 
-/// `gpu-check operations|training|products`: what Benchmarks/gpu_check.py asks of the real card. Prints a JSON line for each
-/// finding, and exits with 1 where one is wrong.
+/// `gpu-check operations [SEED] | training | products ROWS WIDTH VOCABULARY`: what Benchmarks/gpu_check.py asks of the real
+/// card. Prints a JSON line for each finding, and exits with 1 where one is wrong.
 @main
 enum GPUCheck {
   static func main() throws {
@@ -25,8 +26,10 @@ enum GPUCheck {
     }
     switch arguments.first {
     case "operations":
+      // A seed draws other shapes.
+      let shapes = arguments.dropFirst().first.flatMap(UInt64.init).map(OpShapes.random) ?? .awkward
       for precision in Precision.allCases where precision != .bf16 || executor.fastestPrecision == .bf16 {
-        try OperationCheck.run(precision, on: executor) { try report("operation", $0, precision) }
+        try OperationCheck.run(precision, on: executor, at: shapes) { try report("operation", $0, precision) }
       }
     case "training":
       for precision in TrainingCheck.precisions where precision != .bf16 || executor.fastestPrecision == .bf16 {
@@ -62,6 +65,6 @@ struct Usage: Error, CustomStringConvertible {
   let found: String
 
   var description: String {
-    "gpu-check operations | training | products ROWS WIDTH VOCABULARY; found \(found)"
+    "gpu-check operations [SEED] | training | products ROWS WIDTH VOCABULARY; found \(found)"
   }
 }
