@@ -44,16 +44,16 @@ package final class SpeedTest {
   ///
   /// - Returns: the seconds that each took.
   package func run(updates: Int) throws -> [Double] {
-    let ahead = runsAhead && updates > 1 ? 1 : 0
+    let ahead = runsAhead ? 1 : 0
     let microSteps = settings.batchSize / settings.resolvedMicroBatch
     var times: [Double] = []
     var end = ContinuousClock.now
-    for sent in 1...max(1, updates + ahead) {
-      if sent <= updates {
+    for turn in 0..<updates + ahead {
+      if turn < updates {
         step += 1
         try update.begin(step: step, firstMicroStep: (step - 1) * microSteps, learningRate: 0, source: source)
       }
-      guard sent > ahead else { continue }
+      guard turn >= ahead else { continue }
       _ = try update.finish()
       times.append(seconds(ContinuousClock.now - end))
       end = ContinuousClock.now

@@ -90,7 +90,7 @@ package final class Trainer {
       .started(
         RunDescription(
           device: executor.deviceDescription, parameters: store.layout.parameterCount,
-          flopsPerToken: update.flops / Double(settings.train.batchSize * settings.train.context),
+          flopsPerToken: update.flops / Double(tokensPerStep),
           trainTokens: objective.trainTokens, firstStep: state.step, settings: settings)))
     if budget != nil { try measureEvaluation() }
     let schedule = Schedule(settings.train)
@@ -130,6 +130,8 @@ package final class Trainer {
 
   // MARK: Updates
 
+  private var tokensPerStep: Int { settings.train.batchSize * settings.train.context }
+
   /// Sends the next update to the device; from here on it belongs to the state.
   private func beginUpdate(_ schedule: Schedule) throws {
     let step = state.step + 1
@@ -151,7 +153,7 @@ package final class Trainer {
     budget?.beginStep()
     state.step = step
     state.rows += settings.train.batchSize
-    state.tokens += settings.train.batchSize * settings.train.context
+    state.tokens += tokensPerStep
     state.microSteps += settings.train.batchSize / settings.train.resolvedMicroBatch
     underWay.append(
       StepUnderWay(
@@ -173,7 +175,7 @@ package final class Trainer {
       let metrics = StepMetrics(
         step: this.step, tokens: this.tokens, loss: result.loss, accuracy: result.accuracy,
         learningRate: this.learningRate, gradientNorm: result.gradientNorm, skippedUpdates: state.skippedUpdates,
-        tokensPerSecond: Double(settings.train.batchSize * settings.train.context) / max(took, 1e-9),
+        tokensPerSecond: Double(tokensPerStep) / max(took, 1e-9),
         dataWaitSeconds: this.dataWaitSeconds, elapsed: state.elapsed, progress: this.progress)
       try log.append(metrics.json)
       observe(.step(metrics))
