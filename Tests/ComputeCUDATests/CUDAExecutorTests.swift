@@ -17,11 +17,12 @@ struct SlowCUDAExecutorTests {
     #expect(count == OpTable.all.count)
   }
 
-  @Test("matches the reference at shapes that chance draws, others each time", arguments: Precision.allCases)
-  func matchesReferenceAtRandom(precision: Precision) throws {
-    let seed = UInt64.random(in: 0...1_000_000)
+  @Test("matches the reference at shapes that a seed draws", arguments: Precision.allCases)
+  func matchesReferenceAtDrawnShapes(precision: Precision) throws {
+    // Its logits are far above the cap. `gpu-check operations SEED` tries others.
+    let seed: UInt64 = 822_863
     try OperationCheck.run(precision, on: TestDriver.makeExecutor(), at: .random(seed: seed)) {
-      #expect($0.passes, "\($0.name): \($0.error), seed \(seed)")
+      #expect($0.passes, "\($0.name): \($0.error)")
     }
   }
 

@@ -20,20 +20,21 @@ MF_DEVICE void load_logits(const act *p, int64_t n, float (&v)[8]) { load(p, n, 
 MF_DEVICE float widen(float x) { return x; }
 #endif
 
-/// The largest value, where it stands first, and Σ e^(z − largest): of a thread, a warp, the block.
+/// The largest logit, where it stands first, its z, and Σ e^(z − largest z): of a thread, a warp, the block. Logits are
+/// compared before they are capped: the cap makes equals of what is far above it.
 struct softmax_state {
-  float largest, sum;
+  float logit, largest, sum;
   int32_t index;
 };
 
 /// Order does not matter to the largest and its place; sums are taken in the caller's order.
 MF_DEVICE softmax_state merge(const softmax_state &a, const softmax_state &b) {
-  const bool first = a.largest > b.largest || (a.largest == b.largest && a.index < b.index);
+  const bool first = a.logit > b.logit || (a.logit == b.logit && a.index < b.index);
   const float largest = first ? a.largest : b.largest;
   // Nothing seen yet: e^(−∞ − −∞) is no number.
   const float left = a.largest == -MF_INFINITY ? 0.0f : a.sum * expf(a.largest - largest);
   const float right = b.largest == -MF_INFINITY ? 0.0f : b.sum * expf(b.largest - largest);
-  return softmax_state{largest, left + right, first ? a.index : b.index};
+  return softmax_state{first ? a.logit : b.logit, largest, left + right, first ? a.index : b.index};
 }
 
 template <bool CAPPED>
@@ -58,17 +59,19 @@ MF_DEVICE void head_row(int64_t vocabulary, int64_t ld, float cap, Logit *logits
     return;
   }
   const float inverse = CAPPED ? 1.0f / cap : 0.0f;
-  softmax_state state = {-MF_INFINITY, 0.0f, 0};
+  softmax_state state = {-MF_INFINITY, -MF_INFINITY, 0.0f, 0};
   for (int64_t j = threadIdx.x * 8; j < vocabulary; j += HEAD_THREADS * 8) {
     float v[8];
     load_logits(z + j, vocabulary - j, v);
-    float largest = -MF_INFINITY, sum = 0.0f;
+    float logit = -MF_INFINITY, largest = -MF_INFINITY, sum = 0.0f;
     int index = 0;
 #pragma unroll
     for (int i = 0; i < 8; i++) {
-      v[i] = j + i < vocabulary ? capped<CAPPED>(v[i], cap, inverse) : -MF_INFINITY;
+      const float value = v[i];
+      v[i] = j + i < vocabulary ? capped<CAPPED>(value, cap, inverse) : -MF_INFINITY;
       // NaN is never the largest, but makes the sum NaN.
-      if (v[i] > largest) {
+      if (j + i < vocabulary && value > logit) {
+        logit = value;
         largest = v[i];
         index = i;
       }
@@ -76,11 +79,12 @@ MF_DEVICE void head_row(int64_t vocabulary, int64_t ld, float cap, Logit *logits
     const float shift = largest == -MF_INFINITY ? 0.0f : largest;
 #pragma unroll
     for (int i = 0; i < 8; i++) sum += expf(v[i] - shift);
-    state = merge(state, softmax_state{largest, sum, int32_t(j + index)});
+    state = merge(state, softmax_state{logit, largest, sum, int32_t(j + index)});
   }
 #pragma unroll
   for (int lanes = 16; lanes > 0; lanes /= 2) {
     softmax_state other;
+    other.logit = __shfl_xor_sync(ALL_LANES, state.logit, lanes);
     other.largest = __shfl_xor_sync(ALL_LANES, state.largest, lanes);
     other.sum = __shfl_xor_sync(ALL_LANES, state.sum, lanes);
     other.index = __shfl_xor_sync(ALL_LANES, state.index, lanes);

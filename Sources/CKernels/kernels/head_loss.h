@@ -16,20 +16,24 @@ typedef struct {
   int64_t first, rows;     // the chunk, among those
 } head_context;
 
-/// y_j = cap·tanh(y_j/cap); returns the largest.
-MF_INLINE float head_cap_and_largest(float *z, int64_t n, float cap) {
+MF_INLINE float head_largest(const float *z, int64_t n) {
   vf largest = (vf)-INFINITY;
-  const float inverse = cap > 0 ? 1.0f / cap : 0.0f;
   for (int64_t j = 0; j < n; j += W) {
     const int64_t left = v_left(j, n);
-    vf v = v_load_n(z + j, left);
-    if (cap > 0) {
-      v = cap * v_tanh(v * inverse);
-      v_store_n(z + j, v, left);
-    }
+    const vf v = v_load_n(z + j, left);
     largest = v_max(v_lanes() < (vi)(int32_t)left ? v : (vf)-INFINITY, largest);
   }
   return v_largest(largest);
+}
+
+MF_INLINE vf head_capped(vf v, float cap) { return cap * v_tanh(v * (1.0f / cap)); }
+
+/// z_j = cap·tanh(z_j/cap)
+MF_INLINE void head_cap(float *z, int64_t n, float cap) {
+  for (int64_t j = 0; j < n; j += W) {
+    const int64_t left = v_left(j, n);
+    v_store_n(z + j, head_capped(v_load_n(z + j, left), cap), left);
+  }
 }
 
 /// Σ e^(z_j − largest), and the terms in place of z when `store`.
@@ -76,8 +80,14 @@ static void head_row(const mf_head_loss *args, int64_t row, float *z) {
   const float weight = args->weights[row], cap = args->softcap;
   const bool gradient = args->dx != NULL || args->dweight != NULL || args->dbias != NULL;
   const int64_t target = args->targets[row];
-  const float largest = head_cap_and_largest(z, n, cap), target_logit = z[target];
+  float largest = head_largest(z, n);
+  // Before they are capped: the cap makes equals of what is far above it.
   args->correct[row] = is_first_largest(z, target, largest) ? 1.0f : 0.0f;
+  if (cap > 0) {
+    head_cap(z, n, cap);
+    largest = head_capped((vf)largest, cap)[0];
+  }
+  const float target_logit = z[target];
   const bool store = gradient && !(cap > 0);
   const float sum = head_exponentials(z, n, largest, store);
   args->losses[row] = logf(sum) + (largest - target_logit);
