@@ -13,6 +13,13 @@ size_t mf_attention_scratch(mf_storage storage, int64_t time, int64_t head_size,
   return (size_t)((gradient ? mf_max(forward, backward) : forward) + 32 * 16) * sizeof(float);
 }
 
+/// Behind the products' scratch: two matrices and three squares of the shorter side.
+size_t mf_muon_scratch(mf_storage storage, int64_t rows, int64_t columns) {
+  const int64_t n = mf_min(rows, columns);
+  const int64_t elements = 2 * mf_round_up(rows * columns, 64) + 3 * mf_round_up(n * n, 64);
+  return mf_gemm_scratch() + (size_t)elements * (storage == MF_FP32 ? sizeof(float) : sizeof(uint16_t));
+}
+
 size_t mf_row_scratch(int64_t width) { return (size_t)(2 * MF_ROW_BLOCKS * width) * sizeof(float); }
 
 int64_t mf_head_loss_workspace(int64_t rows, int64_t width, int64_t vocabulary) {

@@ -21,70 +21,10 @@ package struct RunContext: Sendable {
 package enum ParameterBuffer: CaseIterable, Sendable {
   case weights
   case gradients
-  /// Adam's m: the running mean of gradients.
+  /// The running mean of gradients: Adam's m, Muon's momentum.
   case firstMoment
   /// Adam's v: the running mean of squared gradients.
   case secondMoment
-}
-
-/// One AdamW update. Loshchilov & Hutter, "Decoupled Weight Decay Regularization", arXiv:1711.05101, algorithm 2.
-package struct AdamWUpdate: Sendable {
-  /// Counts updates from 1, for the bias corrections.
-  package var step: Int
-  package var learningRate: Float
-  package var beta1: Float
-  package var beta2: Float
-  package var epsilon: Float
-  /// Of tensors with two or more dimensions; the others are not decayed.
-  package var weightDecay: Float
-  /// The largest norm of all gradients together: they are scaled down to it. 0: they are not.
-  package var clip: Float
-  /// What the gradients were multiplied by from the loss on (``RunContext/lossScale``): they are divided by it first.
-  package var lossScale: Float
-  /// Of random numbers, where moments are rounded by chance.
-  package var seed: UInt64
-
-  package init(
-    step: Int, learningRate: Float, beta1: Float, beta2: Float, epsilon: Float, weightDecay: Float, clip: Float = 0,
-    lossScale: Float = 1, seed: UInt64 = 0
-  ) {
-    self.step = step
-    self.learningRate = learningRate
-    self.beta1 = beta1
-    self.beta2 = beta2
-    self.epsilon = epsilon
-    self.weightDecay = weightDecay
-    self.clip = clip
-    self.lossScale = lossScale
-    self.seed = seed
-  }
-}
-
-extension AdamWUpdate {
-  /// What gradients of this norm (their loss scale divided out) are multiplied by, as torch.nn.utils.clip_grad_norm_ has
-  /// it.
-  package func gradientScale(norm: Double) -> Float {
-    let scale = clip > 0 ? min(1, Double(clip) / (norm + 1e-6)) : 1
-    return Float(scale / Double(lossScale))
-  }
-}
-
-/// What an update found.
-package struct UpdateReport: Sendable, Equatable {
-  /// Means over the update's targets by their weights: Σ weight·loss / normalizer of all its micro-steps, in nats, and the
-  /// same of hits.
-  package var loss, accuracy: Double
-  /// The L2 norm of all gradients before clipping, their loss scale divided out.
-  package var gradientNorm: Double
-
-  /// False: the update was skipped, all is as it was before.
-  package var isFinite: Bool { loss.isFinite && gradientNorm.isFinite }
-
-  package init(loss: Double = 0, accuracy: Double = 0, gradientNorm: Double = 0) {
-    self.loss = loss
-    self.accuracy = accuracy
-    self.gradientNorm = gradientNorm
-  }
 }
 
 /// Weights, and when training gradients and optimizer state, on one device; an error is the device's failure.
@@ -95,9 +35,9 @@ package protocol ParameterStore: AnyObject {
     throws(ComputeError)
   /// Copies elements from the host into a buffer, from element `offset` on.
   func write(_ buffer: ParameterBuffer, at offset: Int, from source: UnsafeBufferPointer<Float>) throws(ComputeError)
-  /// Updates the weights, one fused pass; nothing where the loss or the gradients' norm is no number. A device may still
-  /// be at work on it when this returns.
-  func update(_ update: AdamWUpdate) throws(ComputeError)
+  /// Updates the weights; nothing where the loss or the gradients' norm is no number or above the update's limit. A device
+  /// may still be at work on it when this returns.
+  func update(_ update: OptimizerUpdate) throws(ComputeError)
   /// The report of the oldest update that has not been reported, waiting for it. At most two may be outstanding.
   func nextReport() throws(ComputeError) -> UpdateReport
 }

@@ -20,7 +20,9 @@ final class CPUStore: ParameterStore {
   /// Of the micro-steps since the last update.
   private var totals = UpdateReport()
   private var reports: [UpdateReport] = []
-  private let segments: [(range: Range<Int>, decays: Bool)]
+  private let segments: [TensorLayout.Segment]
+  /// The largest first, so that none is left over at the end.
+  private let matrices: [mf_matrix]
 
   private final class Halves {
     let precision: Precision
@@ -45,7 +47,10 @@ final class CPUStore: ParameterStore {
     let momentBytes = training ? layout.count * moments.dtype.size : 0
     firstMoment = try SystemMemory(bytes: momentBytes, purpose: "optimizer state")
     secondMoment = try SystemMemory(bytes: momentBytes, purpose: "optimizer state")
-    segments = layout.updatedRanges
+    segments = layout.segments
+    matrices = layout.matrices.map {
+      mf_matrix(offset: Int64($0.offset), rows: Int64($0.rows), columns: Int64($0.columns))
+    }
   }
 
   /// A buffer that is always fp32.
@@ -112,33 +117,43 @@ final class CPUStore: ParameterStore {
     totals.accuracy = (adds ? totals.accuracy : 0) + share.accuracy
   }
 
-  func update(_ update: AdamWUpdate) {
+  func update(_ update: OptimizerUpdate) throws(ComputeError) {
     let norm = executor.timed("GradientNorm") {
       executor.kernels(.fp32).sum_of_squares(
         executor.pool, Int64(isTraining ? layout.count : 0), gradients.floats
       ).squareRoot()
     }
     totals.gradientNorm = norm / Double(update.lossScale)
+    totals.isApplied = update.allows(totals)
     precondition(reports.count < 2, "nobody asks for reports")
     reports.append(totals)
-    guard totals.isFinite else { return }
+    guard totals.isApplied else { return }
     let scale = update.gradientScale(norm: totals.gradientNorm)
     executor.timed("AdamW") { apply(update, gradientScale: scale) }
+    if let muon = update.muon {
+      try reserve()
+      executor.timed("Muon") { apply(muon, of: update, gradientScale: scale) }
+    }
   }
 
   func nextReport() -> UpdateReport {
     reports.removeFirst()
   }
 
-  private func apply(_ update: AdamWUpdate, gradientScale: Float) {
+  /// Of the kernels that update weights: those that leave a copy in halves.
+  private var updatePrecision: Precision {
+    let precision = halves?.precision ?? moments
+    precondition(moments == .fp32 || moments == precision, "moments in \(moments) of weights in \(precision)")
+    return precision
+  }
+
+  private func apply(_ update: OptimizerUpdate, gradientScale: Float) {
     // In fp64: 1 − β₂ᵗ loses half of fp32's digits in the first steps.
     let correction1 = Float(1 - pow(Double(update.beta1), Double(update.step)))
     let correction2 = Float(1 - pow(Double(update.beta2), Double(update.step)))
-    let precision = halves?.precision ?? moments
-    precondition(moments == .fp32 || moments == precision, "moments in \(moments) of weights in \(precision)")
-    let kernels = executor.kernels(precision)
+    let kernels = executor.kernels(updatePrecision)
     let chance = Philox(seed: update.seed)
-    for (index, segment) in segments.enumerated() {
+    for (index, segment) in segments.enumerated() where update.muon == nil || !segment.isMatrix {
       let start = segment.range.lowerBound
       var arguments = mf_adamw(
         count: Int64(segment.range.count), weights: weights.floats + start,
@@ -146,10 +161,35 @@ final class CPUStore: ParameterStore {
         half_moments: moments == .bf16,
         chance: chance.word(UInt64(index), step: UInt32(truncatingIfNeeded: update.step)),
         copy: halves?.pointer(at: start), gradients: gradients.floats + start,
-        gradient_scale: gradientScale, learning_rate: update.learningRate, beta1: update.beta1,
+        gradient_scale: gradientScale, learning_rate: update.learningRate(of: segment), beta1: update.beta1,
         beta2: update.beta2, epsilon: update.epsilon, weight_decay: segment.decays ? update.weightDecay : 0,
         bias_correction1: correction1, bias_correction2: correction2)
       kernels.adamw(executor.pool, &arguments)
     }
   }
+
+  /// Makes room for what Muon computes.
+  private func reserve() throws(ComputeError) {
+    let storage = updatePrecision.storage
+    try executor.reserve(Int(matrices.map { mf_muon_scratch(storage, $0.rows, $0.columns) }.max() ?? 0))
+  }
+
+  private func apply(_ muon: OptimizerUpdate.Muon, of update: OptimizerUpdate, gradientScale: Float) {
+    let chance = Philox(seed: update.seed)
+    matrices.withUnsafeBufferPointer { matrices in
+      Self.polynomials.withUnsafeBufferPointer { polynomials in
+        var arguments = mf_muon(
+          count: Int64(matrices.count), matrices: matrices.baseAddress, weights: weights.floats,
+          moments: firstMoment.pointer, half_moments: moments == .bf16,
+          chance: chance.word(UInt64(segments.count), step: UInt32(truncatingIfNeeded: update.step)),
+          copy: halves?.pointer(at: 0), gradients: gradients.floats, gradient_scale: gradientScale,
+          learning_rate: muon.learningRate, momentum: muon.momentum, weight_decay: muon.weightDecay,
+          norm_margin: OptimizerUpdate.Muon.normMargin, polynomial_count: Int64(polynomials.count / 3),
+          polynomials: polynomials.baseAddress)
+        executor.kernels(updatePrecision).muon(executor.pool, &arguments)
+      }
+    }
+  }
+
+  private static let polynomials = OptimizerUpdate.Muon.orthogonalization.flatMap { [$0.a, $0.b, $0.c] }
 }

@@ -107,8 +107,11 @@ final class CUDAStore: ParameterStore {
 
   // MARK: Updates
 
-  func update(_ update: AdamWUpdate) throws(ComputeError) {
+  func update(_ update: OptimizerUpdate) throws(ComputeError) {
     guard let updates else { preconditionFailure("these weights aren't trained") }
+    guard update.muon == nil else {
+      throw .setting(op: "update", problem: "Muon isn't built for GPUs yet: use train.optimizer=adamw")
+    }
     try gpu.makeCurrent()
     let precision = halves?.precision ?? moments
     precondition(moments == .fp32 || moments == precision, "moments in \(moments) of weights in \(precision)")
@@ -122,7 +125,7 @@ final class CUDAStore: ParameterStore {
   }
 
   private func launch(
-    _ update: AdamWUpdate, _ updates: Updates, storage precision: Precision
+    _ update: OptimizerUpdate, _ updates: Updates, storage precision: Precision
   ) throws(ComputeError) {
     try updates.stage(update)
     let blocks = updates.sumBlocks

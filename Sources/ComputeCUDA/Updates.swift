@@ -11,14 +11,14 @@ final class Updates {
   private let events: [CUevent]
   /// Updates made, and those of them that were reported.
   private var (made, reported) = (0, 0)
-  private let ranges: [(range: Range<Int>, decays: Bool)]
+  private let ranges: [TensorLayout.Segment]
   /// Blocks of mf_sum_of_squares and of mf_adamw.
   let sumBlocks, chunkCount: Int
   let constants, segments, chunks, partials, state: Address
 
   init(_ layout: TensorLayout, gpu: GPU) throws(ComputeError) {
     self.gpu = gpu
-    ranges = layout.updatedRanges
+    ranges = layout.segments
     var parts: [mf_chunk] = []
     for (index, segment) in ranges.enumerated() {
       for start in stride(from: segment.range.lowerBound, to: segment.range.upperBound, by: 8192) {
@@ -58,22 +58,25 @@ final class Updates {
   deinit { for event in events { gpu.destroy(event) } }
 
   /// Sends an update's constants to the GPU.
-  func stage(_ update: AdamWUpdate) throws(ComputeError) {
+  func stage(_ update: OptimizerUpdate) throws(ComputeError) {
     // In fp64: 1 − β₂ᵗ loses half of fp32's digits in the first steps.
     let correction1 = 1 - pow(Double(update.beta1), Double(update.step))
     let correction2 = 1 - pow(Double(update.beta2), Double(update.step))
     let values = mf_update(
       one_minus_beta1: 1 - update.beta1, beta2: update.beta2, one_minus_beta2: 1 - update.beta2,
       epsilon: update.epsilon, root_scale: Float(1 / correction2.squareRoot()),
-      step: Float(Double(update.learningRate) / correction1), clip: update.clip, loss_scale: update.lossScale)
+      step: Float(Double(update.learningRate) / correction1), clip: update.clip, loss_scale: update.lossScale,
+      most_loss: update.mostLoss, most_norm: update.mostGradientNorm)
     let place = staging.pointer
     place.storeBytes(of: values, as: mf_update.self)
     let chance = Philox(seed: update.seed)
     let offset = Int(segments.value - constants.value)
     for (index, segment) in ranges.enumerated() {
-      let decay = segment.decays ? Double(update.learningRate) * Double(update.weightDecay) : 0
+      let rate = update.learningRate(of: segment)
+      let decay = segment.decays ? Double(rate) * Double(update.weightDecay) : 0
       let constants = mf_segment(
         start: Int64(segment.range.lowerBound), decay: Float(1 - decay),
+        rate: update.learningRate > 0 ? rate / update.learningRate : 0,
         chance: chance.word(UInt64(index), step: UInt32(truncatingIfNeeded: update.step)))
       place.storeBytes(
         of: constants, toByteOffset: offset + index * MemoryLayout<mf_segment>.stride, as: mf_segment.self)
@@ -100,6 +103,8 @@ final class Updates {
     try gpu.wait(for: events[reported % 2])
     let found = slot(reported).load(as: mf_gradient_state_t.self)
     reported += 1
-    return UpdateReport(loss: found.loss, accuracy: found.accuracy, gradientNorm: found.norm)
+    var report = UpdateReport(loss: found.loss, accuracy: found.accuracy, gradientNorm: found.norm)
+    report.isApplied = found.skips == 0
+    return report
   }
 }

@@ -9,23 +9,25 @@ extension Transformer {
       if config.normsHaveWeights { layout.add(name + ".weight", [config.hiddenSize]) }
       if config.normsHaveBiases { layout.add(name + ".bias", [config.hiddenSize]) }
     }
-    func addLinear(_ name: String, _ outputs: Int, _ inputs: Int, bias: Bool) {
-      layout.add(name + ".weight", [outputs, inputs])
+    /// - Parameter rows: those of the matrices that lie on top of each other; nil: it is one.
+    func addLinear(_ name: String, _ outputs: Int, _ inputs: Int, rows: [Int]? = nil, bias: Bool) {
+      layout.add(name + ".weight", [outputs, inputs], role: .matrix(rows: rows ?? [outputs]))
       if bias { layout.add(name + ".bias", [outputs]) }
     }
     let queryWidth = config.heads * config.headSize
-    layout.add("embedding", [config.vocabularySize, config.hiddenSize])
+    layout.add("embedding", [config.vocabularySize, config.hiddenSize], role: .embedding)
     if config.positions != .rotary {
       layout.add(
-        "positions", [config.maxPositions, config.hiddenSize], isTrainable: config.positions == .learned)
+        "positions", [config.maxPositions, config.hiddenSize], role: .embedding, isTrainable: config.positions == .learned)
     }
-    if config.tokenTypes > 0 { layout.add("tokenTypes", [config.tokenTypes, config.hiddenSize]) }
+    if config.tokenTypes > 0 { layout.add("tokenTypes", [config.tokenTypes, config.hiddenSize], role: .embedding) }
     if config.normalizesEmbeddings { addNorm("embeddingNorm") }
     for layer in 0..<config.layers {
       let name = "layers.\(layer)."
       addNorm(name + "attentionNorm")
+      let keyWidth = config.keyValueHeads * config.headSize
       addLinear(
-        name + "qkv", queryWidth + 2 * config.keyValueHeads * config.headSize, config.hiddenSize,
+        name + "qkv", queryWidth + 2 * keyWidth, config.hiddenSize, rows: [queryWidth, keyWidth, keyWidth],
         bias: config.attentionBias)
       if config.queryKeyNorm == .beforeRotary {
         layout.add(name + "queryNorm.weight", [config.headSize])
@@ -33,9 +35,10 @@ extension Transformer {
       }
       addLinear(name + "attentionOutput", config.hiddenSize, queryWidth, bias: config.attentionBias)
       addNorm(name + "mlpNorm")
+      let parts = config.isGated ? 2 : 1
       addLinear(
-        name + "mlpInput", (config.isGated ? 2 : 1) * config.intermediateSize, config.hiddenSize,
-        bias: config.mlpBias)
+        name + "mlpInput", parts * config.intermediateSize, config.hiddenSize,
+        rows: [Int](repeating: config.intermediateSize, count: parts), bias: config.mlpBias)
       addLinear(name + "mlpOutput", config.hiddenSize, config.intermediateSize, bias: config.mlpBias)
     }
     if !config.isPostNorm { addNorm("finalNorm") }

@@ -78,8 +78,17 @@ package struct SettingKey: Sendable {
         settings.train.microBatchSize = text == "auto" ? nil : try parseInteger("train.micro_batch_size", text, 1...)
       }),
     integer("train.context", \.train.context, 1...(1 << 24)),
-    fixed("train.optimizer", "adamw"),
+    choice("train.optimizer", \.train.optimizer),
     float("train.learning_rate", \.train.learningRate, 0...),
+    SettingKey(
+      name: "train.embedding_learning_rate",
+      read: { $0.train.embeddingLearningRate.map { "\($0)" } ?? "auto" },
+      write: { (settings, text) throws(SettingsError) in
+        settings.train.embeddingLearningRate =
+          text == "auto" ? nil : try parseFloat("train.embedding_learning_rate", text, 0...)
+      }),
+    float("train.matrix_learning_rate", \.train.matrixLearningRate, 0...),
+    float("train.momentum", \.train.momentum, 0...0.999),
     SettingKey(
       name: "train.betas",
       read: { "[\($0.train.beta1), \($0.train.beta2)]" },
@@ -95,7 +104,8 @@ package struct SettingKey: Sendable {
     float("train.weight_decay", \.train.weightDecay, 0...),
     float("train.grad_clip", \.train.gradientClip, 0...),
     integer("train.warmup_steps", \.train.warmupSteps, 0...),
-    choice("train.schedule", \.train.schedule, notBuilt: ["wsd"]),
+    choice("train.schedule", \.train.schedule),
+    float("train.decay_share", \.train.decayShare, 0...1),
     float("train.min_lr_ratio", \.train.minLearningRateRatio, 0...1),
     fixed("train.label_smoothing", "0", also: ["0.0"]),
     integer("train.eval_every", \.train.evalEvery, 0...),

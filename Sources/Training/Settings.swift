@@ -24,6 +24,15 @@ package struct DataSettings: Sendable, Equatable {
 package struct TrainSettings: Sendable, Equatable {
   package enum Decay: String, Sendable, CaseIterable {
     case cosine, linear, constant
+    /// Warmup, a stable part, decay: Hägele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training
+    /// Durations", arXiv:2405.18392.
+    case wsd
+  }
+
+  package enum Optimizer: String, Sendable, CaseIterable {
+    case adamw
+    /// Muon for the matrices inside of the model, AdamW for the rest.
+    case muon
   }
 
   /// How much an example counts in a classification.
@@ -43,7 +52,15 @@ package struct TrainSettings: Sendable, Equatable {
   package var microBatchSize: Int?
   /// T: tokens per sequence.
   package var context = 128
+  package var optimizer = Optimizer.adamw
+  /// AdamW's, of all that has no rate of its own.
   package var learningRate: Float = 1e-3
+  /// AdamW's, of embeddings; nil: as the rest.
+  package var embeddingLearningRate: Float?
+  /// Muon's.
+  package var matrixLearningRate: Float = 0.02
+  /// Muon's, after its warmup.
+  package var momentum: Float = 0.95
   package var beta1: Float = 0.9
   package var beta2: Float = 0.95
   package var epsilon: Float = 1e-8
@@ -52,6 +69,8 @@ package struct TrainSettings: Sendable, Equatable {
   package var gradientClip: Float = 1
   package var warmupSteps = 30
   package var schedule = Decay.linear
+  /// The share of the run, at its end, in which the rate of `wsd` falls.
+  package var decayShare: Float = 0.5
   package var minLearningRateRatio: Float = 0
   /// Updates between evaluations; 0: only at the end.
   package var evalEvery = 0
@@ -73,6 +92,12 @@ package struct TrainSettings: Sendable, Equatable {
   package var resolvedMicroBatch: Int {
     let wanted = min(microBatchSize ?? batchSize, batchSize)
     return (1...max(1, wanted)).last { batchSize.isMultiple(of: $0) } ?? 1
+  }
+
+  /// Muon's momentum rises to what is set: gradients change fast at first. Jordan et al., modded-nanogpt.
+  func momentum(atStep step: Int) -> Float {
+    let (first, steps): (Float, Int) = (min(0.85, momentum), 300)
+    return first + (momentum - first) * min(1, Float(step) / Float(steps))
   }
 
   /// Makes passes at most half as large, for memory's sake; updates stay what they are. Nil: one row is the least.

@@ -51,7 +51,7 @@ package final class SpeedTest {
     for turn in 0..<updates + ahead {
       if turn < updates {
         step += 1
-        try update.begin(step: step, firstMicroStep: (step - 1) * microSteps, learningRate: 0, source: source)
+        try update.begin(step: step, firstMicroStep: (step - 1) * microSteps, rateFactor: 0, source: source)
       }
       guard turn >= ahead else { continue }
       _ = try update.finish()

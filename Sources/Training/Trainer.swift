@@ -141,14 +141,13 @@ package final class Trainer {
       // The rate peaks where the warmup ends; without a warmup, where the run begins.
       state.warmupEnd = settings.train.warmupSteps > 0 ? progress : 0
     }
-    let rate = schedule.learningRate(
-      step: warmupStep, progress: progress, warmupEnd: state.warmupEnd ?? progress)
+    let factor = schedule.factor(step: warmupStep, progress: progress, warmupEnd: state.warmupEnd ?? progress)
     let source = objective.source
     let waitedBefore = source.dataWaitSeconds
     let start = ContinuousClock.now
     // AdamW counts the updates that it has made.
     try update.begin(
-      step: step - state.skippedUpdates, firstMicroStep: state.microSteps, learningRate: rate,
+      step: step - state.skippedUpdates, firstMicroStep: state.microSteps, rateFactor: factor,
       lossScale: state.lossScale?.value ?? 1, source: source)
     budget?.beginStep()
     state.step = step
@@ -157,7 +156,7 @@ package final class Trainer {
     state.microSteps += settings.train.batchSize / settings.train.resolvedMicroBatch
     underWay.append(
       StepUnderWay(
-        step: step, tokens: state.tokens, learningRate: rate, progress: progress,
+        step: step, tokens: state.tokens, learningRate: settings.train.learningRate * factor, progress: progress,
         dataWaitSeconds: source.dataWaitSeconds - waitedBefore, start: start))
   }
 

@@ -1,7 +1,7 @@
 package import Compute
 package import Models
 
-/// One update of the weights: forward, backward, accumulate, clip, AdamW. Allocates nothing once made.
+/// One update of the weights: forward, backward, accumulate, clip, optimize. Allocates nothing once made.
 package final class UpdateStep {
   private let settings: TrainSettings
   private let store: any ParameterStore
@@ -41,9 +41,10 @@ package final class UpdateStep {
   ///
   /// - Parameters:
   ///   - firstMicroStep: passes done before, the counter of random numbers.
+  ///   - rateFactor: what the learning rates are times those of the settings.
   ///   - lossScale: what gradients are computed times, in fp16; it is gone from the norm and the update.
   package func begin(
-    step: Int, firstMicroStep: Int, learningRate: Float, lossScale: Float = 1, source: any BatchSource
+    step: Int, firstMicroStep: Int, rateFactor: Float, lossScale: Float = 1, source: any BatchSource
   ) throws {
     try source.next(batch)
     // Of the whole update, so that micro-steps add up to one large batch. Where nothing counts, all sums are 0.
@@ -60,19 +61,25 @@ package final class UpdateStep {
           seed: settings.seed, microStep: UInt32(truncatingIfNeeded: firstMicroStep + micro), accumulates: micro > 0,
           lossScale: lossScale))
     }
-    try store.update(
-      AdamWUpdate(
-        step: step, learningRate: learningRate, beta1: settings.beta1, beta2: settings.beta2,
-        epsilon: settings.epsilon, weightDecay: settings.weightDecay, clip: settings.gradientClip,
-        lossScale: lossScale, seed: settings.seed))
+    var update = OptimizerUpdate(
+      step: step, learningRate: settings.learningRate * rateFactor, beta1: settings.beta1, beta2: settings.beta2,
+      epsilon: settings.epsilon, weightDecay: settings.weightDecay, clip: settings.gradientClip,
+      lossScale: lossScale, seed: settings.seed)
+    update.embeddingRate = settings.embeddingLearningRate.map { $0 * rateFactor }
+    if settings.optimizer == .muon {
+      update.muon = OptimizerUpdate.Muon(
+        learningRate: settings.matrixLearningRate * rateFactor, momentum: settings.momentum(atStep: step),
+        weightDecay: settings.weightDecay)
+    }
+    try store.update(update)
   }
 
   /// One update from its beginning to its end.
   package func run(
-    step: Int, firstMicroStep: Int, learningRate: Float, lossScale: Float = 1, source: any BatchSource
+    step: Int, firstMicroStep: Int, rateFactor: Float, lossScale: Float = 1, source: any BatchSource
   ) throws -> UpdateReport {
     try begin(
-      step: step, firstMicroStep: firstMicroStep, learningRate: learningRate, lossScale: lossScale, source: source)
+      step: step, firstMicroStep: firstMicroStep, rateFactor: rateFactor, lossScale: lossScale, source: source)
     return try finish()
   }
 

@@ -40,7 +40,7 @@ package enum TrainingCheck {
     let update = try UpdateStep(transformer, settings: settings.train, store: store, executor: executor)
     let source = Counting()
     return try (1...updates).map { step in
-      try update.run(step: step, firstMicroStep: 2 * step, learningRate: 1e-3, source: source).loss
+      try update.run(step: step, firstMicroStep: 2 * step, rateFactor: 1, source: source).loss
     }
   }
 }

@@ -173,9 +173,13 @@ def test_sum_of_squares_and_state(device: Device, count: int) -> None:
     device.launch("sums:mf_sum_of_squares", "fp32", blocks, 256, Int64(count), device.array(x), partials)
     norm = wide(x).square().sum().sqrt().item() / LOSS_SCALE
     assert math.isclose(partials.get().sum().sqrt().item() / LOSS_SCALE, norm, rel_tol=1e-6)
-    for loss, skips in ((1.5, 0), (math.nan, 1), (math.inf, 1)):
+    no = math.inf
+    for loss, limits, skips in (
+        (1.5, (no, no), 0), (1.5, (1.5, norm * 1.01), 0), (math.nan, (no, no), 1), (math.inf, (no, no), 1),
+        (1.5, (1.4, no), 1), (1.5, (no, norm * 0.99), 1),
+    ):
         state = device.array(packed(struct.pack("dddfi", 0, loss, 0, 0, -1)))
-        update = device.array(packed(struct.pack("8f", 0, 0, 0, 0, 0, 0, norm / 3, LOSS_SCALE)))
+        update = device.array(packed(struct.pack("8f2d", 0, 0, 0, 0, 0, 0, norm / 3, LOSS_SCALE, *limits)))
         device.launch("optimizer:mf_gradient_state", "fp32", 1, 256, Int64(blocks), partials, update, state)
         found = struct.unpack("dddfi", bytes(state.get().tolist()))
         assert math.isclose(found[0], norm, rel_tol=1e-6) and found[4] == skips
@@ -218,7 +222,8 @@ def test_column_sums(device: Device, storage: str, rows: int, width: int, ld: in
 def test_adamw(device: Device, storage: str, half_moments: bool, skips: int) -> None:
     if half_moments and storage != "bf16":
         pytest.skip("moments are halved with bf16 alone")
-    counts, starts, decays, chances = [64, 5, 9001], [0, 64, 72], [0.99, 1.0, 0.98], [17, 18, 19]
+    counts, starts, chances = [64, 5, 9001], [0, 64, 72], [17, 18, 19]
+    decays, rates = [0.99, 1.0, 0.98], [1.0, 3.0, 0.5]
     total = 9080
     like = torch.bfloat16 if half_moments else torch.float32
     weights, gradients = torch.randn(total), torch.randn(total)
@@ -229,8 +234,8 @@ def test_adamw(device: Device, storage: str, half_moments: bool, skips: int) -> 
         for segment, (start, count) in enumerate(zip(starts, counts))
         for at in range(0, count, 8192)
     )
-    segments = b"".join(struct.pack("qfI", *segment) for segment in zip(starts, decays, chances))
-    update = struct.pack("8f", 1 - beta1, beta2, 1 - beta2, epsilon, root_scale, step, 0, 1)
+    segments = b"".join(struct.pack("qffI4x", *segment) for segment in zip(starts, decays, rates, chances))
+    update = struct.pack("8f2d", 1 - beta1, beta2, 1 - beta2, epsilon, root_scale, step, 0, 1, math.inf, math.inf)
     state = struct.pack("dddfi", 1, 1, 1, scale, skips)
     constants = [device.array(packed(each)) for each in (chunks, segments, update, state)]
     arrays = [device.array(each) for each in (weights, m, v, torch.zeros(total, dtype=STORAGES[storage]), gradients)]
@@ -240,12 +245,12 @@ def test_adamw(device: Device, storage: str, half_moments: bool, skips: int) -> 
         assert torch.equal(arrays[0].get(), weights) and torch.equal(arrays[1].get(), m)
         return
     used = torch.cat([torch.arange(start, start + count) for start, count in zip(starts, counts)])
-    decay = torch.ones(total, dtype=torch.float64)
-    for start, count, factor in zip(starts, counts, decays):
-        decay[start : start + count] = factor
+    decay, rate = torch.ones(2, total, dtype=torch.float64)
+    for start, count, *factors in zip(starts, counts, decays, rates):
+        decay[start : start + count], rate[start : start + count] = factors
     g = wide(gradients) * scale
     new_m, new_v = wide(m) + (g - wide(m)) * (1 - beta1), beta2 * wide(v) + (1 - beta2) * g * g
-    w = wide(weights) * decay - step * new_m / (new_v.sqrt() * root_scale + epsilon)
+    w = wide(weights) * decay - step * rate * new_m / (new_v.sqrt() * root_scale + epsilon)
     check(arrays[0].get()[used], w[used], "fp32")
     check(arrays[3].get()[used], w[used], storage)
     unused = torch.ones(total, dtype=torch.bool)

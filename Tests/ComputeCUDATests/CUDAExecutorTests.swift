@@ -68,7 +68,7 @@ struct SlowCUDAExecutorTests {
     for step in 1...5 {
       try write(.gradients, seed: UInt64(step + 1))
       // The first is not clipped.
-      let update = AdamWUpdate(
+      let update = OptimizerUpdate(
         step: step, learningRate: 0.01, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1,
         clip: step == 1 ? 0 : 10, lossScale: step == 2 ? 8 : 1, seed: 3)
       try reference.update(update)
@@ -96,7 +96,7 @@ struct SlowCUDAExecutorTests {
     func update(_ gradient: Float, step: Int) throws {
       try store.write(.gradients, entry, [Float](repeating: gradient, count: 15))
       try store.update(
-        AdamWUpdate(step: step, learningRate: 0.5, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0))
+        OptimizerUpdate(step: step, learningRate: 0.5, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0))
     }
     try update(1, step: 1)
     try update(.infinity, step: 2)

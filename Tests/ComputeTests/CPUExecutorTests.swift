@@ -72,7 +72,7 @@ struct CPUExecutorTests {
         try store.write(.gradients, entry, gradients)
       }
       // The first is not clipped.
-      let update = AdamWUpdate(
+      let update = OptimizerUpdate(
         step: step, learningRate: 0.01, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1,
         clip: step == 1 ? 0 : 10, lossScale: step == 2 ? 8 : 1)
       try reference.update(update)
@@ -89,6 +89,60 @@ struct CPUExecutorTests {
 }
 
 extension CPUExecutorTests {
+  /// Weights and momentum after some updates with Muon, beside the reference: their relative errors.
+  private static func muonErrors(
+    _ precision: Precision, threads: Int, _ instructionSet: String
+  ) throws -> (weights: Double, momentum: Double, bits: [[UInt32]]) {
+    var layout = TensorLayout()
+    layout.add("embedding", [9, 33], role: .embedding)
+    for (rows, columns) in [(1, 1), (7, 65), (65, 7), (33, 33), (130, 48)] {
+      layout.add("matrix\(rows)x\(columns)", [rows, columns], role: .matrix(rows: [rows]))
+    }
+    layout.add("parts", [24 + 8 + 8, 24], role: .matrix(rows: [24, 8, 8]))
+    layout.add("bias", [5])
+    layout.add("constant", [8, 8], role: .matrix(rows: [8]), isTrainable: false)
+    let reference = ReferenceExecutor().makeParameters(layout, training: true)
+    let executor = try CPUExecutor(threads: threads, instructionSet: instructionSet)
+    let store = try executor.makeParameters(layout, training: true, moments: precision == .bf16 ? .bf16 : .fp32)
+    if precision != .fp32 {
+      // A program in halves makes the store keep a copy of the weights, and Muon compute in them.
+      var graph = Graph(parameters: layout, precision: precision)
+      graph.keep(try graph.embedding(graph.input("ids", [1], .int32), table: graph.parameter("embedding")))
+      _ = try executor.prepare(Program(graph), parameters: store, states: nil)
+    }
+    for step in 1...3 {
+      for (index, entry) in layout.entries.enumerated() where entry.isTrainable {
+        let gradients = normals(entry.shape.count, seed: UInt64(step), stream: UInt32(index))
+        for side in [reference, store] as [any ParameterStore] { try side.write(.gradients, entry, gradients) }
+      }
+      var update = OptimizerUpdate(
+        step: step, learningRate: 0.01, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, clip: 10, seed: 3)
+      update.embeddingRate = 0.05
+      update.muon = .init(learningRate: 0.02, momentum: 0.9, weightDecay: 0.1)
+      for side in [reference, store] as [any ParameterStore] {
+        try side.update(update)
+        _ = try side.nextReport()
+      }
+    }
+    func error(_ buffer: ParameterBuffer) throws -> Double {
+      try layout.entries.map {
+        try relativeError(store.read(buffer, $0), reference.read(buffer, $0).map(Double.init))
+      }.max() ?? 0
+    }
+    return try (error(.weights), error(.firstMoment), store.bits(.weights))
+  }
+
+  @Test("updates matrices with Muon as the reference does", arguments: Precision.allCases)
+  func muon(precision: Precision) throws {
+    for instructionSet in CPUExecutor.instructionSets(with: precision) {
+      let (weights, momentum, bits) = try Self.muonErrors(precision, threads: 2, instructionSet)
+      // Each product is rounded, and the first polynomials make small singular values a thousand times larger.
+      #expect(weights <= (precision == .fp32 ? 1e-4 : precision == .bf16 ? 0.15 : 0.03), "\(instructionSet)")
+      #expect(momentum <= (precision == .bf16 ? 2e-2 : 1e-6), "\(instructionSet)")
+      #expect(try Self.muonErrors(precision, threads: 1, instructionSet).bits == bits)
+    }
+  }
+
   @Test("keeps moments in bf16 whose mean is that of fp32, though steps are smaller than bf16 resolves")
   func moments() throws {
     let updates = 400
@@ -102,7 +156,7 @@ extension CPUExecutorTests {
       try store.write(.gradients, entry, [Float](repeating: 1, count: count))
       for step in 1...updates {
         try store.update(
-          AdamWUpdate(
+          OptimizerUpdate(
             step: step, learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, seed: 3))
         _ = try store.nextReport()
       }
@@ -150,7 +204,7 @@ extension CPUExecutorTests {
     try check("written after")
     try store.write(.gradients, entry, normals(rows * width, seed: 3))
     try store.update(
-      AdamWUpdate(step: 1, learningRate: 0.1, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1))
+      OptimizerUpdate(step: 1, learningRate: 0.1, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1))
     try check("updated")
     #expect(try store.read(.weights, entry) != normals(rows * width, seed: 2))
   }
@@ -162,7 +216,7 @@ extension CPUExecutorTests {
     let run = try OpRun(opCase, op, on: CPUExecutor(threads: 2))
     let expected = try OpRun(opCase, op, on: ReferenceExecutor())
     for device in [run, expected] { try device.execution.run(RunContext(seed: 5, microStep: 4, accumulates: true)) }
-    var update = AdamWUpdate(step: 1, learningRate: 0.1, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0)
+    var update = OptimizerUpdate(step: 1, learningRate: 0.1, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0)
     func next() throws -> (UpdateReport, UpdateReport) {
       for device in [run, expected] { try device.parameters.update(update) }
       return try (run.parameters.nextReport(), expected.parameters.nextReport())

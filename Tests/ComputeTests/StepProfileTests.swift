@@ -30,7 +30,7 @@ struct StepProfileTests {
     func run() throws -> (losses: [Float], norm: Double) {
       try execution.run(RunContext(seed: 1))
       try store.update(
-        AdamWUpdate(step: 1, learningRate: 0, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0))
+        OptimizerUpdate(step: 1, learningRate: 0, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0))
       let norm = try store.nextReport().gradientNorm
       return try (execution.get(program.losses), norm)
     }

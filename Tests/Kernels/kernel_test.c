@@ -429,10 +429,31 @@ static void adamw_case(side *ours, side *plain) {
   compare("adamw", ours, plain);
 }
 
+/// Polynomials that make no small difference larger, as Muon's own do.
+static void muon_case(side *ours, side *plain) {
+  mf_matrix matrices[] = {{0, pick_size(), pick_size()}, {0, 1 + random_below(9), pick_size()}};
+  matrices[1].offset = matrices[0].rows * matrices[0].columns;
+  const int64_t count = matrices[1].offset + matrices[1].rows * matrices[1].columns;
+  const bool halves = ours->kernels->storage == MF_BF16 && random_below(2);
+  const float *w = numbers(count, MF_FP32), *m = numbers(count, halves ? MF_BF16 : MF_FP32), *g = numbers(count, MF_FP32);
+  static const float polynomials[] = {1.5f, -0.5f, 0, 1.875f, -1.25f, 0.375f};
+  FOR_BOTH_SIDES {
+    float *weights = memcpy(full(s, count), w, (size_t)count * sizeof *w);
+    void *moments = halves ? in_place(s, m, count) : memcpy(full(s, count), m, (size_t)count * sizeof *m);
+    s->kernels->muon(
+        s->pool, &(mf_muon){.count = 2, .matrices = matrices, .weights = weights, .moments = moments, .gradients = g,
+                            .half_moments = halves && s == ours, .chance = 1,
+                            .copy = s->kernels->storage == MF_FP32 ? NULL : input(s, w, count), .gradient_scale = 0.5f,
+                            .learning_rate = 0.5f, .momentum = 0.9f, .weight_decay = 0.1f, .norm_margin = 1.02f,
+                            .polynomial_count = 2, .polynomials = polynomials});
+  }
+  compare("muon", ours, plain);
+}
+
 int main(int count, char **words) {
   static void (*const cases[])(side *, side *) = {
       gemm_case,       norm_case, head_norm_case, rotary_case,    attention_case, cached_attention_case,
-      activation_case, rows_case, mean_pool_case, head_loss_case, adamw_case};
+      activation_case, rows_case, mean_pool_case, head_loss_case, adamw_case, muon_case};
   const int rounds = count > 1 ? atoi(words[1]) : 30;
   mf_pool *pool = mf_pool_create(2);
   const size_t scratch = (size_t)32 << 20;

@@ -114,7 +114,7 @@ struct MaskedSourceTests {
       transformer, settings: settings.train, mask: source.mask, store: store, executor: executor)
     var accuracy = 0.0
     for step in 1...300 {
-      let result = try update.run(step: step, firstMicroStep: step, learningRate: 3e-3, source: source)
+      let result = try update.run(step: step, firstMicroStep: step, rateFactor: 1, source: source)
       accuracy = 0.9 * accuracy + 0.1 * result.accuracy
     }
     // Guessing gives 1 in 40.

@@ -6,7 +6,6 @@ import Training
 struct ScheduleTests {
   private func schedule(_ change: (inout TrainSettings) -> Void) -> Schedule {
     var settings = TrainSettings()
-    settings.learningRate = 2
     settings.minLearningRateRatio = 0.1
     settings.warmupSteps = 10
     change(&settings)
@@ -17,41 +16,42 @@ struct ScheduleTests {
   func warmup(decay: TrainSettings.Decay) {
     let schedule = schedule { $0.schedule = decay }
     for step in 1...10 {
-      let rate = schedule.learningRate(step: step, progress: 0.1, warmupEnd: 0.1)
-      #expect(abs(Double(rate) - 2 * Double(step) / 10) < 1e-6)
+      let factor = schedule.factor(step: step, progress: 0.1, warmupEnd: 0.1)
+      #expect(abs(Double(factor) - Double(step) / 10) < 1e-6)
     }
   }
 
   @Test("decays from there to its floor at the end")
   func decay() {
     let points: [(TrainSettings.Decay, Double, Double)] = [
-      (.cosine, 0.2, 2), (.cosine, 0.4, 0.2 + 0.5 * (1 + cos(.pi / 4)) * 1.8), (.cosine, 0.6, 1.1), (.cosine, 1, 0.2),
-      (.linear, 0.2, 2), (.linear, 0.4, 1.55), (.linear, 0.6, 1.1), (.linear, 1, 0.2),
-      (.constant, 0.2, 2), (.constant, 1, 2),
+      (.cosine, 0.2, 1), (.cosine, 0.4, 0.1 + 0.5 * (1 + cos(.pi / 4)) * 0.9), (.cosine, 0.6, 0.55), (.cosine, 1, 0.1),
+      (.linear, 0.2, 1), (.linear, 0.4, 0.775), (.linear, 0.6, 0.55), (.linear, 1, 0.1),
+      (.constant, 0.2, 1), (.constant, 1, 1),
+      (.wsd, 0.2, 1), (.wsd, 0.6, 1), (.wsd, 0.8, 0.55), (.wsd, 1, 0.1),
     ]
     for (kind, progress, expected) in points {
-      let rate = schedule { $0.schedule = kind }.learningRate(step: 11, progress: progress, warmupEnd: 0.2)
-      #expect(abs(Double(rate) - expected) < 1e-6, "\(kind) at \(progress)")
+      let factor = schedule { $0.schedule = kind }.factor(step: 11, progress: progress, warmupEnd: 0.2)
+      #expect(abs(Double(factor) - expected) < 1e-6, "\(kind) at \(progress)")
     }
   }
 
-  @Test("is exactly the floor at the end, and never below", arguments: [TrainSettings.Decay.cosine, .linear])
+  @Test("is exactly the floor at the end, and never below", arguments: [TrainSettings.Decay.cosine, .linear, .wsd])
   func floor(decay: TrainSettings.Decay) {
-    let schedule = schedule { ($0.schedule, $0.learningRate, $0.minLearningRateRatio) = (decay, 0.0037, 0.25) }
-    let floor = Float(Double(Float(0.0037)) * 0.25)
-    #expect(schedule.learningRate(step: 50, progress: 1, warmupEnd: 0.3) == floor)
-    #expect(schedule.learningRate(step: 50, progress: 1.5, warmupEnd: 0.3) == floor)
-    #expect(schedule.learningRate(step: 50, progress: 1, warmupEnd: 1) == floor)
+    let schedule = schedule { ($0.schedule, $0.minLearningRateRatio) = (decay, 0.25) }
+    let floor: Float = 0.25
+    #expect(schedule.factor(step: 50, progress: 1, warmupEnd: 0.3) == floor)
+    #expect(schedule.factor(step: 50, progress: 1.5, warmupEnd: 0.3) == floor)
+    #expect(schedule.factor(step: 50, progress: 1, warmupEnd: 1) == floor)
     for step in 10..<100 {
-      #expect(schedule.learningRate(step: step, progress: Double(step) / 100, warmupEnd: 0.1) >= floor)
+      #expect(schedule.factor(step: step, progress: Double(step) / 100, warmupEnd: 0.1) >= floor)
     }
   }
 
   @Test("begins to decay at once without a warmup")
   func noWarmup() {
     let schedule = schedule { ($0.warmupSteps, $0.schedule) = (0, .linear) }
-    #expect(abs(schedule.learningRate(step: 1, progress: 0, warmupEnd: 0) - 2) < 1e-6)
-    #expect(abs(schedule.learningRate(step: 1, progress: 0.5, warmupEnd: 0) - 1.1) < 1e-6)
+    #expect(abs(schedule.factor(step: 1, progress: 0, warmupEnd: 0) - 1) < 1e-6)
+    #expect(abs(schedule.factor(step: 1, progress: 0.5, warmupEnd: 0) - 0.55) < 1e-6)
   }
 }
 

@@ -60,7 +60,7 @@ struct UpdateStepTests {
     for step in 1...updates {
       results.append(
         try update.run(
-          step: step, firstMicroStep: step * 4, learningRate: 1e-2, lossScale: lossScale, source: source))
+          step: step, firstMicroStep: step * 4, rateFactor: 10, lossScale: lossScale, source: source))
     }
     return (results, store)
   }
@@ -84,7 +84,7 @@ struct UpdateStepTests {
     let update = try UpdateStep(transformer, settings: settings.train, store: store, executor: executor)
     func run(_ steps: ClosedRange<Int>) throws {
       for step in steps {
-        _ = try update.run(step: step, firstMicroStep: step * 2, learningRate: 1e-3, source: source)
+        _ = try update.run(step: step, firstMicroStep: step * 2, rateFactor: 1, source: source)
       }
     }
     // The first ones fill the loader's ring and whatever is made at first use.

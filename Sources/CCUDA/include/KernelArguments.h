@@ -15,7 +15,7 @@ typedef struct {
   float loss_scale;                                // what all gradients are multiplied by from the loss on
 } mf_run;
 
-/// What changes from update to update. All but the last three as mf_adamw of CKernels.h, computed in fp64:
+/// What changes from update to update. The first as mf_adamw of CKernels.h, computed in fp64:
 typedef struct {
   float one_minus_beta1, beta2, one_minus_beta2;
   float epsilon;
@@ -23,12 +23,14 @@ typedef struct {
   float step;                                      // η / (1 − β1ᵗ)
   float clip;                                      // largest norm of all gradients, 0: not clipped
   float loss_scale;                                // what the gradients were multiplied by
+  double most_loss, most_norm;                     // with more of either the weights stay
 } mf_update;
 
-/// A range of parameters that are decayed alike.
+/// A range of parameters that are updated alike.
 typedef struct {
   int64_t start;
-  float decay;                                     // 1 − η·weight decay
+  float decay;                                     // 1 − its rate·weight decay
+  float rate;                                      // its rate / η
   uint32_t chance;                                 // of moments rounded by chance: another one for every update
 } mf_segment;
 
@@ -44,7 +46,7 @@ typedef struct {
   double norm;                                     // before clipping, of unscaled gradients
   double loss, accuracy;                           // as mf_loss_total left them
   float scale;                                     // what the optimizer multiplies gradients by
-  int32_t skips;                                   // 1: the loss or the norm is no number, the weights stay
+  int32_t skips;                                   // 1: the loss or the norm is no number or too large, the weights stay
 } mf_gradient_state_t;
 
 #endif

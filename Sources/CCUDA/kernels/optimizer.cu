@@ -8,7 +8,7 @@
 #include "common.cuh"
 
 /// norm = √(Σ partials) / loss scale; scale = min(1, clip / (norm + 1e-6)) / loss scale, as
-/// torch.nn.utils.clip_grad_norm_ has it; skips where the loss or the norm is no number.
+/// torch.nn.utils.clip_grad_norm_ has it; skips where the loss or the norm is no number or above its limit.
 ///
 /// Grid: 1 block of 256 threads. Bound: latency.
 extern "C" __global__ void __launch_bounds__(256) mf_gradient_state(
@@ -22,7 +22,8 @@ extern "C" __global__ void __launch_bounds__(256) mf_gradient_state(
   const double scale = clip > 0 ? least(1.0, clip / (norm + 1e-6)) : 1.0;
   state->norm = norm;
   state->scale = float(scale / loss_scale);
-  state->skips = !is_finite(norm) || !is_finite(state->loss);
+  state->skips = !is_finite(norm) || !is_finite(state->loss) || norm > update->most_norm ||
+                 state->loss > update->most_loss;
 }
 
 /// Words without visible order for words in any order. Wellons, "Prospecting for Hash Functions", 2018: lowbias32.
@@ -33,15 +34,16 @@ MF_DEVICE uint32_t hash(uint32_t x) {
 }
 
 /// Eight elements: weights w with moments m and v, given their gradients.
-MF_DEVICE void adamw(const mf_update &update, float decay, float scale, const float (&gradients)[8], float (&w)[8],
-                     float (&m)[8], float (&v)[8]) {
+MF_DEVICE void adamw(const mf_update &update, const mf_segment &segment, float scale, const float (&gradients)[8],
+                     float (&w)[8], float (&m)[8], float (&v)[8]) {
+  const float step = update.step * segment.rate;
 #pragma unroll
   for (int i = 0; i < 8; i++) {
     const float g = gradients[i] * scale;
     m[i] = fmaf(g - m[i], update.one_minus_beta1, m[i]);
     v[i] = fmaf(g * update.one_minus_beta2, g, v[i] * update.beta2);
     const float denominator = sqrtf(v[i]) * update.root_scale + update.epsilon;
-    w[i] = w[i] * decay - update.step * (m[i] / denominator);
+    w[i] = w[i] * segment.decay - step * (m[i] / denominator);
   }
 }
 
@@ -53,7 +55,8 @@ extern "C" __global__ void __launch_bounds__(256) mf_adamw(
     float *weights, float *first_moment, float *second_moment, act *copy, const float *gradients) {
   if (state->skips) return;
   const mf_chunk chunk = chunks[blockIdx.x];
-  const float decay = segments[chunk.segment].decay, scale = state->scale;
+  const mf_segment segment = segments[chunk.segment];
+  const float scale = state->scale;
   const mf_update constants = *update;
   for (int i = threadIdx.x * 8; i < chunk.count; i += 2048) {
     const int64_t at = chunk.start + i, n = chunk.count - i;
@@ -62,7 +65,7 @@ extern "C" __global__ void __launch_bounds__(256) mf_adamw(
     load_floats(weights + at, n, w);
     load_floats(first_moment + at, n, m);
     load_floats(second_moment + at, n, v);
-    adamw(constants, decay, scale, g, w, m, v);
+    adamw(constants, segment, scale, g, w, m, v);
     store_floats(weights + at, n, w);
     store_floats(first_moment + at, n, m);
     store_floats(second_moment + at, n, v);
@@ -91,7 +94,7 @@ extern "C" __global__ void __launch_bounds__(256) mf_adamw_half_moments(
     load_floats(weights + at, n, w);
     load(first_moment + at, n, m);
     load(second_moment + at, n, v);
-    adamw(constants, segment.decay, scale, g, w, m, v);
+    adamw(constants, segment, scale, g, w, m, v);
     store_floats(weights + at, n, w);
     if (copy != nullptr) store(copy + at, n, w);
 #pragma unroll

@@ -252,6 +252,28 @@ typedef struct {
   float bias_correction1, bias_correction2;        // 1 − βᵗ
 } mf_adamw;
 
+/// A matrix in flat buffers.
+typedef struct {
+  int64_t offset, rows, columns;
+} mf_matrix;
+
+/// One Muon update of matrices: what Compute's OptimizerUpdate.Muon says.
+typedef struct {
+  int64_t count;
+  const mf_matrix *matrices;                       // one task each: the largest first
+  float *weights;                                  // whole buffers from here on
+  void *moments;                                   // fp32, or of storage: bf16, rounded by chance as in mf_adamw
+  bool half_moments;                               // which of both
+  uint32_t chance;                                 // another one for every update
+  void *copy;                                      // what the new weights are in storage, or NULL
+  const float *gradients;
+  float gradient_scale;                            // clipping: gradients are multiplied by it first
+  float learning_rate, momentum, weight_decay;
+  float norm_margin;                               // the norm is taken to be this much larger
+  int64_t polynomial_count;
+  const float *polynomials;                        // (count, 3)
+} mf_muon;
+
 // MARK: Dispatch
 
 typedef enum { MF_ISA_PLAIN, MF_ISA_NEON, MF_ISA_AVX2, MF_ISA_AVX512, MF_ISA_AVX512_BF16 } mf_isa;
@@ -283,6 +305,7 @@ typedef struct {
   void (*softcap)(mf_pool *, int64_t count, float cap, float *x);                         // of logits, in place
   double (*sum_of_squares)(mf_pool *, int64_t count, const float *x);                     // fp64 across blocks
   void (*adamw)(mf_pool *, const mf_adamw *);
+  void (*muon)(mf_pool *, const mf_muon *);
   void (*narrow)(mf_pool *, int64_t count, const float *x, void *y);                      // fp32 to storage
   void (*widen)(mf_pool *, int64_t count, const void *x, float *y);                       // storage to fp32
 } mf_kernels;
@@ -296,6 +319,7 @@ const mf_kernels *mf_kernels_best(mf_storage storage);
 /// Scratch per worker (bytes) that these operations need; reserve the maximum over a program once.
 size_t mf_gemm_scratch(void);
 size_t mf_attention_scratch(mf_storage storage, int64_t time, int64_t head_size, bool gradient);
+size_t mf_muon_scratch(mf_storage storage, int64_t rows, int64_t columns);
 size_t mf_row_scratch(int64_t width);              // norms, head norms, column sums, rotary, head loss rows
 
 #endif

@@ -32,6 +32,7 @@
 #include "cached_attention.h"
 #include "head_loss.h"
 #include "optimizer.h"
+#include "muon.h"
 // clang-format on
 
 #define MF_KERNELS(isa_value, isa_name)                                                                            \
@@ -42,5 +43,5 @@
     .activation = activation, .activation_grad = activation_grad, .dropout = dropout, .embedding = embedding,      \
     .embedding_grad = embedding_grad, .mean_pool = mean_pool, .mean_pool_grad = mean_pool_grad,                    \
     .head_loss = head_loss, .add = add, .softcap = softcap, .sum_of_squares = sum_of_squares,                      \
-    .adamw = adamw, .narrow = narrow, .widen = widen,                                                              \
+    .adamw = adamw, .muon = muon, .narrow = narrow, .widen = widen,                                                  \
   };

@@ -212,10 +212,7 @@ static void gemm_task(void *opaque, int64_t task, int worker) {
 
 // MARK: Planning
 
-static void gemm(mf_pool *pool, const mf_gemm *args) {
-  const int64_t columns = gemm_tile_columns(pool, args);
-  if (columns == 0) return;
-  if (args->a_sums != NULL) column_sum(pool, args->k, args->m, args->a, args->lda, args->a_sums, args->accumulate_a_sums);
+static gemm_plan gemm_make_plan(const mf_gemm *args, int64_t columns, int64_t threads) {
   gemm_plan plan = {.args = args, .columns = columns, .strips = strip_count(args->m)};
   plan.panels = mf_ceil_div(plan.columns, NR);
   // The blocks of k are equal but for rounding to whole vectors, and don't depend on anything but k: so do the bits.
@@ -230,7 +227,30 @@ static void gemm(mf_pool *pool, const mf_gemm *args) {
   // Packing pays where many strips reuse what the second-level cache would not hold as it lies.
   plan.b_in_place = !MF_HALF && !args->b_transposed && args->n % NR == 0 && args->ldb % MF_SET_STRIDE != 0
                     && (plan.strips <= MF_UNPACKED_STRIPS || args->n * args->k <= MF_CACHED_FLOATS);
-  plan.grid = gemm_choose_grid(args, plan.panels, mf_pool_threads(pool));
+  plan.grid = gemm_choose_grid(args, plan.panels, threads);
+  return plan;
+}
+
+static void gemm(mf_pool *pool, const mf_gemm *args) {
+  if (args->m <= 0 || args->n <= 0) return;
+  const int64_t columns = gemm_tile_columns(args);
+  if (columns == 0) {
+    gemm_dots(pool, args);
+    return;
+  }
+  if (args->a_sums != NULL) column_sum(pool, args->k, args->m, args->a, args->lda, args->a_sums, args->accumulate_a_sums);
+  const gemm_plan plan = gemm_make_plan(args, columns, mf_pool_threads(pool));
   gemm_context context = {&plan, pool};
   mf_parallel(pool, plan.grid.m * plan.grid.n, gemm_task, &context);
+}
+
+/// All of C inside of a worker's task; no a_sums.
+static void gemm_alone(mf_pool *pool, int worker, const mf_gemm *args) {
+  const int64_t columns = gemm_tile_columns(args);
+  if (columns == 0) {
+    dot_strip(args, 0, args->m, 0, args->n);
+    return;
+  }
+  const gemm_plan plan = gemm_make_plan(args, columns, 1);
+  gemm_task(&(gemm_context){&plan, pool}, 0, worker);
 }

@@ -226,9 +226,7 @@ static void gemm_task(void *opaque, int64_t task, int worker) {
 
 // MARK: Planning
 
-static void gemm(mf_pool *pool, const mf_gemm *args) {
-  const int64_t columns = gemm_tile_columns(pool, args);
-  if (columns == 0) return;
+static gemm_plan gemm_make_plan(mf_pool *pool, const mf_gemm *args, int64_t columns, int64_t threads) {
   gemm_plan plan = {.args = args, .pool = pool, .columns = columns};
   plan.panels = mf_ceil_div(plan.columns, NR);
   // The blocks of k are equal but for rounding to whole vectors, and don't depend on anything but k: so do the bits.
@@ -238,6 +236,28 @@ static void gemm(mf_pool *pool, const mf_gemm *args) {
   plan.has_sums = plan.k_blocks > 1 && !args->c_fp32;
   plan.block_panels = MF_GEMM_PANEL_ELEMENTS / (plan.has_sums ? 2 : 1) / (plan.block_k * NR);
   plan.copy_a = args->k % 2 == 1 || args->lda % MF_SET_STRIDE == 0;
-  plan.grid = gemm_choose_grid(args, plan.panels, mf_pool_threads(pool));
+  plan.grid = gemm_choose_grid(args, plan.panels, threads);
+  return plan;
+}
+
+static void gemm(mf_pool *pool, const mf_gemm *args) {
+  if (args->m <= 0 || args->n <= 0) return;
+  const int64_t columns = gemm_tile_columns(args);
+  if (columns == 0) {
+    gemm_dots(pool, args);
+    return;
+  }
+  gemm_plan plan = gemm_make_plan(pool, args, columns, mf_pool_threads(pool));
   mf_parallel(pool, plan.grid.m * plan.grid.n, gemm_task, &plan);
+}
+
+/// All of C inside of a worker's task; no a_sums.
+static void gemm_alone(mf_pool *pool, int worker, const mf_gemm *args) {
+  const int64_t columns = gemm_tile_columns(args);
+  if (columns == 0) {
+    dot_strip(args, 0, args->m, 0, args->n);
+    return;
+  }
+  gemm_plan plan = gemm_make_plan(pool, args, columns, 1);
+  gemm_task(&plan, 0, worker);
 }

@@ -110,16 +110,12 @@ static void gemm_dots(mf_pool *pool, const mf_gemm *args) {
   mf_parallel(pool, mf_ceil_div(args->m, context.row_block) * context.column_tasks, dot_task, &context);
 }
 
-/// The columns of C that are left to tiles; where there are none, C is computed here. Those behind them, if any, are left
-/// to dot_strip.
-static int64_t gemm_tile_columns(mf_pool *pool, const mf_gemm *args) {
-  if (args->m <= 0 || args->n <= 0) return 0;
+/// The columns of C that are left to tiles. Those behind them, if any, are left to dot_strip; where there are none, all of
+/// C is.
+static int64_t gemm_tile_columns(const mf_gemm *args) {
   const bool dots = args->b_transposed && !args->a_transposed;
-  int64_t columns = args->n;
-  if (dots && args->m <= MF_DOT_ROWS) columns = 0;
-  else if (dots && args->n % NR <= MF_DOT_COLUMNS) columns -= args->n % NR;
-  if (columns == 0) gemm_dots(pool, args);
-  return columns;
+  if (dots && args->m <= MF_DOT_ROWS) return 0;
+  return dots && args->n % NR <= MF_DOT_COLUMNS ? args->n - args->n % NR : args->n;
 }
 
 // MARK: The grid of tasks
