@@ -18,7 +18,8 @@ extension Transformer {
     layout.add("embedding", [config.vocabularySize, config.hiddenSize], role: .embedding)
     if config.positions != .rotary {
       layout.add(
-        "positions", [config.maxPositions, config.hiddenSize], role: .embedding, isTrainable: config.positions == .learned)
+        "positions", [config.maxPositions, config.hiddenSize], role: .embedding,
+        isTrainable: config.positions == .learned)
     }
     if config.tokenTypes > 0 { layout.add("tokenTypes", [config.tokenTypes, config.hiddenSize], role: .embedding) }
     if config.normalizesEmbeddings { addNorm("embeddingNorm") }
