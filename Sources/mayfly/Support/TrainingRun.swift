@@ -128,20 +128,21 @@ struct TrainingRun {
       try Initialization(settings.model).fill(store, seed: settings.train.seed)
     }
     let usedBefore = resumes ? MetricsLog.elapsed(path: folder.metricsPath) ?? state.elapsed : 0
-    let view = ProgressView()
+    let observers = Observers([ProgressView { executor.plannedBytes }, TensorBoardLog(folder)])
     let trainer = try fitting(&settings) { settings in
       try Trainer(
         settings, store: store, state: state, executor: executor, tokenizer: tokenizer, chatTemplate: chatTemplate,
-        folder: folder, objective: objective(settings, store, state), usedBefore: usedBefore, observe: view.show)
+        folder: folder, objective: objective(settings, store, state), usedBefore: usedBefore,
+        observe: observers.observe)
     }
     // Not before: what doesn't fit into memory leaves no run behind.
     try folder.create()
     try FileSystem.write(settings.yaml, to: folder.settingsPath)
     Signals.watch()
     defer { folder.writeReport() }
-    let outcome = try trainer.run { Signals.stop != nil }
-    view.finish()
-    if outcome == .stopped, let signal = Signals.stop {
+    let outcome = Result { try trainer.run { Signals.stop != nil } }
+    observers.finish()
+    if try outcome.get() == .stopped, let signal = Signals.stop {
       Log.line("stopped and saved; go on with --resume --out \(folder.path)")
       throw Stopped(signal: signal)
     }
