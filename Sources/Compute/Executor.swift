@@ -80,6 +80,12 @@ package protocol Executor: AnyObject {
   /// Whether runs and updates return before the device is done, so that it pays to prepare the next meanwhile.
   var runsAhead: Bool { get }
 
+  /// What matrix products reach at most, FLOP/s; nil: not known.
+  func peakFlops(_ precision: Precision) -> Double?
+
+  /// What programs and parameters take of the device's own memory; nil where it has none.
+  var plannedBytes: Int? { get }
+
   /// What was chosen by timing, where other choices give other bits: a training that goes on is given what it began with.
   /// Keys name the device, and choices of another one are passed over.
   var choices: [String: String] { get set }
@@ -108,6 +114,10 @@ package protocol Executor: AnyObject {
 }
 
 extension Executor {
+  package func peakFlops(_ precision: Precision) -> Double? { nil }
+
+  package var plannedBytes: Int? { nil }
+
   /// Nothing is chosen by timing.
   package var choices: [String: String] {
     get { [:] }

@@ -32,6 +32,8 @@ package struct CUDADevice: Sendable {
   }
 
   private let major, minor: Int32
+  /// The highest clock; 0: the driver names none.
+  private let kilohertz: Int32
 
   private var isSupported: Bool { isAtLeast(7, 5) }
 
@@ -39,6 +41,15 @@ package struct CUDADevice: Sendable {
 
   /// As NVRTC takes it; Hopper's has instructions that no later one has.
   var architecture: String { "sm_\(major)\(minor)" + (major == 9 ? "a" : "") }
+
+  /// What tensor cores reach in bf16 and fp16 with fp32 sums, FLOP/s, at the clock that the driver names; nil where one
+  /// generation has cards with cores of different speed.
+  var peakFlopsInHalves: Double? {
+    // A multiprocessor's FLOP in a clock, from NVIDIA's white papers on Ampere, Hopper and Blackwell.
+    let flopsPerClock: [String: Double] = ["8.0": 2048, "9.0": 4096, "10.0": 8192]
+    guard kilohertz > 0, let flops = flopsPerClock[capability] else { return nil }
+    return flops * Double(multiprocessors) * Double(kilohertz) * 1000
+  }
 
   private init(_ ordinal: Int32, _ driver: mf_cuda) throws(CUDAError) {
     self.ordinal = ordinal
@@ -60,5 +71,6 @@ package struct CUDADevice: Sendable {
     multiprocessors = Int(try attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT))
     cacheBytes = Int(try attribute(CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE))
     capability = "\(major).\(minor)"
+    kilohertz = (try? attribute(CU_DEVICE_ATTRIBUTE_CLOCK_RATE)) ?? 0
   }
 }

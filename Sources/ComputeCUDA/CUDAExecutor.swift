@@ -54,6 +54,12 @@ package final class CUDAExecutor: Executor {
 
   package var runsAhead: Bool { true }
 
+  package func peakFlops(_ precision: Precision) -> Double? {
+    precision == .fp32 ? nil : gpu.device.peakFlopsInHalves
+  }
+
+  package var plannedBytes: Int? { gpu.plannedBytes }
+
   package var choices: [String: String] {
     get { products.choices.all }
     set { products.choices.adopt(newValue) }

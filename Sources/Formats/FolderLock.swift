@@ -14,5 +14,15 @@ package final class FolderLock {
     guard POSIX.lock(descriptor) else { throw .inUse(path: folder) }
   }
 
+  /// Whether another process has a folder.
+  package static func isHeld(_ folder: String) -> Bool {
+    do {
+      _ = try FolderLock(folder)
+      return false
+    } catch {
+      return error == .inUse(path: folder)
+    }
+  }
+
   deinit { POSIX.closeQuietly(descriptor) }
 }

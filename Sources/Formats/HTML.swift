@@ -1,7 +1,9 @@
 /// A page that stands by itself: nothing from outside, light and dark, as readable on a phone as on a screen.
 package enum HTML {
-  /// - Parameter body: what stands under the title, as HTML.
-  package static func page(title: String, body: String) -> String {
+  /// - Parameters:
+  ///   - body: what stands under the title, as HTML.
+  ///   - script: JavaScript; empty: none.
+  package static func page(title: String, body: String, script: String = "") -> String {
     """
     <!doctype html>
     <html lang="en">
@@ -9,13 +11,14 @@ package enum HTML {
     <meta charset="utf-8">
     <meta name="viewport" content="width=device-width, initial-scale=1">
     <title>\(escaped(title))</title>
+    <link rel="icon" href="data:,">
     <style>\(style)</style>
     </head>
     <body>
     <main>
     <h1>\(escaped(title))</h1>
     \(body)
-    </main>
+    </main>\(script.isEmpty ? "" : "\n<script>\(script)</script>")
     </body>
     </html>
 
@@ -92,14 +95,18 @@ package enum HTML {
       white-space: pre-wrap; overflow-wrap: anywhere; }
     .chart { margin: 1rem 0; } .chart svg { max-height: none; overflow: visible; }
     .chart path { fill: none; stroke-width: 2; stroke-linejoin: round; }
-    .chart line { stroke: var(--line); } .chart .first { stroke: var(--accent); } .chart .second { stroke: #e07b39; }
-    .chart circle.first { fill: var(--accent); } .chart circle.second { fill: #e07b39; }
-    .chart .end { text-anchor: end; }
-    .key { display: inline-block; } .key::before { content: ""; display: inline-block; width: 1em; height: .25em; margin: 0 .4em .25em .8em;
-      background: var(--accent); } .key.second::before { background: #e07b39; }
+    .chart line { stroke: var(--line); } .chart .end { text-anchor: end; }
+    .pairs { display: grid; grid-template-columns: 1fr 1fr; gap: 0 1.5rem; } .pairs > * { min-width: 0; }
+    .pairs text { font-size: 17px; }
+    .line0 { --color: var(--accent); } .line1 { --color: #e07b39; } .line2 { --color: #3f9d5d; }
+    .line3 { --color: #b0559a; } .line4 { --color: #b59419; } .line5 { --color: #2f9ea3; }
+    .line6 { --color: #d0575f; } .line7 { --color: #8a7a6b; }
+    .chart path { stroke: var(--color); } .chart circle { fill: var(--color); }
+    .key { display: inline-block; } .key::before { content: ""; display: inline-block; width: 1em; height: .25em;
+      margin: 0 .4em .25em .8em; background: var(--color); }
     .sample { display: grid; grid-template-columns: 1fr 1fr; gap: .5rem; margin: 1rem 0 1.6rem; }
     .sample > * { min-width: 0; } .sample .wide { grid-column: 1 / -1; } .sample span { font-size: .85rem; opacity: .75; }
-    @media (max-width: 36rem) { .sample { grid-template-columns: 1fr; } main { padding: 1rem; }
+    @media (max-width: 36rem) { .sample, .pairs { grid-template-columns: 1fr; } main { padding: 1rem; }
       th, td { padding: .35rem .3rem; } .chart text { font-size: 17px; } }
     """
 }

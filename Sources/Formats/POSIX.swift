@@ -95,6 +95,20 @@ enum POSIX {
     }
   }
 
+  /// Writes behind what a file holds, which also works for pipes.
+  static func appendFully(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) throws(SystemError) {
+    var done = 0
+    while done < bytes.count {
+      guard let start = bytes.baseAddress else { return }
+      let count = write(descriptor, start + done, bytes.count - done)
+      if count >= 0 {
+        done += count
+      } else if errno != EINTR {
+        throw SystemError(code: errno)
+      }
+    }
+  }
+
   /// Locks a file or folder until its descriptor is closed. False: another process has it.
   ///
   /// Some network folders know no locks: there everybody may come in.

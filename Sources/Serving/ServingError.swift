@@ -4,6 +4,8 @@ import Formats
 package enum ServingError: ContractError, Equatable {
   /// The address can't be listened on.
   case address(host: String, port: Int, reason: String)
+  /// The page of a training can't be there.
+  case dashboard(host: String, port: Int, reason: String)
   /// Requests were still being answered when the time to stop was over.
   case cutOff(seconds: Int)
   /// A unit file can't name the folder that is deployed.
@@ -22,6 +24,8 @@ package enum ServingError: ContractError, Equatable {
     switch self {
     case .address(let host, let port, let reason):
       "\(host):\(port): can't listen: \(reason); choose another --host or --port"
+    case .dashboard(let host, let port, let reason):
+      "\(host):\(port): can't listen: \(reason); choose another port: --dashboard PORT"
     case .cutOff(let seconds):
       "stopped with requests that had not come to their end in \(seconds) seconds"
     case .unitPath(let path):

@@ -1,12 +1,8 @@
-import Foundation
 package import Formats
 
 /// `metrics.jsonl`: one object a line, flushed at least each second.
 package final class MetricsLog {
-  private let handle: FileHandle
-  private let path: String
-  private var buffer = ""
-  private var lastFlush = ContinuousClock.now
+  private let file: GrowingFile
 
   /// Opens the log of a run, cut back to what had happened when `step` was done (0: anew).
   ///
@@ -14,7 +10,6 @@ package final class MetricsLog {
   ///
   /// - Throws: ``FormatError/unwritable(path:reason:)``.
   package init(path: String, keepingUntil step: Int) throws(FormatError) {
-    self.path = path
     var kept = ""
     if step > 0, FileSystem.exists(path) {
       for line in String(decoding: try FileSystem.read(path), as: UTF8.self).split(whereSeparator: \.isNewline) {
@@ -23,11 +18,7 @@ package final class MetricsLog {
       }
     }
     try FileSystem.write(kept, to: path)
-    guard let handle = FileHandle(forWritingAtPath: path) else {
-      throw .unwritable(path: path, reason: "it can't be opened")
-    }
-    self.handle = handle
-    _ = try? handle.seekToEnd()
+    file = try GrowingFile(path: path)
   }
 
   /// The seconds that a run had used when its last line was written.
@@ -37,36 +28,7 @@ package final class MetricsLog {
       .compactMap { try? JSON.parse(Array($0.utf8))["elapsed_seconds"]?.double }.first
   }
 
-  package func append(_ line: JSON) throws(FormatError) {
-    buffer += line.serialized() + "\n"
-    if ContinuousClock.now - lastFlush >= .seconds(1) { try flush() }
-  }
-
-  package func flush() throws(FormatError) {
-    lastFlush = .now
-    guard !buffer.isEmpty else { return }
-    do {
-      try handle.write(contentsOf: Data(buffer.utf8))
-    } catch {
-      throw .unwritable(path: path, reason: "\(error)")
-    }
-    buffer = ""
-  }
-
-  package func close() throws(FormatError) {
-    try flush()
-    try? handle.synchronize()
-  }
-}
-
-extension StepMetrics {
-  /// The line of `metrics.jsonl`.
-  package var json: JSON {
-    [
-      "kind": "train", "step": .integer(Int64(step)), "tokens": .integer(Int64(tokens)), "loss": .number(loss),
-      "accuracy": .number(accuracy), "learning_rate": .number(Double(learningRate)),
-      "grad_norm": .number(gradientNorm), "tokens_per_second": .number(tokensPerSecond),
-      "data_wait_seconds": .number(dataWaitSeconds), "elapsed_seconds": .number(elapsed),
-    ]
-  }
+  package func append(_ line: JSON) throws(FormatError) { try file.append((line.serialized() + "\n").utf8) }
+  package func flush() throws(FormatError) { try file.flush() }
+  package func close() throws(FormatError) { try file.close() }
 }

@@ -35,6 +35,7 @@ package final class Trainer {
   private var savedStep: Int?
   /// Tokens that the evaluation before looked at.
   private var evaluatedTokens: Int?
+  private var energy = EnergyMeter()
 
   /// What is known of an update before the device has made it.
   private struct StepUnderWay {
@@ -86,12 +87,13 @@ package final class Trainer {
   package func run(stop: () -> Bool) throws -> Outcome {
     // Also when something fails: what has happened is on record.
     defer { try? log.close() }
-    observe(
+    try tell(
       .started(
         RunDescription(
           device: executor.deviceDescription, parameters: store.layout.parameterCount,
           flopsPerToken: update.flops / Double(tokensPerStep),
-          trainTokens: objective.trainTokens, firstStep: state.step, settings: settings)))
+          peakFlops: settings.train.precision.flatMap { executor.peakFlops($0) },
+          trainTokens: objective.trainTokens, firstStep: state.step, elapsed: clock.elapsed, settings: settings)))
     if budget != nil { try measureEvaluation() }
     let schedule = Schedule(settings.train)
     var evaluated: (step: Int, isBest: Bool)?
@@ -99,6 +101,7 @@ package final class Trainer {
     while !isDone {
       if stop() {
         try finishUpdates()
+        try tellEnergy()
         try save(best: false)
         return .stopped
       }
@@ -108,7 +111,7 @@ package final class Trainer {
         try finishUpdates()
         let isBest = try evaluate()
         evaluated = (state.step, isBest)
-        try sample()
+        try lookInside()
         if isBest, settings.train.checkpointEvery > 0 || budget != nil { try save(best: true) }
       }
       if isDue(settings.train.checkpointEvery, automatic: nil) {
@@ -120,12 +123,19 @@ package final class Trainer {
     try finishUpdates()
     if evaluated?.step != state.step {
       evaluated = (state.step, try evaluate())
-      try sample()
+      try lookInside()
     }
     try save(best: evaluated?.isBest ?? false)
     // Whoever waits for nothing better to come wants the best.
     if settings.train.patience > 0, let best = folder.linkedStep("best") { try folder.link("latest", to: best) }
+    try tell(.finished(step: state.step, elapsed: clock.elapsed))
     return .finished
+  }
+
+  /// Tells whoever watches what happens, and puts it on record.
+  private func tell(_ event: TrainingEvent) throws(FormatError) {
+    observe(event)
+    if let line = event.line { try log.append(line) }
   }
 
   // MARK: Updates
@@ -176,9 +186,11 @@ package final class Trainer {
         learningRate: this.learningRate, gradientNorm: result.gradientNorm, skippedUpdates: state.skippedUpdates,
         tokensPerSecond: Double(tokensPerStep) / max(took, 1e-9),
         dataWaitSeconds: this.dataWaitSeconds, elapsed: state.elapsed, progress: this.progress)
-      try log.append(metrics.json)
-      observe(.step(metrics))
-      if isSkipped { try reportSkip() }
+      try tell(.step(metrics))
+      if isSkipped {
+        try tell(.skipped(step: state.step, lossScale: state.lossScale?.value ?? 1, elapsed: state.elapsed))
+      }
+      energy?.keepUp()
     }
   }
 
@@ -228,15 +240,6 @@ package final class Trainer {
     return !isFinite
   }
 
-  private func reportSkip() throws {
-    let scale = state.lossScale?.value ?? 1
-    try log.append([
-      "kind": "event", "step": .integer(Int64(state.step)), "name": "skipped_update",
-      "loss_scale": .number(Double(scale)), "elapsed_seconds": .number(state.elapsed),
-    ])
-    observe(.skipped(step: state.step, lossScale: scale))
-  }
-
   /// Finds out what an evaluation costs, so that the last one fits into the budget.
   private func measureEvaluation() throws {
     guard let validation = objective.validation else { return }
@@ -253,13 +256,8 @@ package final class Trainer {
     let result = try validation.evaluate(limit: budget?.evaluationLimit)
     guard result.tokens > 0 else { return false }
     budget?.noteEvaluation(tokens: result.tokens, seconds: seconds(ContinuousClock.now - start))
-    try log.append([
-      "kind": "eval", "step": .integer(Int64(state.step)), "split": "val", "loss": .number(result.loss),
-      "accuracy": .number(result.accuracy), "bits_per_byte": result.bitsPerByte.map { .number($0) } ?? .null,
-      "tokens": .integer(Int64(result.tokens)), "elapsed_seconds": .number(clock.elapsed),
-    ])
+    try tell(.evaluated(step: state.step, split: "val", result, elapsed: clock.elapsed))
     try log.flush()
-    observe(.evaluated(step: state.step, split: "val", result, elapsed: clock.elapsed))
     // On a budget the last evaluation may look at more than the ones before: then it stands by itself.
     let isComparable = result.tokens <= evaluatedTokens ?? .max
     evaluatedTokens = result.tokens
@@ -272,13 +270,25 @@ package final class Trainer {
     return true
   }
 
+  /// What is looked at when the model is evaluated, beside the result.
+  private func lookInside() throws {
+    let begin = ContinuousClock.now
+    defer { budget?.noteSample(seconds: seconds(ContinuousClock.now - begin)) }
+    try tell(.layers(step: state.step, LayerSize.all(of: store), elapsed: clock.elapsed))
+    try tellEnergy()
+    try sample()
+  }
+
+  private func tellEnergy() throws(FormatError) {
+    guard let joules = energy?.take() else { return }
+    try tell(.energy(step: state.step, joules: joules, elapsed: clock.elapsed))
+  }
+
   /// Lets the model write a little, to look at.
   private func sample() throws {
     guard !settings.model.isBidirectional, !settings.model.isClassifier, let tokenizer, let start = tokenizer.endOfText,
       settings.model.vocabularySize >= tokenizer.vocabularySize
     else { return }
-    let begin = ContinuousClock.now
-    defer { budget?.noteSample(seconds: seconds(ContinuousClock.now - begin)) }
     var options = SamplingOptions()
     options.temperature = 0.8
     options.topP = 0.95
@@ -289,7 +299,7 @@ package final class Trainer {
     let text = try generator.generate(prompt: [start], maxTokens: maxTokens, options: options).text
     let name = Path.name(folder.checkpointPath(step: state.step)) + ".txt"
     try FileSystem.write(text + "\n", to: Path.join(folder.samplesPath, name))
-    observe(.sampled(step: state.step, text: text))
+    try tell(.sampled(step: state.step, text: text))
   }
 
   private func save(best: Bool) throws {
@@ -311,6 +321,6 @@ package final class Trainer {
     }
     try folder.prune(keeping: settings.train.keepCheckpoints)
     budget?.noteSave(seconds: seconds(ContinuousClock.now - start))
-    observe(.saved(step: state.step, path: path))
+    try tell(.saved(step: state.step, path: path))
   }
 }

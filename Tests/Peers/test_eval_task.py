@@ -198,7 +198,7 @@ def test_a_run_has_a_report(run: Path) -> None:
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     last = [line for line in lines if line["kind"] == "eval"][-1]
     assert f"{last['loss']:.4f}" in page.text
-    assert page.tags.count("svg") == 3 and "hidden_size" in page.text
+    assert page.tags.count("svg") == 6 and "hidden_size" in page.text
     assert next((run / "samples").iterdir()).read_text(encoding="utf-8").strip()[:20] in page.text
 
 

@@ -59,9 +59,15 @@ struct TrainerTests {
     try #require(run.newestCheckpoint { Issue.record("broken: \($0)") })
   }
 
-  /// What must not depend on how a run was made: everything but time.
+  /// The last evaluation on record.
+  private func lastEvaluation(_ run: RunFolder) throws -> JSON {
+    try #require(try lines(of: run.metricsPath).last { $0["kind"] == "eval" })
+  }
+
+  /// What must not depend on how a run was made: everything but time, energy, and when processes began and ended.
   private func numbers(_ run: RunFolder) throws -> [String] {
-    try lines(of: run.metricsPath).map { line in
+    try lines(of: run.metricsPath).compactMap { line in
+      if line["kind"] == "energy" || line["name"] == "started" || line["name"] == "finished" { return nil }
       var object = try #require(line.object)
       for key in ["elapsed_seconds", "tokens_per_second", "data_wait_seconds"] { object[key] = nil }
       return JSON.object(object).serialized()
@@ -82,8 +88,8 @@ struct TrainerTests {
     #expect(steps[0].loss > 3.3)
     #expect(steps[59].loss < 1)
     #expect(steps[59].accuracy > steps[0].accuracy)
-    let eval = try #require(try lines(of: run.metricsPath).last)
-    #expect(eval["kind"] == "eval" && eval["split"] == "val" && eval["step"] == 60)
+    let eval = try lastEvaluation(run)
+    #expect(eval["split"] == "val" && eval["step"] == 60)
     #expect((eval["loss"]?.double ?? 9) < 1)
     #expect(eval["tokens"] == 99)
   }
@@ -117,7 +123,7 @@ struct TrainerTests {
       settings.train.precision = precision
       let run = RunFolder(folder.file("\(precision)"))
       try train(settings, in: run)
-      return try #require(try lines(of: run.metricsPath).last?["loss"]?.double)
+      return try #require(try lastEvaluation(run)["loss"]?.double)
     }
     let full = try loss(.fp32)
     for precision in [Precision.bf16, .fp16] { #expect(abs(try loss(precision) - full) < 0.05, "\(precision)") }
@@ -133,18 +139,17 @@ struct TrainerTests {
     let scale = try #require(LossScale(value: 0x1p24, finiteUpdates: 0))
     let (_, events, store) = try train(settings, in: whole, threads: 2, lossScale: scale)
 
-    let skipped = events.compactMap { if case .skipped(let step, _) = $0 { step } else { nil } }
+    let skipped = events.compactMap { if case .skipped(let step, _, _) = $0 { step } else { nil } }
     #expect(skipped.starts(with: [1, 2, 3]) && skipped.count < 20, "the scale halves until gradients fit")
     #expect(steps(events).map(\.step) == Array(1...60))
     #expect(steps(events).map(\.skippedUpdates) == (1...60).map { step in skipped.count { $0 <= step } })
     #expect(steps(events).map(\.gradientNorm.isFinite) == (1...60).map { !skipped.contains($0) })
     #expect(steps(events).allSatisfy { $0.loss.isFinite })
-    let recorded = try lines(of: whole.metricsPath)
-    let told = recorded.filter { $0["kind"] == "event" }
+    let told = try lines(of: whole.metricsPath).filter { $0["name"] == "skipped_update" }
+    #expect(told.allSatisfy { $0["kind"] == "event" })
     #expect(told.compactMap { $0["step"]?.int } == skipped)
-    #expect(told.allSatisfy { $0["name"] == "skipped_update" })
     #expect(told.compactMap { $0["loss_scale"]?.double } == (1...skipped.count).map { 0x1p24 / pow(2, Double($0)) })
-    #expect((recorded.last?["loss"]?.double ?? 9) < 1, "it learns nevertheless")
+    #expect((try lastEvaluation(whole)["loss"]?.double ?? 9) < 1, "it learns nevertheless")
 
     let first = try train(settings, threads: 2, stopAfter: stop, lossScale: scale)
     #expect(first.outcome == .stopped)
@@ -228,6 +233,28 @@ struct TrainerTests {
     #expect((MetricsLog.elapsed(path: run.metricsPath) ?? 0) > 100)
   }
 
+  @Test("tells where it begins and goes on, how large the weights are, and when it is done")
+  func tells() throws {
+    var settings = tinySettings()
+    settings.train.evalEvery = 5
+    let first = try train(settings, stopAfter: 7)
+    #expect(first.outcome == .stopped)
+    let second = try train(settings, from: newest(run))
+    let recorded = try lines(of: run.metricsPath)
+    let events = recorded.filter { $0["kind"] == "event" }
+    #expect(events.compactMap { $0["name"]?.string } == ["started", "started", "finished"])
+    #expect(events.compactMap { $0["step"]?.int } == [0, 7, 12])
+    #expect(events[0]["parameters"]?.int == second.store.layout.parameterCount)
+    let layers = recorded.filter { $0["kind"] == "layers" }
+    #expect(layers.compactMap { $0["step"]?.int } == [5, 10, 12])
+    let sizes = try LayerSize.all(of: second.store)
+    #expect(sizes.map(\.name).prefix(3) == ["embedding", "positions", "layers.0"])
+    for size in sizes { #expect(layers[2]["weight_rms"]?[size.name]?.double == size.rms) }
+    let embedding = try second.store.read(.weights, try #require(second.store.layout["embedding"]))
+    let squares = embedding.reduce(0) { $0 + Double($1) * Double($1) }
+    #expect(abs(sizes[0].rms - (squares / Double(embedding.count)).squareRoot()) < 1e-12)
+  }
+
   @Test("evaluates, saves and keeps as often as it is told")
   func rhythm() throws {
     var settings = tinySettings()
@@ -270,7 +297,7 @@ struct TrainerTests {
     settings.train.checkpointEvery = 4
     settings.train.evalEvery = 2
     try train(settings)
-    #expect(try lines(of: run.metricsPath).allSatisfy { $0["kind"] == "train" })
+    #expect(try lines(of: run.metricsPath).allSatisfy { $0["kind"] != "eval" })
     #expect(run.linkedStep("best") == 12)
   }
 
@@ -284,7 +311,7 @@ struct TrainerTests {
     #expect(sampled == [10, 12])
     #expect(try FileSystem.names(in: run.samplesPath).sorted() == ["step-00000010.txt", "step-00000012.txt"])
     #expect(try newest(run).tokenizer()?.vocabularySize == 257)
-    #expect(try lines(of: run.metricsPath).last?["bits_per_byte"]?.double != nil)
+    #expect(try lastEvaluation(run)["bits_per_byte"]?.double != nil)
   }
 
   @Test("that diverges says where, and leaves no checkpoint of it", arguments: Precision.allCases)
@@ -317,7 +344,7 @@ struct TrainerTests {
     #expect(steps.last?.progress == 1)
     #expect(steps.last?.learningRate == Float(Double(Float(1e-2)) * Double(Float(0.1))))
     #expect(steps.count > 10)
-    #expect(try lines(of: run.metricsPath).last?["kind"] == "eval")
+    #expect(try lastEvaluation(run)["step"]?.int == steps.count)
     #expect(run.linkedStep("latest") == steps.count)
     // Nothing is left of it for a resume.
     let again = try train(settings, from: newest(run), usedBefore: 1.6)
@@ -379,7 +406,7 @@ struct TrainerTests {
     #expect((error == nil) == (cache > 0))
     if cache == 0 {
       #expect(error?.description.contains("train-00000.bin") == true)
-      #expect(try lines(of: run.metricsPath).count == trainer.state.step)
+      #expect(try lines(of: run.metricsPath).filter { $0["kind"] == "train" }.count == trainer.state.step)
     }
   }
 }

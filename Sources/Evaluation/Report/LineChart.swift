@@ -9,10 +9,13 @@ struct LineChart {
   }
 
   let title: String
-  /// One or two.
+  /// Up to ``colors``.
   let lines: [Line]
   /// Seconds at a step.
   let time: (Double) -> Double?
+
+  /// Lines that can be told apart: the style has a color for each.
+  static let colors = 8
 
   private static let (width, height) = (720.0, 264.0)
   private static let (left, right, top, bottom) = (62.0, 14.0, 12.0, 48.0)
@@ -42,12 +45,13 @@ struct LineChart {
     for share in last > first ? [0, 0.25, 0.5, 0.75, 1] : [0.5] {
       let step = (first + share * (last - first)).rounded()
       let place = Self.number(min(x(step), Self.width - 34))
-      svg += "<text x=\"\(place)\" y=\"\(Self.height - 27)\">\(HTML.grouped(Int(step)))</text>"
+      svg += "<text x=\"\(place)\" y=\"\(Self.height - 27)\">\(HTML.grouped(Int(exactly: step) ?? .max))</text>"
       if let seconds = time(step) {
         svg += "<text x=\"\(place)\" y=\"\(Self.height - 7)\">\(Self.duration(seconds))</text>"
       }
     }
-    for (line, color) in zip(lines, ["first", "second"]) {
+    for (index, line) in lines.enumerated() {
+      let color = "line\(index)"
       let points = line.points.filter { $0.x.isFinite && $0.y.isFinite }
       let path = points.map { "\(Self.number(x($0.x))) \(Self.number(y($0.y)))" }.joined(separator: "L")
       svg += "<path class=\"\(color)\" d=\"M\(path)\"/>"
@@ -59,7 +63,10 @@ struct LineChart {
         }
       }
     }
-    let keys = zip(lines, ["key", "key second"]).map { "<span class=\"\($1)\">\(HTML.escaped($0.name))</span>" }
+    // One line needs no name beside the title.
+    let keys = (lines.count > 1 ? lines : []).enumerated().map {
+      "<span class=\"key line\($0)\">\(HTML.escaped($1.name))</span>"
+    }
     return """
       <figure class="chart"><figcaption>\(HTML.escaped(title))\(keys.joined())</figcaption>
       <svg viewBox="0 0 \(Int(Self.width)) \(Int(Self.height))" role="img" aria-label="\(HTML.escaped(title))">\(svg)</svg>
@@ -80,7 +87,13 @@ struct LineChart {
   }
 
   private static func number(_ value: Double) -> String { String(format: "%.1f", value) }
-  private static func short(_ value: Double) -> String { String(format: "%.4g", value) }
+
+  static func short(_ value: Double) -> String {
+    for (limit, unit) in [(1e9, "G"), (1e6, "M"), (1e4, "k")] where abs(value) >= limit && abs(value) < 1e12 {
+      return String(format: "%.4g", value / (unit == "k" ? 1e3 : limit)) + unit
+    }
+    return String(format: "%.4g", value)
+  }
 
   static func duration(_ seconds: Double) -> String {
     guard seconds.isFinite, seconds < 1e9 else { return "" }

@@ -157,21 +157,23 @@ struct API: HTTPResponder {
     ]
   }
 
-  private func page() -> Response {
-    var response = Response(ChatPage.html, type: "text/html; charset=utf-8")
-    response.headers[.contentSecurityPolicy] = pagePolicy.text
-    for (name, value) in [
-      ("Cache-Control", "no-cache"), ("Cross-Origin-Opener-Policy", "same-origin"),
-      ("Cross-Origin-Resource-Policy", "same-origin"), ("Referrer-Policy", "no-referrer"),
-      ("X-Frame-Options", "DENY"),
-    ] {
-      if let name = HTTPField.Name(name) { response.headers[name] = value }
-    }
-    return response
-  }
+  private func page() -> Response { Response(page: ChatPage.html, policy: pagePolicy) }
 }
 
 extension Response {
+  /// A page for people, which nothing may come into and which belongs into no other page.
+  init(page html: String, policy: ContentSecurityPolicy) {
+    self.init(html, type: "text/html; charset=utf-8")
+    headers[.contentSecurityPolicy] = policy.text
+    for (name, value) in [
+      ("Cache-Control", "no-cache"), ("Cross-Origin-Opener-Policy", "same-origin"),
+      ("Cross-Origin-Resource-Policy", "same-origin"), ("Referrer-Policy", "no-referrer"),
+      ("X-Content-Type-Options", "nosniff"), ("X-Frame-Options", "DENY"),
+    ] {
+      if let name = HTTPField.Name(name) { headers[name] = value }
+    }
+  }
+
   init(_ text: String, type: String, status: HTTPResponse.Status = .ok) {
     self.init(status: status, headers: [.contentType: type], body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
   }

@@ -53,6 +53,7 @@ struct Finetune: ParsableCommand {
     request.val = val
     request.epochs = epochs
     request.resumes = options.resume
+    request.dashboard = options.dashboard
     try options.add(to: &request.overrides)
     try FinetuneRun(request, device).start()
     Log.line("\nThe model is in \(out). Try it:")

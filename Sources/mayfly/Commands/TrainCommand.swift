@@ -83,6 +83,7 @@ struct Train: ParsableCommand {
     request.preset = preset
     request.initFrom = initFrom
     request.resumes = options.resume
+    request.dashboard = options.dashboard
     if let config {
       let text = String(decoding: try FileSystem.read(config), as: UTF8.self)
       try request.overrides.add(yaml: text, file: config)

@@ -2,6 +2,7 @@ import Compute
 import Corpus
 import Formats
 import Models
+import Serving
 import Tokenization
 import Training
 
@@ -16,6 +17,7 @@ struct FinetuneRun {
     var epochs: Int?
     var overrides = SettingOverrides()
     var resumes = false
+    var dashboard: DashboardAddress?
   }
 
   /// What can be learned.
@@ -98,7 +100,7 @@ struct FinetuneRun {
   func start() throws {
     try TrainingRun.train(
       settings, initial: initial, checkpoint: checkpoint, resumes: request.resumes, folder: folder,
-      tokenizer: tokenizer, chatTemplate: chatTemplate, executor: executor
+      tokenizer: tokenizer, chatTemplate: chatTemplate, executor: executor, dashboard: request.dashboard
     ) { settings, store, state in
       let validation =
         rows.val.rowCount == 0

@@ -6,16 +6,22 @@ extension RunFolder {
   /// Writes `report.html` from what the run has left so far. One that can't be written fails no training.
   func writeReport() {
     do {
-      let samples = try FileSystem.names(in: samplesPath).filter { $0.hasSuffix(".txt") }.map { name in
-        (name: String(name.dropLast(4)), text: try text(Path.join(samplesPath, name)))
-      }
       let report = RunReport(
-        name: Path.name(path), metrics: try FileSystem.read(metricsPath), settings: try text(settingsPath),
-        samples: samples)
+        name: Path.name(path), history: RunHistory(metrics: try FileSystem.read(metricsPath)),
+        settings: try text(settingsPath), samples: try samples())
       try FileSystem.write(report.html, to: Path.join(path, "report.html"))
     } catch {
       Log.line("warning: no report.html: \(error)")
     }
+  }
+
+  /// What the model wrote on the way.
+  func samples() throws(FormatError) -> [(name: String, text: String)] {
+    var samples: [(name: String, text: String)] = []
+    for name in try FileSystem.names(in: samplesPath) where name.hasSuffix(".txt") {
+      samples.append((String(name.dropLast(4)), try text(Path.join(samplesPath, name))))
+    }
+    return samples
   }
 
   private func text(_ path: String) throws(FormatError) -> String {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Serving
 import Training
 
 /// How a training goes and when it ends: what `train` and `finetune` share.
@@ -19,6 +20,11 @@ struct RunOptions: ParsableArguments {
   @Option(help: "Seed of everything random.")
   var seed: UInt64?
 
+  @Option(
+    defaultAsFlag: DashboardAddress.usual,
+    help: "Show the training as a live page on this machine: at a port, or HOST:PORT.")
+  var dashboard: DashboardAddress?
+
   func validate() throws {
     if let budget, parseDuration(budget) == nil {
       throw ValidationError("--budget \(budget): expected a duration as 90s, 10m, 1h30m or 24h")
@@ -33,4 +39,8 @@ struct RunOptions: ParsableArguments {
     if let steps { try overrides.add("train.steps", "\(steps)") }
     if let seconds = budget.flatMap(parseDuration) { try overrides.add("train.budget", "\(seconds)") }
   }
+}
+
+extension DashboardAddress: ExpressibleByArgument {
+  public init?(argument: String) { self.init(argument) }
 }

@@ -2,6 +2,7 @@ import Compute
 import Corpus
 import Formats
 import Models
+import Serving
 import Tokenization
 import Training
 
@@ -15,6 +16,8 @@ struct TrainingRun {
     var overrides = SettingOverrides()
     var initFrom: String?
     var resumes = false
+    /// Where a page is to show the training; nil: nowhere.
+    var dashboard: DashboardAddress?
     /// Of the folder, where `out` doesn't say: runs/NAME-N.
     var name: String?
 
@@ -91,7 +94,8 @@ struct TrainingRun {
   func start() throws {
     try Self.train(
       settings, initial: initial, checkpoint: checkpoint, resumes: request.resumes, folder: folder,
-      tokenizer: tokenizer, chatTemplate: try (checkpoint ?? initial)?.chatTemplate(), executor: executor
+      tokenizer: tokenizer, chatTemplate: try (checkpoint ?? initial)?.chatTemplate(), executor: executor,
+      dashboard: request.dashboard
     ) { settings, store, state in
       guard let maskToken else {
         return try Objective.nextToken(
@@ -108,7 +112,7 @@ struct TrainingRun {
   /// - Throws: ``Stopped`` after a signal, when the run is saved.
   static func train(
     _ settings: Settings, initial: ModelFolder?, checkpoint: ModelFolder?, resumes: Bool, folder: RunFolder,
-    tokenizer: Tokenizer?, chatTemplate: ChatTemplate?, executor: any Executor,
+    tokenizer: Tokenizer?, chatTemplate: ChatTemplate?, executor: any Executor, dashboard: DashboardAddress?,
     objective: (_ settings: Settings, _ store: any ParameterStore, _ state: TrainerState) throws -> Objective
   ) throws {
     var settings = settings
@@ -128,20 +132,23 @@ struct TrainingRun {
       try Initialization(settings.model).fill(store, seed: settings.train.seed)
     }
     let usedBefore = resumes ? MetricsLog.elapsed(path: folder.metricsPath) ?? state.elapsed : 0
-    let view = ProgressView()
+    let page = dashboard.map { DashboardView($0, folder) }
+    let observers = Observers(
+      [ProgressView { executor.plannedBytes }, TensorBoardLog(folder)] + [page].compactMap(\.self))
     let trainer = try fitting(&settings) { settings in
       try Trainer(
         settings, store: store, state: state, executor: executor, tokenizer: tokenizer, chatTemplate: chatTemplate,
-        folder: folder, objective: objective(settings, store, state), usedBefore: usedBefore, observe: view.show)
+        folder: folder, objective: objective(settings, store, state), usedBefore: usedBefore,
+        observe: observers.observe)
     }
     // Not before: what doesn't fit into memory leaves no run behind.
     try folder.create()
     try FileSystem.write(settings.yaml, to: folder.settingsPath)
     Signals.watch()
     defer { folder.writeReport() }
-    let outcome = try trainer.run { Signals.stop != nil }
-    view.finish()
-    if outcome == .stopped, let signal = Signals.stop {
+    let outcome = Result { try trainer.run { Signals.stop != nil } }
+    observers.finish()
+    if try outcome.get() == .stopped, let signal = Signals.stop {
       Log.line("stopped and saved; go on with --resume --out \(folder.path)")
       throw Stopped(signal: signal)
     }

@@ -139,6 +139,7 @@ int cuDeviceGetAttribute(int *value, int attribute, CUdevice device) {
   REQUIRE_INITIALISED;
   if (!is_device(device)) return CUDA_ERROR_INVALID_DEVICE;
   switch (attribute) {
+    case CU_DEVICE_ATTRIBUTE_CLOCK_RATE: *value = 1000000; break;
     case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT: *value = faults().multiprocessors; break;
     case CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE: *value = 32 << 20; break;
     case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: *value = faults().major; break;
