@@ -87,6 +87,12 @@ package struct Dataset: Sendable {
   /// How many bytes of text a split's tokens stand for; known only for data that `prepare` made.
   package func textBytes(of split: Split) -> Int? { summary?["bytes"]?[split.rawValue]?.int }
 
+  /// Bytes of text that a token of the training split stands for; known only for data that `prepare` made.
+  package var bytesPerToken: Double? {
+    let tokens = tokenCount(of: .train)
+    return tokens > 0 ? textBytes(of: .train).map { Double($0) / Double(tokens) } : nil
+  }
+
   /// The size of the tokenizer's vocabulary; nil for ids only.
   package var vocabularySize: Int? { tokenizer?.vocabularySize }
 

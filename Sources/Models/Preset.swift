@@ -1,4 +1,5 @@
 import Compute
+import Foundation
 
 /// A named model, with the training settings that suit its size.
 package struct Preset: Sendable {
@@ -14,12 +15,17 @@ package struct Preset: Sendable {
   package let learningRate: Float
   package let warmupSteps: Int
   package let dropout: Float
+  /// Muon for the matrices, AdamW for the rest.
+  package let usesMuon: Bool
+  /// AdamW's rate of embeddings; nil: as the rest.
+  package let embeddingLearningRate: Float?
   /// Nil: what the tokenizer has.
   package let vocabularySize: Int?
 
   private init(
     _ name: String, _ architecture: ModelConfig.Architecture, layers: Int, heads: Int, width: Int, context: Int,
-    batchSize: Int, learningRate: Float, warmupSteps: Int = 30, dropout: Float = 0, vocabularySize: Int? = nil
+    batchSize: Int, learningRate: Float, warmupSteps: Int = 30, dropout: Float = 0, usesMuon: Bool = false,
+    embeddingLearningRate: Float? = nil, vocabularySize: Int? = nil
   ) {
     self.name = name
     self.architecture = architecture
@@ -31,6 +37,8 @@ package struct Preset: Sendable {
     self.learningRate = learningRate
     self.warmupSteps = warmupSteps
     self.dropout = dropout
+    self.usesMuon = usesMuon
+    self.embeddingLearningRate = embeddingLearningRate
     self.vocabularySize = vocabularySize
   }
 
@@ -50,7 +58,35 @@ package struct Preset: Sendable {
       warmupSteps: 200, dropout: 0.1),
   ]
 
-  package static func named(_ name: String) -> Preset? { all.first { $0.name == name } }
+  /// The widths that a time budget chooses from.
+  package static let decoderWidths = [
+    64, 96, 128, 160, 192, 256, 320, 384, 512, 640, 768, 1024, 1280, 1536, 2048,
+  ]
+
+  /// The decoder of a width: one dial, from which all else follows.
+  ///
+  /// - Parameter batchSize: sequences per update; nil: about a thousand tokens.
+  package static func decoder(width: Int, batchSize: Int? = nil) -> Preset {
+    // From 3 layers at 64 to 12 at 768: deeper where there is width to use it.
+    let layers = Int((4 * pow(Double(width) / 128, 0.61)).rounded())
+    let context =
+      switch width {
+      case ..<192: 128
+      case ..<384: 256
+      case ..<768: 512
+      default: 1024
+      }
+    let batchSize = batchSize ?? 1024 / context
+    return Preset(
+      "decoder-\(width)", .nanochat, layers: layers, heads: width / (width < 256 ? 32 : 64), width: width,
+      context: context, batchSize: batchSize, learningRate: 6e-3 * Float(128 / Double(width)).squareRoot(),
+      usesMuon: true, embeddingLearningRate: 1e-2)
+  }
+
+  /// Those of ``all``, and decoder-W of the widths that a budget chooses from.
+  package static func named(_ name: String) -> Preset? {
+    all.first { $0.name == name } ?? decoderWidths.lazy.map { decoder(width: $0) }.first { $0.name == name }
+  }
 
   package func config(vocabularySize: Int) -> ModelConfig {
     ModelConfig(

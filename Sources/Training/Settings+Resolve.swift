@@ -46,6 +46,8 @@ extension Settings {
     settings.train.batchSize = preset.batchSize
     settings.train.learningRate = preset.learningRate
     settings.train.warmupSteps = preset.warmupSteps
+    settings.train.embeddingLearningRate = preset.embeddingLearningRate
+    if preset.usesMuon { settings.train.optimizer = .muon }
     if model.isPostNorm, !preset.architecture.isBidirectional {
       // Gradients near the output are large at first. Xiong et al., arXiv:2002.04745.
       settings.train.learningRate = min(preset.learningRate, 1e-3)

@@ -16,7 +16,8 @@ struct Mayfly: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      Demo.self, Prepare.self, Train.self, Finetune.self, Eval.self, Score.self, Generate.self, Chat.self, Embed.self,
+      Demo.self, Prepare.self, Plan.self, Train.self, Finetune.self, Eval.self, Score.self, Generate.self, Chat.self,
+      Embed.self,
       Serve.self, Deploy.self, Health.self, Tokenize.self, Runs.self, Bench.self, Doctor.self,
     ])
 }

@@ -258,18 +258,10 @@ struct TrainingRun {
     guard let budget = overrides["train.budget"].flatMap(Double.init), !hasModel, !isGiven, let tokens else {
       return Preset.all[0]
     }
-    let planner = BudgetPlanner(
-      executor: executor, vocabularySize: tokens,
-      precision: overrides["train.precision"].flatMap(Precision.init(rawValue:)))
-    let (chosen, candidates) = try planner.choose(budget: budget, trainTokens: dataset.tokenCount(of: .train))
-    for candidate in candidates {
-      Log.line(
-        "  \(candidate.preset.name == chosen.name ? "▸" : " ") \(candidate.preset.name): "
-          + "\(compact(Double(candidate.parameters))) parameters would see \(compact(candidate.tokens)) tokens in "
-          + "\(formatDuration(budget)), \(fixed(candidate.tokensPerParameter, 1)) useful ones for each parameter"
-          + (candidate.isMeasured ? "" : " (estimated)"))
-    }
-    return chosen
+    let plan = try BudgetPlan.make(budget: budget, dataset, tokens: tokens, overrides, executor)
+    Log.line(plan.table)
+    Log.line(plan.reason)
+    return plan.chosen.preset
   }
 
   static func newestCheckpoint(_ folder: RunFolder) -> ModelFolder? {

@@ -1,0 +1,145 @@
+"""Fits the scaling law that plans a time budget: trains the decoders that a budget chooses from, of several widths, for
+several numbers of tokens, on three texts, and writes each result into docs/scaling.jsonl as it comes. What is there is
+not run again, so that it can be stopped at any time. Then it fits, and prints the constants of
+Sources/Training/Planning/ScalingLaw.swift.
+
+    python3 Benchmarks/scaling.py [--fit]          --fit: no runs, only the fit
+"""
+
+import argparse
+import concurrent.futures
+import json
+import math
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import threading
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+MAYFLY = pathlib.Path(os.environ.get("MAYFLY", ROOT / ".build/release/mayfly"))
+RESULTS = ROOT / "docs/scaling.jsonl"
+TEXTS = ["shakespeare", "python", "gcide"]
+# Width: tokens of its runs, in thousands.
+GRID = {64: [256, 1024, 4096], 96: [256, 1024, 4096], 128: [256, 1024, 4096], 192: [256, 1024, 2048], 256: [512, 1024]}
+# Tokens per update and tokens of the runs that tell what a larger batch costs, at a width of 128.
+BATCHES = [(256, 1024), (4096, 1024), (16384, 1024), (4096, 4096)]
+USUAL_BATCH = 1024
+
+
+def runs() -> list[dict]:
+    grid = [
+        {"text": text, "width": width, "batch_tokens": USUAL_BATCH, "tokens": thousands << 10}
+        for width, sizes in GRID.items() for thousands in sizes for text in TEXTS
+    ]
+    batches = [
+        {"text": text, "width": 128, "batch_tokens": batch, "tokens": thousands << 10}
+        for batch, thousands in BATCHES for text in TEXTS[:2]
+    ]
+    return sorted(grid + batches, key=lambda run: run["tokens"] * run["width"] ** 1.5)
+
+
+def data(text: str) -> pathlib.Path:
+    folder = ROOT / f"data/prepared/{text}-1k"
+    if not folder.exists():
+        subprocess.run([ROOT / "Scripts/fetch-texts"], check=True)
+        subprocess.run(
+            [MAYFLY, "prepare", ROOT / f"data/texts/{text}/train", "--out", folder, "--vocab-size", "1024"], check=True)
+    return folder
+
+
+def train(run: dict) -> dict:
+    """The run with what it found."""
+    folder = pathlib.Path(tempfile.mkdtemp())
+    try:
+        context = 128 if run["width"] < 192 else 256
+        subprocess.run(
+            [
+                MAYFLY, "train", "--data", data(run["text"]), "--out", folder / "run", "--threads", "1",
+                "--preset", f"decoder-{run['width']}", "--steps", str(run["tokens"] // run["batch_tokens"]),
+                "--set", f"train.batch_size={run['batch_tokens'] // context}",
+            ],
+            check=True, capture_output=True, text=True)
+        lines = [json.loads(line) for line in (folder / "run/metrics.jsonl").read_text().splitlines()]
+        config = json.loads((folder / "run/checkpoints/latest/config.json").read_text())
+        summary = json.loads((data(run["text"]) / "dataset.json").read_text())
+        evaluated = [line for line in lines if line["kind"] == "eval"][-1]
+        layers, width = config["num_hidden_layers"], config["hidden_size"]
+        return run | {
+            "bits_per_byte": evaluated["bits_per_byte"], "matrix_parameters": 12 * layers * width * width,
+            "train_tokens": summary["tokens"]["train"],
+            "bytes_per_token": summary["bytes"]["train"] / summary["tokens"]["train"],
+        }
+    finally:
+        shutil.rmtree(folder)
+
+
+def key(run: dict) -> tuple:
+    return run["text"], run["width"], run["batch_tokens"], run["tokens"]
+
+
+def found() -> list[dict]:
+    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+
+
+def measure() -> None:
+    done = {key(run) for run in found()}
+    lock = threading.Lock()
+
+    def work(run: dict) -> None:
+        result = train(run)
+        with lock, RESULTS.open("a") as file:
+            file.write(json.dumps(result) + "\n")
+            print(f"{run['text']:12} width {run['width']:4} batch {run['batch_tokens']:6} "
+                  f"tokens {run['tokens'] / 1e6:5.2f}M: {result['bits_per_byte']:.4f}", flush=True)
+
+    for text in TEXTS:
+        data(text)
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(work, [run for run in runs() if key(run) not in done]))
+
+
+def useful(tokens: float, there: float) -> float:
+    """As ScalingLaw.usefulTokens."""
+    repetitions, worth = max(0.0, tokens / there - 1), 15.4
+    return min(tokens, there) + there * worth * (1 - math.exp(-repetitions / worth))
+
+
+def predicted(constants, difficulty: float, run: dict) -> float:
+    irreducible, a, alpha, b, beta, batch = constants
+    seen = useful(run["tokens"], run["train_tokens"]) / (1 + run["batch_tokens"] / (1024 * batch))
+    N, D = run["matrix_parameters"] / 1e6, seen * run["bytes_per_token"] / 1e6
+    return difficulty * (irreducible + a * N**-alpha + b * D**-beta)
+
+
+def fit(results: list[dict]) -> None:
+    import numpy as np
+    from scipy.optimize import least_squares
+
+    texts = sorted({run["text"] for run in results}, key=TEXTS.index)
+
+    def residuals(x):
+        difficulties = dict(zip(texts, [1.0, *x[6:]]))
+        return [math.log(predicted(x[:6], difficulties[run["text"]], run) / run["bits_per_byte"]) for run in results]
+
+    start = [1.4, 0.15, 0.3, 0.6, 0.3, 8.0] + [1.0] * (len(texts) - 1)
+    low = [0.0, 0.0, 0.05, 0.0, 0.05, 0.5] + [0.1] * (len(texts) - 1)
+    high = [3.0, 3.0, 1.0, 5.0, 1.0, 1e3] + [5.0] * (len(texts) - 1)
+    best = least_squares(residuals, start, bounds=(low, high), loss="soft_l1", f_scale=0.01)
+    errors = np.abs(best.fun)
+    names = ["irreducible", "factor of parameters", "exponent", "factor of data", "exponent", "critical batch / 1024"]
+    for name, value in zip(names + [f"difficulty of {text}" for text in texts[1:]], best.x):
+        print(f"{name:24} {value:.4f}")
+    print(f"{len(results)} runs, error {100 * errors.mean():.2f} % in the mean, {100 * errors.max():.2f} % at most")
+    for run, error in zip(results, best.fun):
+        if abs(error) > 0.015:
+            print(f"  {run['text']} {run['width']} {run['batch_tokens']} {run['tokens']}: {100 * error:+.1f} %")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fit", action="store_true", help="no runs, only the fit")
+    if not parser.parse_args().fit:
+        measure()
+    fit(found())

@@ -1,0 +1,159 @@
+package import Compute
+import Foundation
+package import Models
+
+/// Chooses a model and a batch for a time budget: those of the lowest loss when the time is over, by a scaling law and by
+/// updates measured on the machine at hand.
+package struct Planner {
+  /// What is to be learned from.
+  package struct Text: Sendable {
+    package let trainTokens: Int
+    package let bytesPerToken: Double
+
+    package init(trainTokens: Int, bytesPerToken: Double) {
+      self.trainTokens = trainTokens
+      self.bytesPerToken = bytesPerToken
+    }
+  }
+
+  package struct Candidate: Sendable {
+    package let preset: Preset
+    package let settings: Settings
+    package let parameters: Int
+    /// Seconds of one update.
+    package let updateSeconds: Double
+    package let isMeasured: Bool
+    package let updates: Int
+    package var tokens: Double { Double(updates * batchTokens) }
+    package var batchTokens: Int { settings.train.batchSize * settings.train.context }
+    /// How often each token of the text is read.
+    package let passes: Double
+    /// Bytes of weights, optimizer state and activations.
+    package let memory: Int
+    /// Of the validation split when the time is over, as the law has it.
+    package let bitsPerByte: Double
+  }
+
+  /// The best batch of each width, smallest width first.
+  package struct Plan: Sendable {
+    package let candidates: [Candidate]
+    package let chosen: Candidate
+    /// All batches of the chosen width.
+    package let batches: [Candidate]
+    /// Seconds that measuring took.
+    package let calibrationSeconds: Double
+  }
+
+  /// The share of a budget in which the machine is measured.
+  private static let calibrationShare = 0.015
+  /// The share of a budget that is left for updates when evaluations, samples and checkpoints are paid.
+  private static let trainingShare = 0.93
+  /// With fewer updates than these no schedule is one.
+  private static let leastUpdates = 60
+
+  private let executor: any Executor
+  private let text: Text
+  private let law: ScalingLaw
+  private let choosesBatch: Bool
+  private let resolve: (Preset) throws -> Settings
+
+  /// - Parameters:
+  ///   - choosesBatch: false: the batch is what `resolve` says.
+  ///   - resolve: settings of a preset, with what was asked for on top.
+  package init(
+    executor: any Executor, text: Text, law: ScalingLaw = ScalingLaw(), choosesBatch: Bool = true,
+    resolve: @escaping (Preset) throws -> Settings
+  ) {
+    self.executor = executor
+    self.text = text
+    self.law = law
+    self.choosesBatch = choosesBatch
+    self.resolve = resolve
+  }
+
+  /// - Parameter budget: seconds.
+  /// - Throws: ``ComputeError``, ``SettingsError``.
+  package func plan(budget: Double) throws -> Plan {
+    let start = ContinuousClock.now
+    func elapsed() -> Double { seconds(ContinuousClock.now - start) }
+    var ladder: [[Candidate]] = []
+    var last: (time: StepTime, flops: Double, parameters: Double)?
+    for width in Preset.decoderWidths {
+      let settings = try resolve(.decoder(width: width))
+      // What was asked for may leave no choice of a width.
+      if let before = ladder.last?.first, before.settings.model == settings.model { break }
+      let model = try Transformer(settings.model)
+      let parameters = model.parameterLayout.parameterCount
+      let program = try model.lossProgram(batch: 1, time: settings.train.context, training: true)
+      let flops = program.program.flops / Double(settings.train.context)
+      let time: StepTime
+      if let known = last, elapsed() > Self.calibrationShare * budget {
+        time = known.time.scaled(flops: flops / known.flops, parameters: Double(parameters) / known.parameters)
+      } else {
+        do {
+          time = try StepTime.measure(settings, executor: executor)
+        } catch ComputeError.outOfMemory where last != nil {
+          break
+        }
+      }
+      last = (time, flops, Double(parameters))
+      let batches = try batches(of: width, in: settings).map {
+        candidate($0.preset, $0.settings, parameters, time, activations: program.program.memory.byteCount, budget)
+      }
+      let possible = batches.filter { $0.updates >= Self.leastUpdates }
+      if possible.isEmpty, !ladder.isEmpty { break }
+      ladder.append(possible.isEmpty ? Array(batches.prefix(1)) : possible)
+      if isPastBest(ladder) { break }
+    }
+    let candidates = ladder.compactMap { $0.min { $0.bitsPerByte < $1.bitsPerByte } }
+    guard let chosen = candidates.min(by: { $0.bitsPerByte < $1.bitsPerByte }) else {
+      preconditionFailure("no width to choose from")
+    }
+    return Plan(
+      candidates: candidates, chosen: chosen,
+      batches: ladder.first { $0.contains { $0.settings.model == chosen.settings.model } } ?? [],
+      calibrationSeconds: elapsed())
+  }
+
+  /// Whether the widths beyond these can't be better: the law has one minimum.
+  private func isPastBest(_ ladder: [[Candidate]]) -> Bool {
+    let best = ladder.map { $0.map(\.bitsPerByte).min() ?? .infinity }
+    guard best.count >= 3, let least = best.min() else { return false }
+    return best.suffix(2).allSatisfy { $0 > least }
+  }
+
+  /// Powers of two from 256 tokens to a million.
+  private func batches(of width: Int, in settings: Settings) throws -> [(preset: Preset, settings: Settings)] {
+    guard choosesBatch else { return [(.decoder(width: width), settings)] }
+    let context = settings.train.context
+    return try (8...20).map { 1 << $0 }.filter { $0 >= context }.map { tokens in
+      let preset = Preset.decoder(width: width, batchSize: tokens / context)
+      return (preset, try resolve(preset))
+    }
+  }
+
+  private func candidate(
+    _ preset: Preset, _ settings: Settings, _ parameters: Int, _ time: StepTime, activations: Int, _ budget: Double
+  ) -> Candidate {
+    let batchTokens = settings.train.batchSize * settings.train.context
+    let update = time.seconds(tokens: batchTokens)
+    let updates = max(1, Int(min(1e12, Self.trainingShare * budget / update)))
+    let tokens = Double(updates) * Double(batchTokens)
+    let matrices = settings.model.layers * settings.model.matrixParameters
+    return Candidate(
+      preset: preset, settings: settings, parameters: parameters, updateSeconds: update, isMeasured: time.isMeasured,
+      updates: updates, passes: tokens / Double(max(1, text.trainTokens)),
+      memory: parameters * 16 + activations * settings.train.resolvedMicroBatch,
+      bitsPerByte: law.bitsPerByte(
+        parameters: matrices, tokens: tokens, batchTokens: batchTokens, trainTokens: max(1, text.trainTokens),
+        bytesPerToken: text.bytesPerToken))
+  }
+}
+
+extension ModelConfig {
+  /// Parameters of one layer's matrices.
+  fileprivate var matrixParameters: Int {
+    let attention = (2 * heads + 2 * keyValueHeads) * headSize * hiddenSize
+    return attention + (isGated ? 3 : 2) * intermediateSize * hiddenSize
+  }
+}

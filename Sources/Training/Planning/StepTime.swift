@@ -1,0 +1,55 @@
+package import Compute
+import Models
+
+/// What an update takes: a part that doesn't depend on its tokens (the optimizer, starting kernels), and one for each
+/// token.
+package struct StepTime: Sendable {
+  package let fixed, perToken: Double
+  /// False: reckoned from another model's.
+  package let isMeasured: Bool
+
+  package func seconds(tokens: Int) -> Double { fixed + Double(tokens) * perToken }
+
+  /// Measures real updates of two sizes.
+  ///
+  /// - Parameters:
+  ///   - settings: of the model; the batch is set here.
+  ///   - enough: seconds that an update should take for its time to say something.
+  /// - Throws: ``ComputeError``.
+  package static func measure(
+    _ settings: Settings, executor: any Executor, enough: Double = 0.01
+  ) throws -> StepTime {
+    var rows = max(1, 512 / settings.train.context)
+    var small = try fastest(settings, rows: rows, executor: executor)
+    while small < enough, rows * settings.train.context < 1 << 16 {
+      rows *= 4
+      small = try fastest(settings, rows: rows, executor: executor)
+    }
+    let large = try fastest(settings, rows: 4 * rows, executor: executor)
+    let perToken = max(0.1 * large, large - small) / Double(3 * rows * settings.train.context)
+    return StepTime(
+      fixed: max(0, small - perToken * Double(rows * settings.train.context)), perToken: perToken, isMeasured: true)
+  }
+
+  /// That of another model on the same machine, by the work that each has to do.
+  ///
+  /// - Parameters:
+  ///   - flops: floating-point operations per token, of the other model relative to this one.
+  ///   - parameters: likewise.
+  package func scaled(flops: Double, parameters: Double) -> StepTime {
+    StepTime(fixed: fixed * parameters, perToken: perToken * flops, isMeasured: false)
+  }
+
+  private static func fastest(
+    _ settings: Settings, rows: Int, executor: any Executor
+  ) throws -> Double {
+    var settings = settings
+    settings.train.batchSize = rows
+    settings.train.microBatchSize = nil
+    settings.choosePrecision(for: executor)
+    let test = try SpeedTest(settings, executor: executor)
+    // The first update touches fresh memory: not typical.
+    _ = try test.run(updates: 1)
+    return try test.run(updates: 2).min() ?? .infinity
+  }
+}

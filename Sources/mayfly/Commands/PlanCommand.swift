@@ -1,0 +1,65 @@
+import ArgumentParser
+import Corpus
+import Formats
+import Models
+import Training
+
+/// Proposes a model for a budget.
+struct Plan: ParsableCommand {
+  enum Explained: String, ExpressibleByArgument, CaseIterable { case batch }
+
+  static let configuration = CommandConfiguration(
+    abstract: "Measure this machine and propose the best model for a time budget.",
+    discussion: """
+      'mayfly train --budget' makes the same plan by itself. A ~ marks what was reckoned from a smaller model's speed \
+      instead of measured.
+      """)
+
+  @Option(help: "Prepared data, or token shards.")
+  var data: String
+
+  @Option(help: "How long the training may take: 90s, 10m, 24h.")
+  var budget: String
+
+  @Option(help: "Write the settings of the chosen model to this file, for 'mayfly train --config'.")
+  var out: String?
+
+  @Option(help: "Show in detail: batch, the sizes of an update and of a pass.")
+  var explain: Explained?
+
+  @Option(
+    name: .customLong("set"), parsing: .unconditionalSingleValue,
+    help: "A setting that is not to be chosen, as key=value; may be given again.")
+  var settings: [String] = []
+
+  @Flag(help: "Print one JSON document.")
+  var json = false
+
+  @OptionGroup var device: DeviceOptions
+
+  func validate() throws {
+    if parseDuration(budget) == nil {
+      throw ValidationError("--budget \(budget): expected a duration as 90s, 10m, 1h30m or 24h")
+    }
+  }
+
+  func run() throws {
+    guard let seconds = parseDuration(budget) else { return }
+    var overrides = SettingOverrides()
+    for assignment in settings { try overrides.add(assignment: assignment) }
+    try overrides.add("train.budget", "\(seconds)")
+    let dataset = try Dataset(path: data)
+    guard let tokens = dataset.vocabularySize ?? overrides["model.vocab_size"].flatMap(Int.init) else {
+      throw SettingsError.impossible(
+        key: "model.vocab_size", value: "none",
+        expected: "the number of ids, as the data has no tokenizer beside it")
+    }
+    let plan = try BudgetPlan.make(
+      budget: seconds, dataset, tokens: tokens, overrides, device.makeExecutor())
+    if let out { try FileSystem.write(plan.chosen.settings.yaml, to: out) }
+    if json { return try Output.json(plan.json) }
+    try Output.line(plan.table)
+    try Output.line("\n" + plan.reason)
+    if explain == .batch { try Output.line("\n" + BudgetPlan.table(plan.plan.batches, chosen: plan.chosen)) }
+  }
+}
