@@ -2,8 +2,8 @@
 package enum HTML {
   /// - Parameters:
   ///   - body: what stands under the title, as HTML.
-  ///   - script: JavaScript; empty: none.
-  package static func page(title: String, body: String, script: String = "") -> String {
+  ///   - head: what the head has beside title and style.
+  package static func page(title: String, body: String, head: String = "") -> String {
     """
     <!doctype html>
     <html lang="en">
@@ -11,14 +11,13 @@ package enum HTML {
     <meta charset="utf-8">
     <meta name="viewport" content="width=device-width, initial-scale=1">
     <title>\(escaped(title))</title>
-    <link rel="icon" href="data:,">
-    <style>\(style)</style>
+    <style>\(style)</style>\(head)
     </head>
     <body>
     <main>
     <h1>\(escaped(title))</h1>
     \(body)
-    </main>\(script.isEmpty ? "" : "\n<script>\(script)</script>")
+    </main>
     </body>
     </html>
 

@@ -7,6 +7,7 @@ package struct DashboardAddress: Sendable, Equatable, CustomStringConvertible {
   private static let firstPort = 6006
   private static let ports = 20
 
+  /// The first free port of this machine.
   package static let usual = DashboardAddress(host: "127.0.0.1", port: nil)
 
   private init(host: String, port: Int?) { (self.host, self.port) = (host, port) }
@@ -36,7 +37,11 @@ package struct DashboardAddress: Sendable, Equatable, CustomStringConvertible {
     }
   }
 
-  package var description: String { "\(host):\(port ?? Self.firstPort)" }
+  /// As it is read again.
+  package var description: String {
+    let name = host.contains(":") ? "[\(host)]" : host
+    return port.map { "\(name):\($0)" } ?? name
+  }
 
   /// - Throws: ``ServingError/dashboard(host:port:reason:)``.
   func freePort() throws(ServingError) -> Int {

@@ -11,7 +11,8 @@ enum DashboardPage {
       body: """
         <p id="state" class="note" role="status">Live, as the training goes.</p>
         <div id="report">\(body)</div>
-        """, script: script)
+        <script>\(script)</script>
+        """, head: "<link rel=\"icon\" href=\"data:,\">")
   }
 
   /// What is open stays open. A page that nobody sees asks for nothing.

@@ -33,7 +33,8 @@ struct Runs: ParsableCommand {
           history.lastUpdate.map { compact(Double($0.tokens)) } ?? "–",
           history.parameters.map { compact(Double($0)) } ?? "–",
           history.bestEvaluation.map { fixed($0.loss, 4) } ?? "–",
-          history.bestEvaluation?.bitsPerByte.map { fixed($0, 3) } ?? "–", formatDuration(history.elapsed),
+          history.bestEvaluation?.bitsPerByte.map { fixed($0, 3) } ?? "–",
+          history.elapsed > 0 ? formatDuration(history.elapsed) : "–",
           history.device.map { String($0.prefix { $0 != "," }) } ?? "–",
         ])
       }

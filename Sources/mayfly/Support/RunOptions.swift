@@ -21,13 +21,20 @@ struct RunOptions: ParsableArguments {
   var seed: UInt64?
 
   @Option(
-    defaultAsFlag: DashboardAddress.usual,
-    help: "Show the training as a live page on this machine: at a port, or HOST:PORT.")
-  var dashboard: DashboardAddress?
+    name: .customLong("dashboard"), defaultAsFlag: DashboardAddress.usual.description, parsing: .next,
+    help: "Show the training as a live page on this machine: at PORT, HOST or HOST:PORT.")
+  private var dashboardText: String?
+
+  /// Where a page is to show the training; nil: nowhere.
+  var dashboard: DashboardAddress? { dashboardText.flatMap(DashboardAddress.init) }
 
   func validate() throws {
     if let budget, parseDuration(budget) == nil {
       throw ValidationError("--budget \(budget): expected a duration as 90s, 10m, 1h30m or 24h")
+    }
+    if let dashboardText, dashboard == nil {
+      throw ValidationError(
+        "--dashboard \(dashboardText): expected a port, or an address of this machine alone as 127.0.0.1:6006")
     }
     if let steps, steps < 1 { throw ValidationError("--steps \(steps): expected at least 1") }
   }
@@ -39,8 +46,4 @@ struct RunOptions: ParsableArguments {
     if let steps { try overrides.add("train.steps", "\(steps)") }
     if let seconds = budget.flatMap(parseDuration) { try overrides.add("train.budget", "\(seconds)") }
   }
-}
-
-extension DashboardAddress: ExpressibleByArgument {
-  public init?(argument: String) { self.init(argument) }
 }

@@ -43,7 +43,8 @@ struct RunRecord {
     let isRunning = FolderLock.isHeld(path)
     // The last line of one that is running may be under way.
     if history.brokenLines > (isRunning ? 1 : 0) {
-      problems.append("\(folder.metricsPath): \(history.brokenLines) broken lines were passed over")
+      let lines = history.brokenLines == 1 ? "a broken line was" : "\(history.brokenLines) broken lines were"
+      problems.append("\(folder.metricsPath): \(lines) passed over")
     }
     state = isRunning ? .running : isBroken ? .broken : history.isFinished ? .finished : .stopped
     (self.folder, self.problems) = (folder, problems)
