@@ -1,0 +1,183 @@
+"""A race at equal wall-clock: `mayfly train --budget 5m` with no other setting against nanoGPT's recipes in PyTorch, on the
+same cores in turn, in bits per byte of text that neither saw.
+
+    python3 Benchmarks/race.py tune [--text NAME] [--seconds 60]    searches the opponent's rate, width and vocabulary
+    python3 Benchmarks/race.py [--rounds 3] [--seconds 300]         the race itself
+
+Both write what they find into docs/race.jsonl as it comes, and go on where they were; the race takes the best recipe of
+each kind that `tune` has found for the text. Mayfly's seconds are those of the whole process: reading, learning a
+vocabulary, planning, training, the evaluation at the end. PyTorch's are those of its updates alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+MAYFLY = Path(os.environ.get("MAYFLY", ROOT / ".build/release/mayfly")).absolute()
+PYTHON = ROOT / ".venv/bin/python"
+RESULTS = ROOT / "docs/race.jsonl"
+TEXTS = ["shakespeare", "python", "gcide"]
+KINDS = ["characters", "bpe"]
+
+# nanoGPT's own settings for a CPU, where the search begins.
+NANOGPT = {
+    "layers": 4, "heads": 4, "width": 128, "context": 64, "batch": 12, "rate": 1e-3, "beta2": 0.99, "decay": 0.1,
+    "warmup": 100, "floor": 0.1, "schedule": "cosine", "rotary": False, "bf16": True, "compiled": True,
+}
+# One setting after the other: the best of a line goes into the next.
+SEARCH = {
+    "characters": [
+        {"rate": [2e-3, 4e-3, 8e-3]}, {"schedule": ["linear"], "floor": [0.0]}, {"rotary": [True]}, {"width": [96, 192]},
+        {"context": [128, 256]}, {"batch": [8, 24]}, {"rate": [3e-3, 6e-3]},
+    ],
+    "bpe": [
+        {"rate": [2e-3, 4e-3, 8e-3]}, {"schedule": ["linear"], "floor": [0.0]}, {"rotary": [True]},
+        {"vocabulary": [1024, 2048, 8192]}, {"width": [96, 192]}, {"context": [128]}, {"batch": [8, 24]},
+        {"rate": [3e-3, 6e-3]},
+    ],
+}
+
+
+def found() -> list[dict]:
+    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+
+
+def record(result: dict) -> dict:
+    with RESULTS.open("a") as file:
+        file.write(json.dumps(result) + "\n")
+    return result
+
+
+def text(name: str, split: str) -> str:
+    folder = ROOT / "data/texts" / name / split
+    if not folder.exists():
+        subprocess.run([ROOT / "Scripts/fetch-texts"], check=True)
+    return str(folder)
+
+
+def peer(name: str, recipe: dict, seconds: float, seed: int) -> dict:
+    request = recipe | {
+        "train": text(name, "train"), "test": text(name, "test"), "seconds": seconds, "seed": seed,
+        "threads": os.cpu_count(),
+    }
+    done = subprocess.run(
+        [PYTHON, Path(__file__).with_name("race_peer.py"), json.dumps(request)], check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)
+
+
+def mayfly(name: str, seconds: float, seed: int) -> dict:
+    work = Path(tempfile.mkdtemp())
+    try:
+        start = time.perf_counter()
+        subprocess.run(
+            [MAYFLY, "train", "--data", text(name, "train"), "--budget", f"{seconds:g}s", "--out", work / "run", "--seed",
+             str(seed)], check=True, capture_output=True)
+        took = time.perf_counter() - start
+        subprocess.run(
+            [MAYFLY, "prepare", text(name, "test"), "--tokenizer", work / "run", "--out", work / "test", "--val-fraction",
+             "0", "--test-fraction", "0"], check=True, capture_output=True)
+        done = subprocess.run(
+            [MAYFLY, "eval", work / "run", "--data", work / "test", "--split", "train", "--json"], check=True,
+            capture_output=True, text=True)
+        config = json.loads((work / "run/checkpoints/latest/config.json").read_text())
+        return {
+            "bits_per_byte": json.loads(done.stdout)["bits_per_byte"], "seconds": took, "width": config["hidden_size"],
+            "vocabulary": config["vocab_size"],
+        }
+    finally:
+        shutil.rmtree(work)
+
+
+# MARK: The search
+
+
+def tried(name: str, kind: str, seconds: float, recipe: dict) -> dict:
+    for result in found():
+        if (result.get("tune"), result.get("kind"), result.get("budget"), result.get("recipe")) == (
+            name, kind, seconds, recipe
+        ):
+            return result
+    result = record({"tune": name, "kind": kind, "budget": seconds, "recipe": recipe} | peer(name, recipe, seconds, 1))
+    print(f"{name} {kind}: {result['bits_per_byte']:.4f}  {json.dumps(recipe)}", flush=True)
+    return result
+
+
+def tune(name: str, seconds: float) -> None:
+    for kind in KINDS:
+        best = tried(name, kind, seconds, NANOGPT | {"vocabulary": 0 if kind == "characters" else 4096})
+        for line in SEARCH[kind]:
+            for values in zip(*line.values()) if len(line) > 1 else ((value,) for value in next(iter(line.values()))):
+                recipe = best["recipe"] | dict(zip(line, values))
+                result = tried(name, kind, seconds, recipe)
+                if result["bits_per_byte"] < best["bits_per_byte"]:
+                    best = result
+
+
+def tuned(name: str, kind: str) -> dict:
+    """The best recipe of the longest search."""
+    results = [result for result in found() if result.get("tune") == name and result.get("kind") == kind]
+    if not results:
+        sys.exit(f"no recipe for {name} yet; run: python3 Benchmarks/race.py tune --text {name}")
+    longest = max(result["budget"] for result in results)
+    return min((result for result in results if result["budget"] == longest), key=lambda each: each["bits_per_byte"])["recipe"]
+
+
+# MARK: The race
+
+
+def race(names: list[str], rounds: int, seconds: float) -> None:
+    done = {(each["race"], each["side"], each["budget"], each["round"]) for each in found() if "race" in each}
+    for turn in range(1, rounds + 1):
+        for name in names:
+            sides = [
+                ("mayfly", seconds, lambda: mayfly(name, seconds, turn)),
+                *((kind, seconds, lambda kind=kind: peer(name, tuned(name, kind), seconds, turn)) for kind in KINDS),
+                ("mayfly", seconds / 3, lambda: mayfly(name, seconds / 3, turn)),
+            ]
+            for side, budget, run in sides:
+                if (name, side, budget, turn) in done:
+                    continue
+                result = record({"race": name, "side": side, "budget": budget, "round": turn} | run())
+                print(f"round {turn} {name}: {side} in {budget:g} s: {result['bits_per_byte']:.4f}", flush=True)
+
+
+def table() -> None:
+    results = [each for each in found() if "race" in each]
+    print("| text | seconds | Mayfly | nanoGPT, characters | nanoGPT, BPE |\n|---|---|---|---|---|")
+    for name in TEXTS:
+        for budget in sorted({each["budget"] for each in results if each["race"] == name}):
+            cells = []
+            for side in ["mayfly", *KINDS]:
+                values = [
+                    each["bits_per_byte"] for each in results
+                    if (each["race"], each["side"], each["budget"]) == (name, side, budget)
+                ]
+                cells.append(
+                    f"{statistics.mean(values):.3f} ({min(values):.3f}–{max(values):.3f})" if values else "")
+            print(f"| {name} | {budget:g} | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="?", choices=["race", "tune", "table"], default="race")
+    parser.add_argument("--text", choices=TEXTS, action="append", help="only this text; may be given again")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, help="of one run: 300, in a search 60")
+    options = parser.parse_args()
+    names = options.text or TEXTS
+    if options.what == "tune":
+        for name in names:
+            tune(name, options.seconds or 60)
+    elif options.what == "race":
+        race(names, options.rounds, options.seconds or 300)
+    table()
