@@ -112,7 +112,7 @@ def arguments(data: Path, small: list[str], out: Path, steps: int) -> list[objec
     return ["train", "--data", data, "--steps", steps, "--out", out, *small, "--set", "train.eval_every=1000"]
 
 
-@pytest.mark.parametrize("columns", [80, 34])
+@pytest.mark.parametrize("columns", [80, 26])
 def test_the_end_of_the_screen_is_alive_until_ctrl_c(
     data: Path, small: list[str], tmp_path: Path, columns: int
 ) -> None:

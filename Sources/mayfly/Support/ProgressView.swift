@@ -116,8 +116,8 @@ final class ProgressView: TrainingObserver {
     let speed = smoothedSpeed ?? 0
     let flops = speed * (run?.flopsPerToken ?? 0)
     var texts = ["\(compact(speed)) tokens/s"]
-    if let bytes = Self.peakBytes { texts.append("peak memory \(Self.size(bytes))") }
-    if let bytes = deviceBytes() { texts.append("GPU memory \(Self.size(bytes))") }
+    if let bytes = Self.peakBytes { texts.append("memory \(Self.size(bytes))") }
+    if let bytes = deviceBytes() { texts.append("GPU \(Self.size(bytes))") }
     if let peak = run?.peakFlops {
       texts.append("\(fixed(100 * flops / peak, 0)) % of the matrix peak")
     } else if flops > 0 {
@@ -130,7 +130,7 @@ final class ProgressView: TrainingObserver {
   private static func fitting(_ texts: [String], _ columns: Int) -> String {
     var line = ""
     for text in texts {
-      let longer = line.isEmpty ? text : line + "  ·  " + text
+      let longer = line.isEmpty ? text : line + " · " + text
       if !line.isEmpty, longer.count > columns { break }
       line = longer
     }
