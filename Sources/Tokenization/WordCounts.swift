@@ -16,6 +16,18 @@ package struct WordCounts: Sendable {
   /// How many different words there are.
   package var count: Int { counts.count }
 
+  /// Of the text that was counted: 1 in English, nearly 3 in Chinese.
+  package var bytesPerCharacter: Double {
+    var (all, characters) = (0.0, 0.0)
+    for (word, count) in counts.enumerated() {
+      let word = bytes[ends[word]..<ends[word + 1]]
+      all += Double(count) * Double(word.count)
+      // Bytes that begin a character.
+      characters += Double(count) * Double(word.count { $0 & 0xC0 != 0x80 })
+    }
+    return characters > 0 ? all / characters : 1
+  }
+
   /// Adds the words of a whole document in UTF-8.
   package mutating func add(_ text: UnsafeRawBufferPointer) {
     PreTokenizer(pattern).forEachWord(in: text) { range in

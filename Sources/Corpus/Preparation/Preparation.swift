@@ -175,7 +175,7 @@ package final class Preparation {
       text.withUnsafeBytes { counts.add($0) }
       trainBytes += text.count
     }
-    let size = asked ?? PrepareOptions.defaultVocabularySize(trainBytes: trainBytes)
+    let size = asked ?? vocabularySize(for: counts, trainBytes: trainBytes)
     notify(.stage("learning a vocabulary of \(size) tokens from \(counted(counts.count, "different word"))"))
     summary.tokenizerLearned = true
     let tokenizer: Tokenizer
@@ -189,6 +189,14 @@ package final class Preparation {
       notify(.warning("the text has repeated pairs for \(tokenizer.vocabularySize) tokens only, not \(size)"))
     }
     return tokenizer
+  }
+
+  /// What suits the amount of text, and the model that it is for.
+  private func vocabularySize(for counts: WordCounts, trainBytes: Int) -> Int {
+    let size = PrepareOptions.defaultVocabularySize(trainBytes: trainBytes)
+    guard let most = options.mostTokens else { return size }
+    // Chinese has thousands of characters, each of three bytes, where English has dozens of one.
+    return min(size, Int(Double(most) * (1 + 1.5 * (counts.bytesPerCharacter - 1))))
   }
 
   // MARK: Encode, write

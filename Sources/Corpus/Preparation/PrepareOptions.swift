@@ -14,6 +14,8 @@ package struct PrepareOptions: Sendable {
   /// The folder to be made; it must not be there yet, or be empty.
   package var output: String
   package var tokenizer = TokenizerChoice.learn(vocabularySize: nil, pattern: PrepareOptions.defaultPattern)
+  /// A vocabulary whose size is not given gets no larger, in a script of one byte per character; nil: as the text allows.
+  package var mostTokens: Int?
   package var fractions: SplitFractions
   /// Shards are closed at the end of the document that reaches this many tokens.
   package var shardTokens = 100_000_000

@@ -115,6 +115,24 @@ package struct Planner {
       calibrationSeconds: elapsed())
   }
 
+  /// A vocabulary for the largest model that a budget can train, before the text is known.
+  ///
+  /// - Parameter budget: seconds.
+  /// - Throws: ``ComputeError``.
+  package static func vocabularySize(budget: Double, executor: any Executor) throws -> Int {
+    let settings = try Settings.resolve(
+      preset: .decoder(width: 64), overrides: SettingOverrides(), initial: nil, tokens: 1024)
+    let model = try Transformer(settings.model)
+    let program = try model.lossProgram(batch: 1, time: settings.train.context, training: true).program
+    let time = try StepTime.measure(settings, executor: executor)
+    let flops = budget * program.flops / Double(settings.train.context) / time.perToken
+    // 6·N·D of work, D = 20·N: Hoffmann et al., arXiv:2203.15556. Vocabularies should grow slower than models: Tao et
+    // al., "Scaling Laws with Vocabulary", arXiv:2407.13623. Two thirds fits what was measured (docs/experiments.md).
+    let parameters = (flops / 120).squareRoot()
+    let size = 1024 * pow(parameters / 1e6, 2.0 / 3)
+    return 1 << Int(min(15, max(10, log2(size).rounded())))
+  }
+
   /// Whether the widths beyond these can't be better: the law has one minimum.
   private func isPastBest(_ ladder: [[Candidate]]) -> Bool {
     let best = ladder.map { $0.map(\.bitsPerByte).min() ?? .infinity }

@@ -6,10 +6,11 @@ enum PreparedData {
   /// - Parameters:
   ///   - folder: where text is prepared into.
   ///   - tokenizer: of the model that the text is for; nil learns one.
+  ///   - mostTokens: of a vocabulary that is learned; nil: as the text allows.
   ///   - mayBeThere: whether what an earlier process prepared there will do (a resumed run).
-  static func open(_ path: String, preparingInto folder: String, with tokenizer: String?, mayBeThere: Bool) throws
-    -> Dataset
-  {
+  static func open(
+    _ path: String, preparingInto folder: String, with tokenizer: String?, mostTokens: Int? = nil, mayBeThere: Bool
+  ) throws -> Dataset {
     guard case .text = try DataKind.detect(path) else { return try Dataset(path: path) }
     if FileSystem.isFile(Path.join(folder, "dataset.json")) {
       guard !mayBeThere else { return try Dataset(path: folder) }
@@ -21,6 +22,7 @@ enum PreparedData {
     Log.line("preparing \(path)")
     var options = try PrepareOptions(inputs: [path], output: folder)
     if let tokenizer { options.tokenizer = .take(path: tokenizer) }
+    options.mostTokens = mostTokens
     let summary = try Preparation(options, notify: show).run()
     Log.line("prepared \(summary.documentsKept) documents into \(folder)")
     return try Dataset(path: folder)

@@ -61,6 +61,7 @@ struct TrainingRun {
     let known = try model?.tokenizer()
     dataset = try PreparedData.open(
       request.data, preparingInto: folder.dataPath, with: known == nil ? nil : model?.path,
+      mostTokens: try Self.mostTokens(request, executor),
       mayBeThere: request.resumes)
     if let known, let given = dataset.tokenizer, !known.agrees(with: given) {
       throw CommandError(
@@ -247,6 +248,14 @@ struct TrainingRun {
       }
     }
     return overrides
+  }
+
+  /// The vocabulary that suits the model that a budget allows, where nothing else decides; nil: no limit.
+  private static func mostTokens(_ request: Request, _ executor: any Executor) throws -> Int? {
+    guard request.preset == nil, !request.overrides.assignments.contains(where: { $0.key.hasPrefix("model.") }),
+      let budget = request.overrides["train.budget"].flatMap(Double.init), budget.isFinite
+    else { return nil }
+    return try Planner.vocabularySize(budget: budget, executor: executor)
   }
 
   private static func choosePreset(
