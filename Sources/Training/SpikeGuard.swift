@@ -32,6 +32,8 @@ package struct SpikeGuard: Sendable, Equatable {
   /// Updates that medians are taken of, and the fewest that say anything.
   package static let window = 64
   private static let fewest = 32
+  /// Updates whose median loss is where the run began.
+  private static let first = 3
   /// Robust standard deviations above the median from which on an update is a spike.
   private static let deviations = 8.0
   /// Skipped updates in a row that are one too many.
@@ -65,7 +67,7 @@ package struct SpikeGuard: Sendable, Equatable {
   var newest = 0
   var skippedInARow = 0
   var firstLoss: Double?
-  /// The lowest median so far; in the beginning the first loss.
+  /// The lowest median so far, or the first loss where none was lower.
   var bestLoss: Double?
   /// Where the median went far above its best; nil: it isn't.
   var highSince: Int?
@@ -122,20 +124,22 @@ package struct SpikeGuard: Sendable, Equatable {
   }
 
   private mutating func noteMedian() {
-    let first = firstLoss ?? losses[0]
-    let best = bestLoss ?? first
-    (firstLoss, bestLoss) = (first, best)
-    guard losses.count >= Self.window else { return }
+    if firstLoss == nil, losses.count == Self.first { firstLoss = Self.middle(losses[...]).median }
+    guard losses.count >= Self.window, let first = firstLoss else { return }
     let (median, deviation) = Self.middle(losses.suffix(Self.window))
+    let best = bestLoss ?? first
     bestLoss = min(best, median)
-    let hasLearned = median < first - 0.02 * abs(first)
-    if hasLearned { lostSince = nil }
+
+    // Two in a hundred are what a model learns in a few updates, where it learns.
+    let learned = first - 0.02 * abs(first)
+    if median < learned { lostSince = nil }
+    if best >= learned, median > first + max(0.25, deviation) { lostSince = lostSince ?? lastStep }
+
     // Beyond noise, and a good part of what was learned is lost.
-    guard median > best + max(0.25, (first - best) / 4, 3 * deviation) else {
+    guard median > best + max(0.25, (first - best) / 4, 2 * deviation) else {
       highSince = nil
       return
     }
-    if highSince == nil, best >= first - 0.02 * abs(first) { lostSince = lostSince ?? lastStep }
     if highSince == nil || median < lowestSince {
       highSince = highSince ?? lastStep
       (lowestSince, updatesSinceLowest) = (median, 0)

@@ -88,7 +88,7 @@ struct SpikeGuardTests {
     while guarding.complaint == nil, step < 1000 {
       step += 1
       var report = ordinary(0, seed: UInt64(step))
-      if step > 1 { report.loss += 1.5 }
+      if step > 3 { report.loss += 1.5 }
       _ = guarding.note(report, step: step)
     }
     #expect(step < 500)
