@@ -27,12 +27,16 @@ package enum ParameterBuffer: CaseIterable, Sendable {
   case secondMoment
 }
 
-/// Weights, and when training gradients and optimizer state, on one device; an error is the device's failure.
-package protocol ParameterStore: AnyObject {
+/// Tensors that can be read: what a checkpoint is written from.
+package protocol ParameterSource: AnyObject {
   var layout: TensorLayout { get }
   /// Copies `destination.count` elements of a buffer, from element `offset` on, to the host.
   func read(_ buffer: ParameterBuffer, at offset: Int, into destination: UnsafeMutableBufferPointer<Float>)
     throws(ComputeError)
+}
+
+/// Weights, and when training gradients and optimizer state, on one device; an error is the device's failure.
+package protocol ParameterStore: ParameterSource {
   /// Copies elements from the host into a buffer, from element `offset` on.
   func write(_ buffer: ParameterBuffer, at offset: Int, from source: UnsafeBufferPointer<Float>) throws(ComputeError)
   /// Updates the weights; nothing where the loss or the gradients' norm is no number or above the update's limit. A device
@@ -150,7 +154,7 @@ extension Execution {
   }
 }
 
-extension ParameterStore {
+extension ParameterSource {
   package func read(_ buffer: ParameterBuffer, _ entry: TensorLayout.Entry) throws(ComputeError) -> [Float] {
     var values = [Float](repeating: 0, count: entry.shape.count)
     try values.withUnsafeMutableBufferPointer { (memory) throws(ComputeError) in
@@ -158,7 +162,9 @@ extension ParameterStore {
     }
     return values
   }
+}
 
+extension ParameterStore {
   package func write(
     _ buffer: ParameterBuffer, _ entry: TensorLayout.Entry, _ values: [Float]
   ) throws(ComputeError) {

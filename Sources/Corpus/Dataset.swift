@@ -96,6 +96,12 @@ package struct Dataset: Sendable {
   /// The size of the tokenizer's vocabulary; nil for ids only.
   package var vocabularySize: Int? { tokenizer?.vocabularySize }
 
+  /// What tells this data from other: the hash of dataset.json, which has those of all shards, or of the shards themselves.
+  package func contentHash() throws(FormatError) -> ContentHash {
+    if summary != nil { return try ContentHash(file: Path.join(path, DatasetSummary.fileName)) }
+    return try ContentHash(files: Split.allCases.flatMap { shards[$0] ?? [] }.map(\.path))
+  }
+
   /// Reads every shard and makes sure that a model of this vocabulary has a row for every id.
   ///
   /// - Throws: ``TokenShardProblem/idBeyondVocabulary(position:id:vocabularySize:)``, naming shard, position and id.

@@ -22,6 +22,13 @@ package struct ContentHash: Hashable, Sendable {
     self = hasher.finish()
   }
 
+  /// The hash of several files' hashes, in their order.
+  package init(files paths: [String]) throws(FormatError) {
+    var text = ""
+    for path in paths { text += try ContentHash(file: path).hex + "\n" }
+    self.init(Array(text.utf8))
+  }
+
   fileprivate init(words: SIMD4<UInt64>) { self.words = words }
 
   /// A number in [0, 1) that belongs to the content: what decides of a share of contents.

@@ -34,16 +34,19 @@ package final class GrowingFile {
   package func flush() throws(FormatError) {
     lastFlush = .now
     guard !buffer.isEmpty else { return }
+    let length = try? POSIX.status(descriptor).size
     do {
       try buffer.lendBytes { bytes throws(SystemError) in try POSIX.appendFully(descriptor, bytes) }
     } catch {
+      // Nothing half stays, as what a disk had room for: all of it is written when there is room again.
+      if let length { try? POSIX.cut(descriptor, to: length) }
       throw .unwritable(path: path, reason: error.reason)
     }
     buffer.removeAll(keepingCapacity: true)
   }
 
   /// Writes what is left, down to the disk. Some files can't be synced; what they hold is as safe as it gets.
-  package func close() throws(FormatError) {
+  package func synchronize() throws(FormatError) {
     try flush()
     try? POSIX.sync(descriptor)
   }

@@ -116,6 +116,10 @@ enum POSIX {
     flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK
   }
 
+  static func cut(_ descriptor: Int32, to size: Int) throws(SystemError) {
+    guard ftruncate(descriptor, off_t(size)) == 0 else { throw SystemError(code: errno) }
+  }
+
   static func sync(_ descriptor: Int32) throws(SystemError) {
     guard fsync(descriptor) == 0 else { throw SystemError(code: errno) }
   }

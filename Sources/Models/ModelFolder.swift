@@ -104,7 +104,7 @@ extension ModelFolder {
   ///   - chatTemplate: nil for models that aren't for conversations.
   /// - Throws: ``FormatError``.
   package static func write(
-    _ config: ModelConfig, weights store: any ParameterStore, tokenizer: Tokenizer?, chatTemplate: ChatTemplate? = nil,
+    _ config: ModelConfig, weights store: any ParameterSource, tokenizer: Tokenizer?, chatTemplate: ChatTemplate? = nil,
     into folder: StagedFolder
   ) throws {
     try FileSystem.write(config.huggingFace.serialized(pretty: true) + "\n", to: folder.file(configName))

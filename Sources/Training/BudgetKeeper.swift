@@ -15,12 +15,16 @@ package struct BudgetKeeper {
   private var saveSeconds: Double
   private var hasSaved = false
   private var lastEvaluation = 0.0
+  private var lastSave = 0.0
   /// Whether an update was made at the schedule's end.
   private var hasReachedEnd = false
 
   /// Shares of the budget that evaluations may take.
   private static let lastEvaluationShare = 0.01
   private static let evaluationsOnTheWayShare = 0.05
+  /// Saves on the way: what a power cut costs at most, as a share, and in seconds what isn't worth one.
+  private static let saveShare = 0.02
+  private static let leastSaveInterval = 300.0
   /// Evaluations on the way, at most.
   private static let evaluations = 10.0
 
@@ -86,6 +90,17 @@ package struct BudgetKeeper {
     sampleSeconds = max(sampleSeconds, seconds)
   }
 
+  /// What is under way was given up.
+  package mutating func dropSteps() {
+    stepsUnderWay = 0
+  }
+
+  /// A save begins.
+  package mutating func beginSave(elapsed: Double) {
+    lastSave = elapsed
+  }
+
+  /// A save is made, and took so long in all.
   package mutating func noteSave(seconds: Double) {
     saveSeconds = hasSaved ? max(saveSeconds, seconds) : seconds
     hasSaved = true
@@ -120,6 +135,11 @@ package struct BudgetKeeper {
       return 1
     }
     return end / trainable
+  }
+
+  package func isSaveDue(elapsed: Double) -> Bool {
+    let interval = max(Self.leastSaveInterval, Self.saveShare * budget, saveSeconds / Self.saveShare)
+    return elapsed - lastSave >= interval && elapsed < trainable - max(interval / 2, 2 * saveSeconds)
   }
 
   package func isEvaluationDue(elapsed: Double) -> Bool {

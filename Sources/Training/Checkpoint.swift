@@ -23,8 +23,13 @@ package struct TrainerState: Sendable, Equatable {
   package var evaluationsSinceBest = 0
   /// In fp16, else nil.
   package var lossScale: LossScale?
-  /// Updates whose gradients were no numbers: steps that changed no weight.
+  /// Updates that were skipped: steps that changed no weight.
   package var skippedUpdates = 0
+  package var spikes = SpikeGuard()
+  /// How often the run went back to a good checkpoint: each time with another order of the data and half the rate.
+  package var rollbacks = 0
+  /// What the run learns from: what a resume must find again (``RunInputs``).
+  package var inputs = RunInputs()
   /// What executors have chosen by timing (``Executor/choices``).
   package var choices: [String: String] = [:]
 
@@ -41,6 +46,7 @@ package struct TrainerState: Sendable, Equatable {
       "loss_scale": lossScale.map { .number(Double($0.value)) } ?? .null,
       "finite_updates": lossScale.map { .integer(Int64($0.finiteUpdates)) } ?? .null,
       "skipped_updates": .integer(Int64(skippedUpdates)), "choices": .object(chosen),
+      "spikes": spikes.json, "rollbacks": JSON(rollbacks), "inputs": inputs.json,
     ]
   }
 
@@ -58,6 +64,14 @@ package struct TrainerState: Sendable, Equatable {
     // Checkpoints of earlier versions don't have what follows.
     evaluationsSinceBest = max(0, min(json["evaluations_since_best"]?.int ?? 0, 1 << 40))
     skippedUpdates = max(0, min(json["skipped_updates"]?.int ?? 0, step))
+    rollbacks = max(0, min(json["rollbacks"]?.int ?? 0, 1000))
+    inputs = RunInputs(json: json["inputs"])
+    if let found = json["spikes"] {
+      guard let guarded = SpikeGuard(json: found) else {
+        throw .content(path: path, problem: "spikes is not what a training leaves")
+      }
+      spikes = guarded
+    }
     if let chosen = json["choices"]?.object {
       for name in chosen.keys { choices[name] = chosen[name]?.string }
     }
@@ -83,7 +97,7 @@ package enum Checkpoint {
   /// - Throws: ``FormatError``.
   package static func write(
     to path: String, config: ModelConfig, tokenizer: Tokenizer?, chatTemplate: ChatTemplate? = nil,
-    store: any ParameterStore, state: TrainerState
+    store: any ParameterSource, state: TrainerState
   ) throws {
     let folder = try StagedFolder(path: path, replacing: true)
     try ModelFolder.write(
@@ -100,6 +114,8 @@ package enum Checkpoint {
     try writer.commit()
     try FileSystem.write(state.json.serialized(pretty: true) + "\n", to: folder.file(stateName))
     try Manifest.write(for: folder.workPath)
+    // What was written is what was meant, before it gets its name.
+    try Manifest.verify(folder.workPath)
     try folder.commit(replacing: true)
   }
 
@@ -120,6 +136,13 @@ package enum Checkpoint {
         try store.write(moment.buffer, entry, values)
       }
     }
+    return try state(of: folder)
+  }
+
+  /// Where the training stood.
+  ///
+  /// - Throws: ``FormatError``.
+  package static func state(of folder: ModelFolder) throws -> TrainerState {
     let path = Path.join(folder.path, stateName)
     return try TrainerState(json: FileSystem.readJSON(path), path: path)
   }

@@ -20,6 +20,11 @@ package final class MaskedSource: BatchSource {
   package var mask: MaskKind { .bidirectional }
   package var dataWaitSeconds: Double { text.dataWaitSeconds }
 
+  package func move(to place: DataPlace) throws {
+    try text.move(to: place)
+    row = place.row
+  }
+
   package func next(_ batch: TokenBatch) throws {
     try text.next(batch)
     for place in 0..<batch.rows {

@@ -4,14 +4,14 @@ package import Formats
 package final class MetricsLog {
   private let file: GrowingFile
 
-  /// Opens the log of a run, cut back to what had happened when `step` was done (0: anew).
+  /// Opens the log of a run, cut back to what had happened when `step` was done (0: anew, unless the run `goesOn`).
   ///
   /// A line that a killed process left half is cut as well.
   ///
   /// - Throws: ``FormatError/unwritable(path:reason:)``.
-  package init(path: String, keepingUntil step: Int) throws(FormatError) {
+  package init(path: String, keepingUntil step: Int, goesOn: Bool = false) throws(FormatError) {
     var kept = ""
-    if step > 0, FileSystem.exists(path) {
+    if step > 0 || goesOn, FileSystem.exists(path) {
       for line in String(decoding: try FileSystem.read(path), as: UTF8.self).split(whereSeparator: \.isNewline) {
         guard let json = try? JSON.parse(Array(line.utf8)), let at = json["step"]?.int, at <= step else { continue }
         kept += line + "\n"
@@ -30,5 +30,6 @@ package final class MetricsLog {
 
   package func append(_ line: JSON) throws(FormatError) { try file.append((line.serialized() + "\n").utf8) }
   package func flush() throws(FormatError) { try file.flush() }
-  package func close() throws(FormatError) { try file.close() }
+  /// Writes what is left, down to the disk.
+  package func synchronize() throws(FormatError) { try file.synchronize() }
 }

@@ -13,6 +13,23 @@ package protocol BatchSource: AnyObject {
   var dataWaitSeconds: Double { get }
   /// Fills the rows of the next update. It should allocate nothing.
   func next(_ batch: TokenBatch) throws
+  /// Goes to another place of the data.
+  func move(to place: DataPlace) throws
+}
+
+/// Where a run is in its data.
+package struct DataPlace: Sendable, Equatable {
+  /// Rows taken before.
+  package var row = 0
+  /// Which of the orders that belong to the seed.
+  package var order = 0
+
+  package init(row: Int = 0, order: Int = 0) {
+    (self.row, self.order) = (row, order)
+  }
+
+  /// The seed of this order; of the first one the seed itself.
+  func seed(_ seed: UInt64) -> UInt64 { seed &+ UInt64(order) &* 0x9E37_79B9_7F4A_7C15 }
 }
 
 extension BatchSource {
@@ -45,14 +62,14 @@ package struct Objective {
 
   /// The next token of a text in shards.
   ///
-  /// - Parameter startRow: rows that the run has taken before.
+  /// - Parameter place: where the run is.
   /// - Throws: ``CorpusError``, ``ComputeError``.
   package static func nextToken(
     _ data: Dataset, _ settings: Settings, store: any ParameterStore, executor: any Executor, tokenizer: Tokenizer?,
-    startRow: Int
+    place: DataPlace
   ) throws -> Objective {
     Objective(
-      source: try ShardSource(data, settings, startRow: startRow), trainTokens: data.tokenCount(of: .train),
+      source: try ShardSource(data, settings, place: place), trainTokens: data.tokenCount(of: .train),
       validation: try ShardValidation(
         data, settings, store: store, executor: executor, masking: nil, bytes: tokenizer.map { TokenBytes($0) }))
   }
@@ -61,19 +78,19 @@ package struct Objective {
   ///
   /// - Parameters:
   ///   - mask: the token that hides others.
-  ///   - startRow: rows that the run has taken before.
+  ///   - place: where the run is.
   /// - Throws: ``CorpusError``, ``ComputeError``.
   package static func maskedToken(
     _ data: Dataset, _ settings: Settings, store: any ParameterStore, executor: any Executor, tokenizer: Tokenizer?,
-    mask: Int32, startRow: Int
+    mask: Int32, place: DataPlace
   ) throws -> Objective {
     func masking(seed: UInt64?) -> Masking {
       Masking(maskToken: mask, vocabularySize: settings.model.vocabularySize, tokenizer: tokenizer, seed: seed)
     }
     return Objective(
       source: MaskedSource(
-        try ShardSource(data, settings, startRow: startRow), masking: masking(seed: settings.train.seed),
-        startRow: startRow),
+        try ShardSource(data, settings, place: place), masking: masking(seed: settings.train.seed),
+        startRow: place.row),
       trainTokens: data.tokenCount(of: .train),
       validation: try ShardValidation(
         data, settings, store: store, executor: executor, masking: masking(seed: nil), bytes: nil))

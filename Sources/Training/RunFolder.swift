@@ -42,8 +42,10 @@ package struct RunFolder: Sendable {
   }
 
   /// The newest checkpoint that is whole; nil if there is none. Ones that aren't are passed to `onBroken`.
-  package func newestCheckpoint(onBroken: (any Error) -> Void) -> ModelFolder? {
-    for step in checkpointSteps.reversed() {
+  ///
+  /// - Parameter limit: the last step that will do.
+  package func newestCheckpoint(upTo limit: Int = .max, onBroken: (any Error) -> Void = { _ in }) -> ModelFolder? {
+    for step in checkpointSteps.reversed() where step <= limit {
       do {
         let path = checkpointPath(step: step)
         // Others' folders may have none; of ours, one without isn't whole.
@@ -70,6 +72,19 @@ package struct RunFolder: Sendable {
   package func linkedStep(_ name: String) -> Int? {
     let target = try? FileManager.default.destinationOfSymbolicLink(atPath: Path.join(checkpointsPath, name))
     return target.flatMap { $0.hasPrefix("step-") ? Int($0.dropFirst(5)) : nil }
+  }
+
+  /// Removes checkpoints of later steps, which a run that went back has given up.
+  package func removeCheckpoints(after step: Int) throws(FormatError) {
+    let (kept, given) = (checkpointSteps.filter { $0 <= step }, checkpointSteps.filter { $0 > step })
+    for name in ["latest", "best"] where linkedStep(name).map({ $0 > step }) ?? false {
+      if let newest = kept.last {
+        try link(name, to: newest)
+      } else {
+        try FileSystem.remove(Path.join(checkpointsPath, name))
+      }
+    }
+    for step in given { try FileSystem.remove(checkpointPath(step: step)) }
   }
 
   /// Removes the oldest checkpoints, but the newest `count` and what `latest` and `best` point at.

@@ -112,6 +112,7 @@ package struct SettingKey: Sendable {
     integer("train.checkpoint_every", \.train.checkpointEvery, 0...),
     integer("train.keep_checkpoints", \.train.keepCheckpoints, 1...),
     integer("train.patience", \.train.patience, 0...),
+    integer("train.max_rollbacks", \.train.maxRollbacks, 0...1000),
     choice("train.class_weights", \.train.classWeights),
     precision("train.precision", \.train.precision, [.fp32, .bf16, .fp16]),
     precision("train.moments", \.train.moments, [.fp32, .bf16]),

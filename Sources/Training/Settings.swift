@@ -79,6 +79,8 @@ package struct TrainSettings: Sendable, Equatable {
   package var keepCheckpoints = 2
   /// Evaluations in a row that may bring nothing better before the run ends; 0: any number.
   package var patience = 0
+  /// How often a run that goes wrong may go back to a good checkpoint.
+  package var maxRollbacks = 3
   package var classWeights = ClassWeights.none
   /// What activations and products are computed in; nil: what is fastest.
   package var precision: Precision?

@@ -74,6 +74,8 @@ private final class NoiseSource: BatchSource {
   var mask: MaskKind { .causal }
   var dataWaitSeconds: Double { 0 }
 
+  func move(to place: DataPlace) {}
+
   func next(_ batch: TokenBatch) {
     for index in batch.ids.indices { batch.ids[index] = Int32(generator.next() % vocabularySize) }
     for index in batch.targets.indices { batch.targets[index] = Int32(generator.next() % vocabularySize) }

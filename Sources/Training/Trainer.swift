@@ -21,7 +21,7 @@ package final class Trainer {
   private let chatTemplate: ChatTemplate?
   private let folder: RunFolder
   private let objective: Objective
-  private let log: MetricsLog
+  private var log: MetricsLog
   private let observe: (TrainingEvent) -> Void
   private let clock: RunClock
   private let update: UpdateStep
@@ -29,10 +29,20 @@ package final class Trainer {
   /// Updates that were sent to the device and not reported, the oldest first.
   private var underWay: [StepUnderWay] = []
   /// When the device had made the last update that was reported.
-  private var lastReport: ContinuousClock.Instant?
+  private var lastReport: Double?
   package private(set) var state: TrainerState
-  /// The step of the checkpoint that this process has read or written last.
+  private let writer: CheckpointWriter
+  /// The step of the checkpoint that this process has read, or has begun to write, last.
   private var savedStep: Int?
+  /// A checkpoint is due that waits until all is well.
+  private var saveIsDue = false
+  /// Why what the run leaves couldn't be written when it was tried last.
+  private var outputFailure: FormatError?
+  /// Where this process has begun: what it was given will do to go back to.
+  private let firstStep: Int
+  /// Fills the weights as the run began.
+  private let startAnew: () throws -> Void
+  private var evaluated: (step: Int, isBest: Bool)?
   /// Tokens that the evaluation before looked at.
   private var evaluatedTokens: Int?
   private var energy = EnergyMeter()
@@ -43,7 +53,7 @@ package final class Trainer {
     let learningRate: Float
     let progress: Double
     let dataWaitSeconds: Double
-    let start: ContinuousClock.Instant
+    let start: Double
   }
 
   /// - Parameters:
@@ -51,12 +61,14 @@ package final class Trainer {
   ///   - chatTemplate: goes into the checkpoints of models for conversations.
   ///   - objective: goes on where `state` stands.
   ///   - usedBefore: seconds that the run has used before this process.
+  ///   - now: the clock that budgets are kept by.
+  ///   - startAnew: fills the weights as the run began, where it must go back and there is no checkpoint.
   /// - Throws: ``ComputeError``, ``FormatError``, ``CorpusError``.
   package init(
     _ settings: Settings, store: any ParameterStore, state: TrainerState, executor: any Executor,
     tokenizer: Tokenizer?, chatTemplate: ChatTemplate? = nil, folder: RunFolder, objective: Objective,
-    usedBefore: Double,
-    observe: @escaping (TrainingEvent) -> Void
+    usedBefore: Double, now: @escaping @Sendable () -> Double = RunClock.monotonic,
+    startAnew: @escaping () throws -> Void, observe: @escaping (TrainingEvent) -> Void
   ) throws {
     self.settings = settings
     self.store = store
@@ -68,25 +80,33 @@ package final class Trainer {
     self.folder = folder
     self.objective = objective
     self.observe = observe
-    clock = RunClock(before: usedBefore)
+    self.startAnew = startAnew
+    firstStep = state.step
+    clock = RunClock(before: usedBefore, now: now)
     transformer = try Transformer(settings.model)
     update = try UpdateStep(
       transformer, settings: settings.train, mask: objective.source.mask, perRow: objective.source.perRow,
       store: store, executor: executor)
+    // After all that training itself needs.
+    writer = CheckpointWriter(store.layout)
     if settings.train.precision == .fp16, state.lossScale == nil { self.state.lossScale = LossScale() }
     log = try MetricsLog(path: folder.metricsPath, keepingUntil: state.step)
     let evaluationTokens = objective.validation?.predictedTokens ?? 0
     budget = settings.train.budget.map {
       BudgetKeeper(budget: $0, validationTokens: evaluationTokens, checkpointBytes: 3 * 4 * store.layout.count)
     }
+    budget?.beginSave(elapsed: usedBefore)
   }
 
   /// Trains to the end, or until `stop` says so.
   ///
   /// - Throws: ``TrainingError``, ``FormatError``.
   package func run(stop: () -> Bool) throws -> Outcome {
-    // Also when something fails: what has happened is on record.
-    defer { try? log.close() }
+    // Also when something fails: what has happened is on record, and no checkpoint is left half.
+    defer {
+      _ = writer.takeOutcomes(waiting: true)
+      try? log.synchronize()
+    }
     try tell(
       .started(
         RunDescription(
@@ -96,17 +116,26 @@ package final class Trainer {
           trainTokens: objective.trainTokens, firstStep: state.step, elapsed: clock.elapsed, settings: settings)))
     if budget != nil { try measureEvaluation() }
     let schedule = Schedule(settings.train)
-    var evaluated: (step: Int, isBest: Bool)?
 
     while !isDone {
       if stop() {
         try finishUpdates()
         try tellEnergy()
         try save(best: false)
+        try finishSaves()
         return .stopped
       }
       try beginUpdate(schedule)
       try finishUpdates(leaving: runsAhead ? 1 : 0)
+      if let complaint = state.spikes.complaint {
+        if case .learnsNothing = complaint, state.rollbacks >= settings.train.maxRollbacks {
+          state.spikes.accept()
+        } else {
+          try goBack("\(complaint)")
+          continue
+        }
+      }
+      try noteSaves(waiting: false)
       if isDue(settings.train.evalEvery, automatic: budget?.isEvaluationDue(elapsed: clock.elapsed)) {
         try finishUpdates()
         let isBest = try evaluate()
@@ -114,9 +143,12 @@ package final class Trainer {
         try lookInside()
         if isBest, settings.train.checkpointEvery > 0 || budget != nil { try save(best: true) }
       }
-      if isDue(settings.train.checkpointEvery, automatic: nil) {
+      if isDue(settings.train.checkpointEvery, automatic: budget?.isSaveDue(elapsed: clock.elapsed)) {
+        saveIsDue = true
+      }
+      if saveIsDue {
         try finishUpdates()
-        try save(best: false)
+        if state.spikes.isWell { try save(best: false) }
       }
     }
 
@@ -126,6 +158,7 @@ package final class Trainer {
       try lookInside()
     }
     try save(best: evaluated?.isBest ?? false)
+    try finishSaves()
     // Whoever waits for nothing better to come wants the best.
     if settings.train.patience > 0, let best = folder.linkedStep("best") { try folder.link("latest", to: best) }
     try tell(.finished(step: state.step, elapsed: clock.elapsed))
@@ -133,9 +166,9 @@ package final class Trainer {
   }
 
   /// Tells whoever watches what happens, and puts it on record.
-  private func tell(_ event: TrainingEvent) throws(FormatError) {
+  private func tell(_ event: TrainingEvent) throws {
     observe(event)
-    if let line = event.line { try log.append(line) }
+    if let line = event.line { try goingOn { try log.append(line) } }
   }
 
   // MARK: Updates
@@ -151,14 +184,17 @@ package final class Trainer {
       // The rate peaks where the warmup ends; without a warmup, where the run begins.
       state.warmupEnd = settings.train.warmupSteps > 0 ? progress : 0
     }
-    let factor = schedule.factor(step: warmupStep, progress: progress, warmupEnd: state.warmupEnd ?? progress)
+    let scheduled = schedule.factor(step: warmupStep, progress: progress, warmupEnd: state.warmupEnd ?? progress)
+    let factor = scheduled * Float(sign: .plus, exponent: -state.rollbacks, significand: 1)
     let source = objective.source
     let waitedBefore = source.dataWaitSeconds
-    let start = ContinuousClock.now
-    // AdamW counts the updates that it has made.
+    let start = clock.elapsed
+    // AdamW counts the updates that it has made, as far as is known: where the device runs ahead, the report of the update
+    // before may be here or not.
+    let isLate = executor.runsAhead && state.lossScale == nil && state.spikes.hasSkipped(step - 1)
     try update.begin(
-      step: step - state.skippedUpdates, firstMicroStep: state.microSteps, rateFactor: factor,
-      lossScale: state.lossScale?.value ?? 1, source: source)
+      step: step - state.skippedUpdates + (isLate ? 1 : 0), firstMicroStep: state.microSteps, rateFactor: factor,
+      lossScale: state.lossScale?.value ?? 1, limits: state.spikes.limits(step: step), source: source)
     budget?.beginStep()
     state.step = step
     state.rows += settings.train.batchSize
@@ -175,20 +211,21 @@ package final class Trainer {
     while underWay.count > count {
       let this = underWay.removeFirst()
       let result = try update.finish()
-      let now = ContinuousClock.now
-      let took = seconds(now - max(this.start, lastReport ?? this.start))
+      let now = clock.elapsed
+      let took = now - max(this.start, lastReport ?? this.start)
       lastReport = now
-      let isSkipped = try noteFiniteness(of: result, step: this.step)
+      let problem = note(result, step: this.step)
       budget?.noteStep(seconds: took)
       state.elapsed = clock.elapsed
       let metrics = StepMetrics(
         step: this.step, tokens: this.tokens, loss: result.loss, accuracy: result.accuracy,
         learningRate: this.learningRate, gradientNorm: result.gradientNorm, skippedUpdates: state.skippedUpdates,
-        tokensPerSecond: Double(tokensPerStep) / max(took, 1e-9),
+        rollbacks: state.rollbacks, tokensPerSecond: Double(tokensPerStep) / max(took, 1e-9),
         dataWaitSeconds: this.dataWaitSeconds, elapsed: state.elapsed, progress: this.progress)
       try tell(.step(metrics))
-      if isSkipped {
-        try tell(.skipped(step: state.step, lossScale: state.lossScale?.value ?? 1, elapsed: state.elapsed))
+      if let problem {
+        try tell(
+          .skipped(step: this.step, problem, lossScale: state.lossScale?.value ?? 1, elapsed: state.elapsed))
       }
       energy?.keepUp()
     }
@@ -217,8 +254,9 @@ package final class Trainer {
   }
 
   /// The step as the warmup counts it: of a budget too short for its steps, the warmup takes a tenth at most.
+  /// A run that went back warms up again as it is written.
   private func warmupStep(_ step: Int, progress: Double) -> Int {
-    budget == nil ? step : max(step, Int(10 * progress * Double(settings.train.warmupSteps)))
+    budget == nil || state.rollbacks > 0 ? step : max(step, Int(10 * progress * Double(settings.train.warmupSteps)))
   }
 
   private func isDue(_ every: Int, automatic: Bool?) -> Bool {
@@ -228,36 +266,53 @@ package final class Trainer {
 
   // MARK: What
 
-  /// Adjusts the loss scale where there is one. True: the update was skipped, as its gradients were no numbers.
-  private func noteFiniteness(of result: UpdateReport, step: Int) throws(TrainingError) -> Bool {
+  /// Adjusts the loss scale where there is one, and what is known of spikes.
+  ///
+  /// - Returns: why the update was skipped; nil: it was made.
+  private func note(_ result: UpdateReport, step: Int) -> SpikeGuard.Problem? {
     let isFinite = result.gradientNorm.isFinite
     state.lossScale?.note(isFinite: isFinite)
-    let canGoOn = isFinite || state.lossScale.map { $0.value >= LossScale.least } ?? false
-    guard result.loss.isFinite, canGoOn else {
-      throw .diverged(step: step, what: "loss \(result.loss), gradient norm \(result.gradientNorm)")
+    var problem: SpikeGuard.Problem? = .notFinite
+    // That gradients overflow where a smaller scale will do says nothing of the run.
+    if isFinite || !result.loss.isFinite || (state.lossScale?.value ?? 0) < LossScale.least {
+      problem = state.spikes.note(result, step: step)
     }
-    if !isFinite { state.skippedUpdates += 1 }
-    return !isFinite
+    if problem != nil { state.skippedUpdates += 1 }
+    return problem
+  }
+
+  /// Does what writes; where nothing can be written, as on a full disk, says so once and goes on.
+  private func goingOn(_ write: () throws -> Void) throws {
+    do {
+      try write()
+    } catch let error as FormatError where error.exitCode == ContractExit.output {
+      noteFailure(error)
+    }
+  }
+
+  private func noteFailure(_ error: FormatError) {
+    if outputFailure == nil { observe(.outputFailed(step: state.step, error)) }
+    outputFailure = error
   }
 
   /// Finds out what an evaluation costs, so that the last one fits into the budget.
   private func measureEvaluation() throws {
     guard let validation = objective.validation else { return }
-    let start = ContinuousClock.now
+    let start = clock.elapsed
     let result = try validation.evaluate(limit: validation.batchTokens)
-    budget?.noteBatch(tokens: result.tokens, seconds: seconds(ContinuousClock.now - start))
+    budget?.noteBatch(tokens: result.tokens, seconds: clock.elapsed - start)
   }
 
   /// Measures the validation split. True: no evaluation before was better.
   private func evaluate() throws -> Bool {
     defer { budget?.evaluated(elapsed: clock.elapsed) }
     guard let validation = objective.validation else { return false }
-    let start = ContinuousClock.now
+    let start = clock.elapsed
     let result = try validation.evaluate(limit: budget?.evaluationLimit)
     guard result.tokens > 0 else { return false }
-    budget?.noteEvaluation(tokens: result.tokens, seconds: seconds(ContinuousClock.now - start))
+    budget?.noteEvaluation(tokens: result.tokens, seconds: clock.elapsed - start)
     try tell(.evaluated(step: state.step, split: "val", result, elapsed: clock.elapsed))
-    try log.flush()
+    try goingOn { try log.flush() }
     // On a budget the last evaluation may look at more than the ones before: then it stands by itself.
     let isComparable = result.tokens <= evaluatedTokens ?? .max
     evaluatedTokens = result.tokens
@@ -272,14 +327,14 @@ package final class Trainer {
 
   /// What is looked at when the model is evaluated, beside the result.
   private func lookInside() throws {
-    let begin = ContinuousClock.now
-    defer { budget?.noteSample(seconds: seconds(ContinuousClock.now - begin)) }
+    let begin = clock.elapsed
+    defer { budget?.noteSample(seconds: clock.elapsed - begin) }
     try tell(.layers(step: state.step, LayerSize.all(of: store), elapsed: clock.elapsed))
     try tellEnergy()
     try sample()
   }
 
-  private func tellEnergy() throws(FormatError) {
+  private func tellEnergy() throws {
     guard let joules = energy?.take() else { return }
     try tell(.energy(step: state.step, joules: joules, elapsed: clock.elapsed))
   }
@@ -298,29 +353,107 @@ package final class Trainer {
     let generator = Generator(session, tokenizer: tokenizer, endOfText: start)
     let text = try generator.generate(prompt: [start], maxTokens: maxTokens, options: options).text
     let name = Path.name(folder.checkpointPath(step: state.step)) + ".txt"
-    try FileSystem.write(text + "\n", to: Path.join(folder.samplesPath, name))
+    try goingOn { try FileSystem.write(text + "\n", to: Path.join(folder.samplesPath, name)) }
     try tell(.sampled(step: state.step, text: text))
   }
 
+  // MARK: Saving
+
   private func save(best: Bool) throws {
+    saveIsDue = false
+    budget?.beginSave(elapsed: clock.elapsed)
     state.elapsed = clock.elapsed
     state.choices.merge(executor.choices) { $1 }
-    let path = folder.checkpointPath(step: state.step)
-    let start = ContinuousClock.now
-    // First: whoever resumes from this checkpoint must find every line up to it.
-    try log.flush()
-    if savedStep != state.step {
-      try Checkpoint.write(
-        to: path, config: settings.model, tokenizer: tokenizer, chatTemplate: chatTemplate, store: store, state: state)
-      savedStep = state.step
+    try noteSaves(waiting: true)
+    do {
+      // First: whoever resumes from this checkpoint must find every line up to it.
+      try log.synchronize()
+    } catch {
+      return noteFailure(error)
     }
-    try folder.link("latest", to: state.step)
-    // Where nothing measures which is best, the newest is.
-    if best || objective.validation == nil || folder.linkedStep("best") == nil {
-      try folder.link("best", to: state.step)
+    let job = CheckpointWriter.Job(
+      folder: folder, config: settings.model, tokenizer: tokenizer, chatTemplate: chatTemplate, state: state,
+      isNew: savedStep != state.step, isBest: best || objective.validation == nil,
+      keeping: settings.train.keepCheckpoints)
+    savedStep = state.step
+    try writer.begin(job, from: store)
+    try noteSaves(waiting: false)
+  }
+
+  /// Takes note of what has become of checkpoints.
+  private func noteSaves(waiting: Bool) throws {
+    for outcome in writer.takeOutcomes(waiting: waiting) {
+      budget?.noteSave(seconds: outcome.seconds)
+      guard let error = outcome.error else {
+        outputFailure = nil
+        try tell(.saved(step: outcome.step, path: folder.checkpointPath(step: outcome.step)))
+        continue
+      }
+      if savedStep == outcome.step { savedStep = nil }
+      try goingOn { throw error }
     }
-    try folder.prune(keeping: settings.train.keepCheckpoints)
-    budget?.noteSave(seconds: seconds(ContinuousClock.now - start))
-    try tell(.saved(step: state.step, path: path))
+  }
+
+  /// Waits for the last checkpoint, without which the run isn't done.
+  private func finishSaves() throws {
+    try noteSaves(waiting: true)
+    if let outputFailure { throw outputFailure }
+  }
+
+  // MARK: Going back
+
+  /// Goes back to a checkpoint of before the trouble, or to the beginning, and on from there in another order of the data at
+  /// half the rate.
+  private func goBack(_ reason: String) throws {
+    // What is under way belongs to what is given up.
+    for _ in underWay { _ = try update.finish() }
+    underWay = []
+    budget?.dropSteps()
+    try noteSaves(waiting: true)
+    let (failed, spikes, rollbacks) = (state.step, state.spikes, state.rollbacks + 1)
+    let good = folder.newestCheckpoint(upTo: max(spikes.lastGoodStep, firstStep))
+    try goingOn { try folder.removeCheckpoints(after: max(spikes.lastGoodStep, firstStep)) }
+    guard rollbacks <= settings.train.maxRollbacks else {
+      throw TrainingError.diverged(
+        step: failed, what: reason, rollbacks: state.rollbacks, checkpoint: good?.path)
+    }
+    let inputs = state.inputs
+    if let good {
+      state = try Checkpoint.read(good, into: store)
+    } else {
+      try startAnew()
+      try store.clearMoments()
+      state = TrainerState()
+      state.inputs = inputs
+      if settings.train.precision == .fp16 { state.lossScale = LossScale() }
+    }
+    state.rollbacks = rollbacks
+    state.spikes.pardon(until: failed)
+    state.elapsed = clock.elapsed
+    savedStep = good == nil ? nil : state.step
+    (evaluated, saveIsDue) = (nil, false)
+    try goingOn {
+      try log.flush()
+      log = try MetricsLog(path: folder.metricsPath, keepingUntil: state.step, goesOn: true)
+    }
+    try objective.source.move(to: state.place)
+    try tell(
+      .rolledBack(from: failed, to: state.step, reason: reason, rollbacks: rollbacks, elapsed: state.elapsed))
+    try goingOn { try log.flush() }
+  }
+}
+
+extension TrainerState {
+  /// Where the run is in its data.
+  package var place: DataPlace { DataPlace(row: rows, order: rollbacks) }
+}
+
+extension ParameterStore {
+  /// Sets the optimizer's moments to zero, as in the beginning.
+  fileprivate func clearMoments() throws(ComputeError) {
+    for entry in layout.entries {
+      let zeros = [Float](repeating: 0, count: entry.shape.count)
+      for buffer in [ParameterBuffer.firstMoment, .secondMoment] { try write(buffer, entry, zeros) }
+    }
   }
 }

@@ -1,13 +1,13 @@
 import Formats
 
 package enum TrainingError: ContractError, Equatable {
-  /// The loss or the gradient norm is no number any more.
-  case diverged(step: Int, what: String)
+  /// The run went wrong once more than it may go back.
+  case diverged(step: Int, what: String, rollbacks: Int, checkpoint: String?)
   /// There is a run already, and nobody asked to go on with it.
   case runExists(path: String)
   case noStopGiven
   /// A resumed run was given something that differs from what it began with.
-  case changed(what: String, was: String, now: String)
+  case changed(what: String, was: String, now: String, canBeAllowed: Bool = true)
 
   package var exitCode: Int32 {
     switch self {
@@ -20,14 +20,16 @@ package enum TrainingError: ContractError, Equatable {
 
   package var description: String {
     switch self {
-    case .diverged(let step, let what):
-      "the training diverged at step \(step): \(what); lower train.learning_rate, lengthen train.warmup_steps, "
-        + "or resume from the last checkpoint with --resume"
+    case .diverged(let step, let what, let rollbacks, let checkpoint):
+      "the training diverged at step \(step): \(what), after going back \(rollbacks) \(rollbacks == 1 ? "time" : "times") "
+        + "(train.max_rollbacks); lower train.learning_rate or lengthen train.warmup_steps, and begin anew"
+        + (checkpoint.map { "; the last good checkpoint is \($0)" } ?? "; no checkpoint was good")
     case .runExists(let path):
       "\(path): is a run already; go on with it by --resume, or choose another folder with --out"
     case .noStopGiven: "say when to stop: --budget 10m or --steps 1000"
-    case .changed(let what, let was, let now):
+    case .changed(let what, let was, let now, let canBeAllowed):
       "--resume: \(what) was \(was) and is now \(now); a resumed run goes on as it began"
+        + (canBeAllowed ? " unless --allow-changes is given" : ": begin a new one with another --out")
     }
   }
 }

@@ -21,8 +21,14 @@ extension TrainingEvent {
           ("flops_per_token", .number(run.flopsPerToken)),
         ])
     case .step(let metrics): return metrics.json
-    case .skipped(let step, let lossScale, let elapsed):
-      return event("skipped_update", step, elapsed, [("loss_scale", .number(Double(lossScale)))])
+    case .skipped(let step, let problem, let lossScale, let elapsed):
+      return event(
+        "skipped_update", step, elapsed,
+        [("reason", .string(problem.rawValue)), ("loss_scale", .number(Double(lossScale)))])
+    case .rolledBack(let from, let to, let reason, let rollbacks, let elapsed):
+      return event(
+        "rolled_back", to, elapsed,
+        [("from_step", JSON(from)), ("reason", .string(reason)), ("rollbacks", JSON(rollbacks))])
     case .evaluated(let step, let split, let result, let elapsed):
       return [
         "kind": "eval", "step": JSON(step), "split": .string(split), "loss": .number(result.loss),
@@ -40,7 +46,7 @@ extension TrainingEvent {
         "kind": "energy", "step": JSON(step), "joules": .number(joules), "elapsed_seconds": .number(elapsed),
       ]
     case .finished(let step, let elapsed): return event("finished", step, elapsed)
-    case .sampled, .saved: return nil
+    case .sampled, .saved, .outputFailed: return nil
     }
   }
 }

@@ -1,12 +1,15 @@
 package import Evaluation
+package import Formats
 
 /// What a trainer tells whoever watches; it knows no bar, page or file that shows it.
 package enum TrainingEvent: Sendable {
   /// A process begins, the first of a run or one that resumes it.
   case started(RunDescription)
   case step(StepMetrics)
-  /// Gradients were no numbers: the weights stayed, and the loss scale is now `lossScale`.
-  case skipped(step: Int, lossScale: Float, elapsed: Double)
+  /// The update was skipped: the weights stayed, and the loss scale is now `lossScale`.
+  case skipped(step: Int, SpikeGuard.Problem, lossScale: Float, elapsed: Double)
+  /// The run went wrong and goes on from step `to`, in another order of the data and at half the rate.
+  case rolledBack(from: Int, to: Int, reason: String, rollbacks: Int, elapsed: Double)
   case evaluated(step: Int, split: String, EvaluationResult, elapsed: Double)
   /// How large the weights are.
   case layers(step: Int, [LayerSize], elapsed: Double)
@@ -14,6 +17,8 @@ package enum TrainingEvent: Sendable {
   case energy(step: Int, joules: Double, elapsed: Double)
   case sampled(step: Int, text: String)
   case saved(step: Int, path: String)
+  /// What the run leaves can't be written, as where a disk is full: it goes on and tries again. Told once.
+  case outputFailed(step: Int, FormatError)
   /// The run has come to its end; one that was stopped has not.
   case finished(step: Int, elapsed: Double)
 }
@@ -45,6 +50,8 @@ package struct StepMetrics: Sendable {
   package var gradientNorm: Double
   /// Steps so far that were skipped, this one included.
   package var skippedUpdates: Int
+  /// How often the run went back so far.
+  package var rollbacks: Int
   package var tokensPerSecond: Double
   package var dataWaitSeconds: Double
   package var elapsed: Double

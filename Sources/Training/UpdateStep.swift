@@ -43,8 +43,10 @@ package final class UpdateStep {
   ///   - firstMicroStep: passes done before, the counter of random numbers.
   ///   - rateFactor: what the learning rates are times those of the settings.
   ///   - lossScale: what gradients are computed times, in fp16; it is gone from the norm and the update.
+  ///   - limits: beyond which the update is skipped.
   package func begin(
-    step: Int, firstMicroStep: Int, rateFactor: Float, lossScale: Float = 1, source: any BatchSource
+    step: Int, firstMicroStep: Int, rateFactor: Float, lossScale: Float = 1,
+    limits: SpikeGuard.Limits = SpikeGuard.Limits(), source: any BatchSource
   ) throws {
     try source.next(batch)
     // Of the whole update, so that micro-steps add up to one large batch. Where nothing counts, all sums are 0.
@@ -65,6 +67,7 @@ package final class UpdateStep {
       step: step, learningRate: settings.learningRate * rateFactor, beta1: settings.beta1, beta2: settings.beta2,
       epsilon: settings.epsilon, weightDecay: settings.weightDecay, clip: settings.gradientClip,
       lossScale: lossScale, seed: settings.seed)
+    (update.mostLoss, update.mostGradientNorm) = (limits.loss, limits.gradientNorm)
     update.embeddingRate = settings.embeddingLearningRate.map { $0 * rateFactor }
     if settings.optimizer == .muon {
       update.muon = OptimizerUpdate.Muon(

@@ -52,6 +52,8 @@ private final class Counting: BatchSource {
   var mask: MaskKind { .causal }
   var dataWaitSeconds: Double { 0 }
 
+  func move(to place: DataPlace) {}
+
   func next(_ batch: TokenBatch) {
     for index in batch.ids.indices {
       batch.ids[index] = token

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support import command, latest, mayfly, metrics, settings
+from support import command, latest, mayfly, metrics, prose, settings
 
 STEPS = 150
 CHECKPOINT_EVERY = 9
@@ -182,3 +182,112 @@ def test_a_damaged_newest_checkpoint_is_passed_over(
     result = mayfly(*arguments(data, out, small, variant, "--resume"))
     assert newest.name in result.err, "the message names the checkpoint that is not whole"
     assert numbers(out) == numbers(reference)
+
+
+# --- What a resumed run must be given again ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def begun(data: Path, small: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("begun") / "run"
+    mayfly("train", "--data", data, "--steps", 5, "--out", out, *small)
+    return out
+
+
+def resumed(begun: Path, tmp_path: Path, *arguments: object, code: int = 0) -> str:
+    """What going on with a copy of a run prints."""
+    out = tmp_path / "run"
+    shutil.copytree(begun, out, symlinks=True)
+    return mayfly("train", "--out", out, "--steps", 7, "--resume", *arguments, code=code).err
+
+
+def other_data(data: Path, folder: Path) -> Path:
+    """The same tokenizer, other text."""
+    texts = folder / "texts"
+    texts.mkdir()
+    (texts / "a.txt").write_text(prose(40_000, seed=77), encoding="utf-8")
+    mayfly("prepare", texts, "--out", folder / "other", "--tokenizer", data, "--val-fraction", 0.2)
+    return folder / "other"
+
+
+def test_other_data_is_refused_unless_allowed(begun: Path, data: Path, tmp_path: Path) -> None:
+    other = other_data(data, tmp_path)
+    error = resumed(begun, tmp_path, "--data", other, code=65)
+    assert "--data was" in error and "tokens, SHA-256" in error and "--allow-changes" in error
+    shutil.rmtree(tmp_path / "run")
+    assert "warning: --resume: --data was" in resumed(begun, tmp_path, "--data", other, "--allow-changes")
+    # From here on it is what the run learns from.
+    mayfly("train", "--out", tmp_path / "run", "--steps", 8, "--resume", "--data", other)
+
+
+def test_a_copy_of_the_data_elsewhere_is_the_same(begun: Path, data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path / "moved")
+    resumed(begun, tmp_path, "--data", tmp_path / "moved")
+
+
+def test_another_text_is_refused(tmp_path: Path, small: list[str]) -> None:
+    """Text that was prepared into the run's folder isn't prepared again: then what is given must be that."""
+    (tmp_path / "one.txt").write_text(prose(30_000, seed=1), encoding="utf-8")
+    (tmp_path / "two.txt").write_text(prose(35_000, seed=2), encoding="utf-8")
+    out = tmp_path / "run"
+    mayfly("train", "--data", tmp_path / "one.txt", "--steps", 3, "--out", out, *small)
+    mayfly("train", "--data", tmp_path / "one.txt", "--steps", 4, "--out", out, "--resume")
+    result = mayfly("train", "--data", tmp_path / "two.txt", "--steps", 5, "--out", out, "--resume", code=65)
+    assert "the text of --data was" in result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--preset", "mini"], "model.architecture (--preset mini) was llama and is now nanochat"),
+        (["--set", "model.hidden_size=96"], "model.hidden_size was 64 and is now 96"),
+        (["--set", "train.learning_rate=0.001"], "train.learning_rate was 0.003 and is now 0.001"),
+    ],
+)
+def test_another_model_or_setting_is_refused(
+    begun: Path, data: Path, tmp_path: Path, arguments: list[str], told: str
+) -> None:
+    error = resumed(begun, tmp_path, "--data", data, *arguments, code=65)
+    assert told in error
+    is_model = "model." in told
+    assert ("--allow-changes" in error) != is_model
+    shutil.rmtree(tmp_path / "run")
+    resumed(begun, tmp_path, "--data", data, *arguments, "--allow-changes", code=65 if is_model else 0)
+
+
+def test_another_initial_model_is_refused(begun: Path, data: Path, tmp_path: Path, run: Path) -> None:
+    assert "--init-from was not given and is now SHA-256" in resumed(
+        begun, tmp_path, "--data", data, "--init-from", run, code=65)
+
+
+def test_the_same_preset_and_initial_model_go_on(data: Path, tmp_path: Path, run: Path) -> None:
+    out = tmp_path / "tuned"
+    tuned = ["train", "--data", data, "--out", out, "--init-from", run, "--set", "train.batch_size=4"]
+    mayfly(*tuned, "--steps", 2)
+    mayfly(*tuned, "--steps", 3, "--resume")
+    # What it began with is in its checkpoints.
+    mayfly("train", "--data", data, "--out", out, "--steps", 4, "--resume")
+    out = tmp_path / "preset"
+    mini = ["train", "--data", data, "--out", out, "--preset", "mini", "--set", "train.batch_size=1"]
+    mayfly(*mini, "--steps", 1)
+    mayfly(*mini, "--steps", 2, "--resume")
+
+
+def test_allow_changes_needs_a_resume(data: Path, tmp_path: Path) -> None:
+    mayfly("train", "--data", data, "--steps", 1, "--out", tmp_path / "run", "--allow-changes", code=64)
+
+
+def test_other_examples_of_a_task_are_refused(run: Path, tmp_path: Path) -> None:
+    def examples(name: str, count: int) -> Path:
+        path = tmp_path / name
+        lines = [json.dumps({"question": f"who answers {i}", "answer": f"the miller {i % 7}"}) for i in range(count)]
+        path.write_text("\n".join(lines), encoding="utf-8")
+        return path
+
+    one, two = examples("one.jsonl", 30), examples("two.jsonl", 31)
+    tune = ["finetune", run, "--task", "qa", "--out", tmp_path / "tuned", "--steps"]
+    mayfly(*tune, 2, "--data", one)
+    mayfly(*tune, 3, "--data", one, "--resume")
+    assert "--data was SHA-256" in mayfly(*tune, 4, "--data", two, "--resume", code=65).err
+    assert "--val was a tenth of the data" in mayfly(*tune, 4, "--data", one, "--val", two, "--resume", code=65).err
+    mayfly(*tune, 4, "--data", two, "--resume", "--allow-changes")

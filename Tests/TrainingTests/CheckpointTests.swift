@@ -231,7 +231,7 @@ struct MetricsLogTests {
     var values: [Double] = [0.1 + 0.2, 1e-300, 1 / 3, 123_456_789.123_456_79, .leastNonzeroMagnitude]
     values += normals(100, seed: 1).map(Double.init)
     for value in values { try log.append(["loss": .number(value)]) }
-    try log.close()
+    try log.synchronize()
     #expect(try lines(of: folder.file("m")).compactMap { $0["loss"]?.double } == values)
   }
 
@@ -241,18 +241,18 @@ struct MetricsLogTests {
     let path = folder.file("m")
     let log = try MetricsLog(path: path, keepingUntil: 0)
     for step in 1...6 { try log.append(Self.line(step, elapsed: Double(step) * 1.5)) }
-    try log.close()
+    try log.synchronize()
     #expect(MetricsLog.elapsed(path: path) == 9)
     try folder.write(try folder.bytes(of: "m") + Array("{\"kind\":\"train\",\"step\":2,\"elap".utf8), to: "m")
     #expect(MetricsLog.elapsed(path: path) == 9)
 
     let resumed = try MetricsLog(path: path, keepingUntil: 4)
     try resumed.append(Self.line(5, elapsed: 10))
-    try resumed.close()
+    try resumed.synchronize()
     #expect(try lines(of: path).map { $0["step"]?.int } == [1, 2, 3, 4, 5])
     #expect(MetricsLog.elapsed(path: path) == 10)
 
-    try MetricsLog(path: path, keepingUntil: 0).close()
+    try MetricsLog(path: path, keepingUntil: 0).synchronize()
     #expect(try lines(of: path).isEmpty)
     #expect(MetricsLog.elapsed(path: path) == nil)
     #expect(MetricsLog.elapsed(path: folder.file("nowhere")) == nil)
@@ -262,7 +262,7 @@ struct MetricsLogTests {
   func binary() throws {
     let folder = try TemporaryFolder()
     try folder.write([0xFF, 0x0A, 0x00, 0x0A] + Array("{\"step\":1,\"elapsed_seconds\":2}\n".utf8) + [0xC3], to: "m")
-    try MetricsLog(path: folder.file("m"), keepingUntil: 1).close()
+    try MetricsLog(path: folder.file("m"), keepingUntil: 1).synchronize()
     #expect(try lines(of: folder.file("m")).count == 1)
   }
 

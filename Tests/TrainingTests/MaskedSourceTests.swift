@@ -16,6 +16,7 @@ struct MaskedSourceTests {
     init(startRow: Int, time: Int) { next = Int32(startRow * time) }
     var mask: MaskKind { .causal }
     var dataWaitSeconds: Double { 0 }
+    func move(to place: DataPlace) { next = Int32(place.row * 32) }
     func next(_ batch: TokenBatch) {
       for index in batch.ids.indices {
         batch.ids[index] = next % 40 + 1

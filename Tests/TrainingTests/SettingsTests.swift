@@ -36,7 +36,8 @@ struct SettingsTests {
     "train.weight_decay": "0.2", "train.grad_clip": "0.5", "train.warmup_steps": "7", "train.schedule": "constant",
     "train.min_lr_ratio": "0.05", "train.label_smoothing": "0", "train.eval_every": "11",
     "train.checkpoint_every": "13", "train.keep_checkpoints": "5",
-    "train.patience": "4", "train.class_weights": "balanced", "model.pooling": "last", "train.precision": "bf16",
+    "train.patience": "4", "train.max_rollbacks": "7", "train.class_weights": "balanced", "model.pooling": "last",
+    "train.precision": "bf16",
     "train.moments": "fp32",
     "train.seed": "18446744073709551615", "train.steps": "1234", "train.budget": "600.5",
   ]

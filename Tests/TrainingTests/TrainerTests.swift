@@ -9,6 +9,36 @@ import Testing
 import Tokenization
 import Training
 
+/// Rows of another source; before one update it spoils the weights, as a bit that flips in memory does.
+private final class Poison: BatchSource {
+  let step: Int
+  private let source: any BatchSource
+  private let store: any ParameterStore
+  private var taken = 0
+  private(set) var places: [DataPlace] = []
+
+  init(_ source: any BatchSource, after step: Int, store: any ParameterStore) {
+    (self.source, self.step, self.store) = (source, step, store)
+  }
+
+  var mask: MaskKind { source.mask }
+  var dataWaitSeconds: Double { 0 }
+
+  func next(_ batch: TokenBatch) throws {
+    if taken == step, places.isEmpty {
+      let entry = store.layout.entries[0]
+      try store.write(.weights, entry, [Float](repeating: .nan, count: entry.shape.count))
+    }
+    taken += 1
+    try source.next(batch)
+  }
+
+  func move(to place: DataPlace) throws {
+    places.append(place)
+    try source.move(to: place)
+  }
+}
+
 @Suite("A training run")
 struct TrainerTests {
   private let folder: TemporaryFolder
@@ -28,7 +58,8 @@ struct TrainerTests {
   @discardableResult
   private func train(
     _ settings: Settings, from checkpoint: ModelFolder? = nil, in run: RunFolder? = nil, tokenizer: Tokenizer? = nil,
-    threads: Int = 1, usedBefore: Double = 0, stopAfter: Int = .max, lossScale: LossScale? = nil
+    threads: Int = 1, usedBefore: Double = 0, stopAfter: Int = .max, lossScale: LossScale? = nil,
+    changing change: (Objective, any ParameterStore) -> Objective = { objective, _ in objective }
   ) throws -> (outcome: Trainer.Outcome, events: [TrainingEvent], store: any ParameterStore) {
     let run = run ?? self.run
     let executor = try CPUExecutor(threads: threads)
@@ -44,12 +75,14 @@ struct TrainerTests {
     }
     try run.create()
     var events: [TrainingEvent] = []
-    let objective = try Objective.nextToken(
-      Dataset(path: folder.file("data")), settings, store: store, executor: executor, tokenizer: tokenizer,
-      startRow: state.rows)
+    let objective = change(
+      try Objective.nextToken(
+        Dataset(path: folder.file("data")), settings, store: store, executor: executor, tokenizer: tokenizer,
+        place: state.place), store)
     let trainer = try Trainer(
       settings, store: store, state: state, executor: executor, tokenizer: tokenizer, folder: run,
-      objective: objective, usedBefore: usedBefore
+      objective: objective, usedBefore: usedBefore,
+      startAnew: { try Initialization(settings.model).fill(store, seed: settings.train.seed) }
     ) { events.append($0) }
     let outcome = try trainer.run { trainer.state.step >= stopAfter }
     return (outcome, events, store)
@@ -139,7 +172,7 @@ struct TrainerTests {
     let scale = try #require(LossScale(value: 0x1p24, finiteUpdates: 0))
     let (_, events, store) = try train(settings, in: whole, threads: 2, lossScale: scale)
 
-    let skipped = events.compactMap { if case .skipped(let step, _, _) = $0 { step } else { nil } }
+    let skipped = events.compactMap { if case .skipped(let step, _, _, _) = $0 { step } else { nil } }
     #expect(skipped.starts(with: [1, 2, 3]) && skipped.count < 20, "the scale halves until gradients fit")
     #expect(steps(events).map(\.step) == Array(1...60))
     #expect(steps(events).map(\.skippedUpdates) == (1...60).map { step in skipped.count { $0 <= step } })
@@ -314,23 +347,58 @@ struct TrainerTests {
     #expect(try lastEvaluation(run)["bits_per_byte"]?.double != nil)
   }
 
-  @Test("that diverges says where, and leaves no checkpoint of it", arguments: Precision.allCases)
+  @Test(
+    "that diverges again and again ends with an error, and leaves no checkpoint of it", arguments: Precision.allCases)
   func diverges(precision: Precision) throws {
     var settings = tinySettings()
     settings.train.precision = precision
     settings.train.learningRate = 1e30
     settings.train.warmupSteps = 0
     settings.train.checkpointEvery = 1
+    settings.train.maxRollbacks = 2
     let error = thrown { try train(settings) } as? TrainingError
-    guard case .diverged(let step, _) = error else {
+    guard case .diverged(let step, _, let rollbacks, let checkpoint) = error else {
       Issue.record("\(String(describing: error))")
       return
     }
-    #expect((2...12).contains(step))
+    #expect((6...12).contains(step))
+    #expect(rollbacks == 2)
+    #expect(checkpoint == nil)
     #expect(error?.exitCode == 1)
     #expect(error?.description.contains("train.learning_rate") == true)
-    #expect(run.linkedStep("latest") == step - 1)
-    #expect(try lines(of: run.metricsPath).filter { $0["kind"] == "train" }.count == step - 1)
+    #expect(run.checkpointSteps.isEmpty)
+    #expect(run.linkedStep("latest") == nil)
+    #expect(try lines(of: run.metricsPath).count { $0["name"] == "rolled_back" } == 2)
+  }
+
+  @Test("goes back where numbers end, and on at half the rate with other rows", arguments: [false, true])
+  func goesBack(hasCheckpoint: Bool) throws {
+    var settings = tinySettings()
+    settings.train.steps = 40
+    settings.train.schedule = .constant
+    if hasCheckpoint { settings.train.checkpointEvery = 10 }
+    let step = hasCheckpoint ? 24 : 7
+    var made: Poison?
+    let (outcome, events, store) = try train(settings) { objective, store in
+      let poison = Poison(objective.source, after: step, store: store)
+      made = poison
+      return Objective(source: poison, trainTokens: 0, validation: objective.validation)
+    }
+    #expect(outcome == .finished)
+    let back = events.compactMap {
+      if case .rolledBack(let from, let to, _, let count, _) = $0 { (from, to, count) } else { nil }
+    }
+    #expect(back.count == 1)
+    #expect(back.first?.0 == step + 5)
+    #expect(back.first?.1 == (hasCheckpoint ? 20 : 0))
+    #expect(made?.places == [DataPlace(row: hasCheckpoint ? 80 : 0, order: 1)])
+    #expect(try store.bits().joined().allSatisfy { Float(bitPattern: $0).isFinite })
+    // The file tells of each step once, as a resume leaves it.
+    let train = try lines(of: run.metricsPath).filter { $0["kind"] == "train" }
+    #expect(train.compactMap { $0["step"]?.int } == Array(1...40))
+    #expect(train.last?["learning_rate"]?.double == Double(settings.train.learningRate / 2))
+    #expect(run.linkedStep("latest") == 40)
+    #expect(try Checkpoint.state(of: newest(run)).rollbacks == 1)
   }
 
   @Test("on a budget ends with the schedule at its end")
@@ -388,10 +456,11 @@ struct TrainerTests {
     try Initialization(settings.model).fill(store, seed: 1)
     try run.create()
     let objective = try Objective.nextToken(
-      Dataset(path: folder.file("data")), settings, store: store, executor: executor, tokenizer: nil, startRow: 0)
+      Dataset(path: folder.file("data")), settings, store: store, executor: executor, tokenizer: nil, place: DataPlace()
+    )
     let trainer = try Trainer(
       settings, store: store, state: TrainerState(), executor: executor, tokenizer: nil, folder: run,
-      objective: objective, usedBefore: 0
+      objective: objective, usedBefore: 0, startAnew: {}
     ) { _ in }
     let error = thrown {
       _ = try trainer.run {

@@ -20,6 +20,8 @@ private final class Counting: BatchSource {
   var mask: MaskKind { .causal }
   var dataWaitSeconds: Double { 0 }
 
+  func move(to place: DataPlace) {}
+
   func next(_ batch: TokenBatch) {
     for index in batch.ids.indices {
       batch.ids[index] = tokens[(position + index) % 4095]
@@ -73,8 +75,8 @@ struct UpdateStepTests {
     let settings = settings(architecture, precision, micro: 2, dropout: 0.1)
     let folder = try TemporaryFolder()
     try writeShard(learnable(4000), to: folder.file("train.bin"))
-    let loader = try BatchLoader([TokenShard(path: folder.file("train.bin"))], .init(batchSize: 2, context: 16))
-    let source = ShardSource(loader)
+    let source = try ShardSource(
+      [TokenShard(path: folder.file("train.bin"))], .init(batchSize: 2, context: 16))
     let transformer = try Transformer(settings.model)
     let executor = try CPUExecutor(threads: 2)
     let store = try executor.makeParameters(

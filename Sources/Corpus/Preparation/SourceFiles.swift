@@ -79,3 +79,18 @@ extension Source {
     "xz", "zst", "zip", "tar", "tgz", "7z", "warc", "wet", "bin", "gguf", "safetensors",
   ]
 }
+
+extension DataKind {
+  /// What tells a text that is still to be prepared from others: names and sizes of its files, without reading them.
+  package static func textIdentity(of path: String) throws(CorpusError) -> String {
+    let files = try Source(input: path).files
+    var (bytes, text) = (0, "")
+    for file in files {
+      let size = try withFiles(try InputFile(path: file.path).size)
+      bytes += size
+      text += "\(file.path.dropFirst(path.count)) \(size)\n"
+    }
+    return
+      "\(files.count) files of \(bytes) bytes, SHA-256 of names and sizes \(ContentHash(Array(text.utf8)).hex.prefix(16))"
+  }
+}

@@ -7,14 +7,17 @@ package final class ExampleSource: BatchSource {
   private let examples: any ExampleRows
   private let seed: UInt64
   private var row: Int
+  private var order: UInt64
 
-  /// - Parameter startRow: rows that the run has taken before.
-  package init(_ examples: any ExampleRows, seed: UInt64, startRow: Int = 0) {
-    precondition(examples.rowCount > 0 && startRow >= 0)
+  /// - Parameter place: where the run is.
+  package init(_ examples: any ExampleRows, seed: UInt64, place: DataPlace = DataPlace()) {
+    precondition(examples.rowCount > 0 && place.row >= 0)
     self.examples = examples
     self.seed = seed
-    row = startRow
+    (row, order) = (place.row, place.seed(seed))
   }
+
+  package func move(to place: DataPlace) { (row, order) = (place.row, place.seed(seed)) }
 
   package var mask: MaskKind { .ranges }
   package var perRow: Int? { examples.perRow }
@@ -24,8 +27,8 @@ package final class ExampleSource: BatchSource {
   package func next(_ batch: TokenBatch) {
     let count = examples.rowCount
     for place in 0..<batch.rows {
-      let order = Permutation(count: count, seed: seed, epoch: row / count)
-      examples.write(order[row % count], to: place, of: batch)
+      let permutation = Permutation(count: count, seed: order, epoch: row / count)
+      examples.write(permutation[row % count], to: place, of: batch)
       row += 1
     }
   }

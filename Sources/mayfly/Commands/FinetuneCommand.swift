@@ -54,6 +54,7 @@ struct Finetune: ParsableCommand {
     request.epochs = epochs
     request.resumes = options.resume
     request.dashboard = options.dashboard
+    request.allowsChanges = options.allowChanges
     try options.add(to: &request.overrides)
     try FinetuneRun(request, device).start()
     Log.line("\nThe model is in \(out). Try it:")

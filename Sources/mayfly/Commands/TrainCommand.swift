@@ -84,6 +84,7 @@ struct Train: ParsableCommand {
     request.initFrom = initFrom
     request.resumes = options.resume
     request.dashboard = options.dashboard
+    request.allowsChanges = options.allowChanges
     if let config {
       let text = String(decoding: try FileSystem.read(config), as: UTF8.self)
       try request.overrides.add(yaml: text, file: config)

@@ -18,6 +18,7 @@ struct FinetuneRun {
     var overrides = SettingOverrides()
     var resumes = false
     var dashboard: DashboardAddress?
+    var allowsChanges = false
   }
 
   /// What can be learned.
@@ -35,6 +36,7 @@ struct FinetuneRun {
   private let executor: any Executor
   private let data: any FinetuneData
   private let rows: FinetuneRows
+  private let inputs: RunInputs
   private let lock: FolderLock
 
   /// Resolves everything that can be wrong before any work.
@@ -42,7 +44,7 @@ struct FinetuneRun {
     self.request = request
     folder = RunFolder(request.out)
     guard request.resumes || !folder.isRun else { throw TrainingError.runExists(path: folder.path) }
-    let recorded = request.resumes ? try TrainingRun.recorded(folder) : nil
+    let resumption = try Resumption(of: folder, resumes: request.resumes, allowsChanges: request.allowsChanges)
     executor = try device.makeExecutor()
     let initial = try ModelFolder(request.model)
     self.initial = initial
@@ -60,13 +62,13 @@ struct FinetuneRun {
 
     // Rows as long as the longest example needs, and no shorter than packing is worth.
     var asked = request
-    if recorded == nil {
+    if resumption.recorded == nil {
       asked.overrides = try Self.defaults(context: min(initial.config.maxPositions, max(data.longest, 128)))
       for (key, value) in request.overrides.assignments { try asked.overrides.add(key, value) }
     }
     func resolve() throws -> Settings {
       try TrainingRun.resolve(
-        asked.overrides, recorded: recorded, preset: Preset.all[0], initial: data.model, tokenizer: tokenizer,
+        resumption.merged(asked.overrides), preset: Preset.all[0], initial: data.model, tokenizer: tokenizer,
         from: initial)
     }
     var settings = try resolve()
@@ -83,7 +85,7 @@ struct FinetuneRun {
       let (steps, overflows) = epochs.multipliedReportingOverflow(by: perEpoch)
       try asked.overrides.add("train.steps", "\(overflows ? Int.max : steps)")
     }
-    if recorded == nil {
+    if resumption.recorded == nil {
       // Each pass is measured, the best one kept; a few updates warm up.
       for (key, value) in [
         ("train.eval_every", perEpoch), ("train.checkpoint_every", perEpoch), ("train.warmup_steps", perEpoch / 4),
@@ -94,12 +96,20 @@ struct FinetuneRun {
     try FileSystem.requireWritableFolder(folder.path)
     lock = try FolderLock(folder.path)
     checkpoint = request.resumes ? TrainingRun.newestCheckpoint(folder) : nil
+    var inputs = RunInputs()
+    inputs["MODEL"] = try initial.identity()
+    inputs["--task"] = request.kind.rawValue
+    inputs["--data"] = try ContentHash(file: request.data).short
+    inputs["--val"] =
+      try request.val.map { path throws(FormatError) in try ContentHash(file: path).short } ?? "a tenth of the data"
+    try resumption.check(inputs, of: checkpoint)
+    self.inputs = inputs
     report()
   }
 
   func start() throws {
     try TrainingRun.train(
-      settings, initial: initial, checkpoint: checkpoint, resumes: request.resumes, folder: folder,
+      settings, inputs, initial: initial, checkpoint: checkpoint, resumes: request.resumes, folder: folder,
       tokenizer: tokenizer, chatTemplate: chatTemplate, executor: executor, dashboard: request.dashboard
     ) { settings, store, state in
       let validation =
@@ -109,7 +119,7 @@ struct FinetuneRun {
           rows.val, Transformer(settings.model), weights: store, executor: executor,
           batch: settings.train.resolvedMicroBatch)
       return Objective(
-        source: ExampleSource(rows.train, seed: settings.train.seed, startRow: state.rows),
+        source: ExampleSource(rows.train, seed: settings.train.seed, place: state.place),
         trainTokens: rows.train.tokens,
         validation: validation)
     }

@@ -37,6 +37,12 @@ final class ProgressView: TrainingObserver {
       Log.line(text + ", accuracy \(fixed(100 * result.accuracy, 1)) %")
     case .sampled(_, let text): Log.line(Self.quoted(text))
     case .saved(_, let path): Log.line("saved \(path)")
+    case .rolledBack(let from, let to, let reason, _, _):
+      smoothedLoss = nil
+      Log.line(
+        "step \(from): \(reason); back to step \(to), and on from there with half the learning rate and other rows")
+    case .outputFailed(_, let error):
+      Log.line("warning: \(error); the training goes on, and this is tried again at the next checkpoint")
     // Skipped updates are in the summary of the steps.
     case .skipped, .layers, .energy, .finished: break
     }
@@ -75,7 +81,8 @@ final class ProgressView: TrainingObserver {
   }
 
   private func skipped(_ metrics: StepMetrics) -> String {
-    metrics.skippedUpdates > 0 ? "\(metrics.skippedUpdates) skipped  " : ""
+    (metrics.skippedUpdates > 0 ? "\(metrics.skippedUpdates) skipped  " : "")
+      + (metrics.rollbacks > 0 ? "\(metrics.rollbacks)× back  " : "")
   }
 
   private func left(_ metrics: StepMetrics) -> String {

@@ -17,6 +17,9 @@ struct RunOptions: ParsableArguments {
   @Flag(help: "Go on with a run that was stopped.")
   var resume = false
 
+  @Flag(help: "With --resume: go on although data, tasks or settings differ from what the run began with.")
+  var allowChanges = false
+
   @Option(help: "Seed of everything random.")
   var seed: UInt64?
 
@@ -36,6 +39,7 @@ struct RunOptions: ParsableArguments {
       throw ValidationError(
         "--dashboard \(dashboardText): expected a port, or an address of this machine alone as 127.0.0.1:6006")
     }
+    if allowChanges, !resume { throw ValidationError("--allow-changes: only with --resume") }
     if let steps, steps < 1 { throw ValidationError("--steps \(steps): expected at least 1") }
   }
 

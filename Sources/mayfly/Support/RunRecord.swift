@@ -33,7 +33,7 @@ struct RunRecord {
       }
     }
     settings = attempt(SettingOverrides()) {
-      guard let settings = try TrainingRun.recorded(folder) else {
+      guard let settings = try Resumption.recorded(folder) else {
         throw FormatError.missing(path: folder.settingsPath)
       }
       return settings

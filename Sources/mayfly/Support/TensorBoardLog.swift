@@ -33,10 +33,10 @@ final class TensorBoardLog: TrainingObserver {
     case .layers(let step, let layers, _):
       try add(layers.map { ("weight_rms/\($0.name)", .scalar($0.rms)) }, step)
     case .sampled(let step, let text): try add([("samples", .text(Self.verbatim(text)))], step)
-    case .skipped(let step, let lossScale, _): try add([("train/loss_scale", .scalar(Double(lossScale)))], step)
+    case .skipped(let step, _, let lossScale, _): try add([("train/loss_scale", .scalar(Double(lossScale)))], step)
     // Who resumes from there must find every step up to it.
     case .saved: try file?.flush()
-    case .energy, .finished: break
+    case .rolledBack, .outputFailed, .energy, .finished: break
     }
   }
 

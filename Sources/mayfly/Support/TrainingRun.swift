@@ -18,6 +18,7 @@ struct TrainingRun {
     var resumes = false
     /// Where a page is to show the training; nil: nowhere.
     var dashboard: DashboardAddress?
+    var allowsChanges = false
     /// Of the folder, where `out` doesn't say: runs/NAME-N.
     var name: String?
 
@@ -36,6 +37,7 @@ struct TrainingRun {
   private let initial: ModelFolder?
   private let checkpoint: ModelFolder?
   private let executor: any Executor
+  private let inputs: RunInputs
   /// Two processes in one folder would spoil each other's files.
   private let lock: FolderLock
 
@@ -44,16 +46,17 @@ struct TrainingRun {
     self.request = request
     folder = RunFolder(request.out ?? Self.unusedFolder(request))
     guard request.resumes || !folder.isRun else { throw TrainingError.runExists(path: folder.path) }
-    if let name = request.preset { _ = try Preset.known(name) }
-    _ = try DataKind.detect(request.data)
-    let recorded = request.resumes ? try Self.recorded(folder) : nil
-    let stops = [request.overrides, recorded].compactMap(\.self)
+    let preset = try request.preset.map { name throws(SettingsError) in try Preset.known(name) }
+    let kind = try DataKind.detect(request.data)
+    let resumption = try Resumption(of: folder, resumes: request.resumes, allowsChanges: request.allowsChanges)
+    let stops = [request.overrides, resumption.recorded].compactMap(\.self)
     guard stops.contains(where: { $0["train.steps"] != nil || $0["train.budget"] != nil }) else {
       throw TrainingError.noStopGiven
     }
     executor = try device.makeExecutor()
     initial = try request.initFrom.map { try ModelFolder($0) }
-    try Self.checkSettings(request, recorded, initial)
+    try resumption.check(preset, beside: request.overrides)
+    try Self.checkSettings(request, resumption, initial)
     try FileSystem.requireWritableFolder(folder.path)
     lock = try FolderLock(folder.path)
     checkpoint = request.resumes ? Self.newestCheckpoint(folder) : nil
@@ -61,17 +64,23 @@ struct TrainingRun {
     let known = try model?.tokenizer()
     dataset = try PreparedData.open(
       request.data, preparingInto: folder.dataPath, with: known == nil ? nil : model?.path,
-      mostTokens: try Self.mostTokens(request, executor),
+      mostTokens: kind == .text && known == nil ? try Self.mostTokens(request, executor) : nil,
       mayBeThere: request.resumes)
+    var inputs = RunInputs()
+    inputs["--data"] = try dataset.identity()
+    if case .text = kind { inputs["the text of --data"] = try DataKind.textIdentity(of: request.data) }
+    inputs["--init-from"] = try initial?.identity()
+    try resumption.check(inputs, of: checkpoint)
+    self.inputs = inputs
     if let known, let given = dataset.tokenizer, !known.agrees(with: given) {
       throw CommandError(
         "\(request.data): was made with another tokenizer than the model's; prepare it with --tokenizer "
           + (model?.path ?? folder.path))
     }
-    let isMasked = try Self.isMasked(request, recorded, model)
+    let isMasked = try Self.isMasked(request, resumption, model)
     // Data that was prepared without a mask stays as it is: the token is only the model's.
     tokenizer = isMasked ? try (known ?? dataset.tokenizer)?.withMaskToken() : known ?? dataset.tokenizer
-    var settings = try Self.resolve(request, recorded, initial, dataset, tokenizer, executor, from: model)
+    var settings = try Self.resolve(request, resumption, initial, dataset, tokenizer, executor, from: model)
     let V = settings.model.vocabularySize
     if isMasked {
       // Ids without a tokenizer say nothing of a mask: then it is the vocabulary's last, which no text has.
@@ -94,17 +103,17 @@ struct TrainingRun {
   /// - Throws: ``Stopped`` after a signal, when the run is saved.
   func start() throws {
     try Self.train(
-      settings, initial: initial, checkpoint: checkpoint, resumes: request.resumes, folder: folder,
+      settings, inputs, initial: initial, checkpoint: checkpoint, resumes: request.resumes, folder: folder,
       tokenizer: tokenizer, chatTemplate: try (checkpoint ?? initial)?.chatTemplate(), executor: executor,
       dashboard: request.dashboard
     ) { settings, store, state in
       guard let maskToken else {
         return try Objective.nextToken(
-          dataset, settings, store: store, executor: executor, tokenizer: tokenizer, startRow: state.rows)
+          dataset, settings, store: store, executor: executor, tokenizer: tokenizer, place: state.place)
       }
       return try Objective.maskedToken(
         dataset, settings, store: store, executor: executor, tokenizer: tokenizer, mask: maskToken,
-        startRow: state.rows)
+        place: state.place)
     }
   }
 
@@ -112,8 +121,9 @@ struct TrainingRun {
   ///
   /// - Throws: ``Stopped`` after a signal, when the run is saved.
   static func train(
-    _ settings: Settings, initial: ModelFolder?, checkpoint: ModelFolder?, resumes: Bool, folder: RunFolder,
-    tokenizer: Tokenizer?, chatTemplate: ChatTemplate?, executor: any Executor, dashboard: DashboardAddress?,
+    _ settings: Settings, _ inputs: RunInputs, initial: ModelFolder?, checkpoint: ModelFolder?, resumes: Bool,
+    folder: RunFolder, tokenizer: Tokenizer?, chatTemplate: ChatTemplate?, executor: any Executor,
+    dashboard: DashboardAddress?,
     objective: (_ settings: Settings, _ store: any ParameterStore, _ state: TrainerState) throws -> Objective
   ) throws {
     var settings = settings
@@ -121,17 +131,19 @@ struct TrainingRun {
     let transformer = try Transformer(settings.model)
     let store = try executor.makeParameters(
       transformer.parameterLayout, training: true, moments: settings.train.moments ?? .fp32)
+    func startAnew() throws {
+      // What an initial model doesn't have, as the head of a new classifier, begins anew.
+      try Initialization(settings.model).fill(store, seed: settings.train.seed)
+      try initial?.load(into: store)
+    }
     var state = TrainerState()
     if let checkpoint {
       state = try Checkpoint.read(checkpoint, into: store)
       executor.choices = state.choices
-    } else if let initial {
-      // What the model doesn't have, as the head of a new classifier, begins anew.
-      try Initialization(settings.model).fill(store, seed: settings.train.seed)
-      try initial.load(into: store)
     } else {
-      try Initialization(settings.model).fill(store, seed: settings.train.seed)
+      try startAnew()
     }
+    state.inputs = inputs.after(state.inputs)
     let usedBefore = resumes ? MetricsLog.elapsed(path: folder.metricsPath) ?? state.elapsed : 0
     let page = dashboard.map { DashboardView($0, folder) }
     let observers = Observers(
@@ -139,7 +151,7 @@ struct TrainingRun {
     let trainer = try fitting(&settings) { settings in
       try Trainer(
         settings, store: store, state: state, executor: executor, tokenizer: tokenizer, chatTemplate: chatTemplate,
-        folder: folder, objective: objective(settings, store, state), usedBefore: usedBefore,
+        folder: folder, objective: objective(settings, store, state), usedBefore: usedBefore, startAnew: startAnew,
         observe: observers.observe)
     }
     // Not before: what doesn't fit into memory leaves no run behind.
@@ -174,17 +186,11 @@ struct TrainingRun {
 
   // MARK: Resolving
 
-  /// What may differ between a run and its resumption: when it ends, and what changes no number.
-  private static let changeable: Set<String> = [
-    "train.steps", "train.budget", "train.eval_every", "train.checkpoint_every", "train.keep_checkpoints",
-    "data.prefetch", "data.cache",
-  ]
-
   /// Finds wrong settings before text is prepared for minutes; only the vocabulary isn't known yet.
   private static func checkSettings(
-    _ request: Request, _ recorded: SettingOverrides?, _ initial: ModelFolder?
+    _ request: Request, _ resumption: Resumption, _ initial: ModelFolder?
   ) throws {
-    let overrides = try merged(request.overrides, recorded)
+    let overrides = try resumption.merged(request.overrides)
     _ = try Settings.resolve(
       preset: request.preset.flatMap(Preset.named) ?? Preset.all[0], overrides: overrides, initial: initial?.config,
       tokens: initial == nil && overrides["model.vocab_size"] == nil ? 256 : nil)
@@ -192,62 +198,37 @@ struct TrainingRun {
 
   /// Whether the model is to fill in masked tokens.
   private static func isMasked(
-    _ request: Request, _ recorded: SettingOverrides?, _ model: ModelFolder?
+    _ request: Request, _ resumption: Resumption, _ model: ModelFolder?
   ) throws -> Bool {
     if let model { return model.config.isBidirectional }
-    let asked = try merged(request.overrides, recorded)["model.architecture"].flatMap(ModelConfig.Architecture.init)
+    let asked = try resumption.merged(request.overrides)["model.architecture"].flatMap(ModelConfig.Architecture.init)
     return (asked ?? request.preset.flatMap(Preset.named)?.architecture)?.isBidirectional ?? false
   }
 
   private static func resolve(
-    _ request: Request, _ recorded: SettingOverrides?, _ initial: ModelFolder?, _ dataset: Dataset,
+    _ request: Request, _ resumption: Resumption, _ initial: ModelFolder?, _ dataset: Dataset,
     _ tokenizer: Tokenizer?, _ executor: any Executor, from model: ModelFolder?
   ) throws -> Settings {
-    let overrides = try merged(request.overrides, recorded)
+    let overrides = try resumption.merged(request.overrides)
     let preset = try choosePreset(
-      request, overrides, hasModel: recorded != nil || initial != nil, tokenizer?.vocabularySize, dataset, executor)
+      request, overrides, hasModel: resumption.recorded != nil || initial != nil, tokenizer?.vocabularySize, dataset,
+      executor)
     return try resolve(
-      request.overrides, recorded: recorded, preset: preset, initial: initial?.config, tokenizer: tokenizer,
+      overrides, preset: preset, initial: initial?.config, tokenizer: tokenizer,
       from: model)
   }
 
   /// - Parameter model: whose marks of a text's start and end stay; nil: the tokenizer's.
   static func resolve(
-    _ asked: SettingOverrides, recorded: SettingOverrides?, preset: Preset, initial: ModelConfig?,
-    tokenizer: Tokenizer?, from model: ModelFolder?
+    _ overrides: SettingOverrides, preset: Preset, initial: ModelConfig?, tokenizer: Tokenizer?,
+    from model: ModelFolder?
   ) throws -> Settings {
     var settings = try Settings.resolve(
-      preset: preset, overrides: merged(asked, recorded), initial: initial, tokens: tokenizer?.vocabularySize)
+      preset: preset, overrides: overrides, initial: initial, tokens: tokenizer?.vocabularySize)
     let endOfText = tokenizer?.endOfText.map(Int.init)
     settings.model.bosTokenID = model.map(\.config.bosTokenID) ?? endOfText
     settings.model.eosTokenID = model.map(\.config.eosTokenID) ?? endOfText
     return settings
-  }
-
-  /// What was asked for on top of what a resumed run began with.
-  private static func merged(_ asked: SettingOverrides, _ recorded: SettingOverrides?) throws -> SettingOverrides {
-    var overrides = recorded ?? SettingOverrides()
-    for (key, value) in asked.assignments {
-      // What was chosen when the run began is what `auto` stands for.
-      if key == "train.precision", value == "auto", recorded?[key] != nil { continue }
-      // As is what fitted into memory then.
-      if key == "train.micro_batch_size", let fitted = recorded?[key].flatMap(Int.init), fitted < Int(value) ?? 0 {
-        continue
-      }
-      if let recorded, let was = recorded[key], was != value, !changeable.contains(key) {
-        throw TrainingError.changed(what: key, was: was, now: value)
-      }
-      try overrides.add(key, value)
-    }
-    // The newer of steps and budget decides where only one was given now.
-    if recorded != nil {
-      if asked["train.steps"] != nil, asked["train.budget"] == nil {
-        try overrides.add("train.budget", "none")
-      } else if asked["train.budget"] != nil, asked["train.steps"] == nil {
-        try overrides.add("train.steps", "none")
-      }
-    }
-    return overrides
   }
 
   /// The vocabulary that suits the model that a budget allows, where nothing else decides; nil: no limit.
@@ -279,15 +260,6 @@ struct TrainingRun {
       Log.line("warning: \(folder.path): no checkpoint is whole: the run starts anew")
     }
     return newest
-  }
-
-  /// The settings that a run began with; nil if it never did.
-  static func recorded(_ folder: RunFolder) throws -> SettingOverrides? {
-    guard FileSystem.exists(folder.settingsPath) else { return nil }
-    var overrides = SettingOverrides()
-    try overrides.add(
-      yaml: String(decoding: try FileSystem.read(folder.settingsPath), as: UTF8.self), file: folder.settingsPath)
-    return overrides
   }
 
   /// runs/NAME-N, with the first N that is free.

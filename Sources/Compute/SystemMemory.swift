@@ -1,5 +1,3 @@
-import Compute
-
 #if canImport(Glibc)
 import Glibc
 #elseif canImport(Musl)
@@ -9,12 +7,12 @@ import Darwin
 #endif
 
 /// Zeroed memory straight from the system, in huge pages where it has them.
-struct SystemMemory: ~Copyable {
-  let pointer: UnsafeMutableRawPointer
+package struct SystemMemory: ~Copyable {
+  package let pointer: UnsafeMutableRawPointer
   private let bytes: Int
 
   /// - Throws: ``ComputeError/outOfMemory(bytes:purpose:)``.
-  init(bytes wanted: Int, purpose: String) throws(ComputeError) {
+  package init(bytes wanted: Int, purpose: String) throws(ComputeError) {
     bytes = aligned(max(1, wanted), to: 4096)
     guard MemoryBudget.take(bytes) else { throw .outOfMemory(bytes: bytes, purpose: purpose) }
     let address = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
@@ -31,11 +29,11 @@ struct SystemMemory: ~Copyable {
 
   /// - Parameter floats: how many there is to be room for.
   /// - Throws: ``ComputeError/outOfMemory(bytes:purpose:)``.
-  init(floats: Int, purpose: String) throws(ComputeError) {
+  package init(floats: Int, purpose: String) throws(ComputeError) {
     try self.init(bytes: floats * MemoryLayout<Float>.stride, purpose: purpose)
   }
 
-  var floats: UnsafeMutablePointer<Float> { pointer.assumingMemoryBound(to: Float.self) }
+  package var floats: UnsafeMutablePointer<Float> { pointer.assumingMemoryBound(to: Float.self) }
 
   deinit {
     munmap(pointer, bytes)
