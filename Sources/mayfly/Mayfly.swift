@@ -1,6 +1,7 @@
 import ArgumentParser
 import CArguments
 import Foundation
+import Training
 
 struct Mayfly: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -25,6 +26,8 @@ struct Mayfly: ParsableCommand {
 @main
 enum Main {
   static func main() {
+    // Budgets count from here on.
+    _ = RunClock.monotonic()
     StandardStreams.secure()
     do {
       var command = try Mayfly.parseAsRoot(arguments)

@@ -5,17 +5,6 @@ package import Models
 /// Chooses a model and a batch for a time budget: those of the lowest loss when the time is over, by a scaling law and by
 /// updates measured on the machine at hand.
 package struct Planner {
-  /// What is to be learned from.
-  package struct Text: Sendable {
-    package let trainTokens: Int
-    package let bytesPerToken: Double
-
-    package init(trainTokens: Int, bytesPerToken: Double) {
-      self.trainTokens = trainTokens
-      self.bytesPerToken = bytesPerToken
-    }
-  }
-
   package struct Candidate: Sendable {
     package let preset: Preset
     package let settings: Settings
@@ -31,7 +20,7 @@ package struct Planner {
     /// Bytes of weights, optimizer state and activations.
     package let memory: Int
     /// Of the validation split when the time is over, as the law has it.
-    package let bitsPerByte: Double
+    package let bitsPerToken: Double
   }
 
   /// The best batch of each width, smallest width first.
@@ -52,7 +41,6 @@ package struct Planner {
   private static let leastUpdates = 60
 
   private let executor: any Executor
-  private let text: Text
   private let law: ScalingLaw
   private let choosesBatch: Bool
   private let resolve: (Preset) throws -> Settings
@@ -61,11 +49,10 @@ package struct Planner {
   ///   - choosesBatch: false: the batch is what `resolve` says.
   ///   - resolve: settings of a preset, with what was asked for on top.
   package init(
-    executor: any Executor, text: Text, law: ScalingLaw = ScalingLaw(), choosesBatch: Bool = true,
+    executor: any Executor, law: ScalingLaw, choosesBatch: Bool = true,
     resolve: @escaping (Preset) throws -> Settings
   ) {
     self.executor = executor
-    self.text = text
     self.law = law
     self.choosesBatch = choosesBatch
     self.resolve = resolve
@@ -105,8 +92,8 @@ package struct Planner {
       ladder.append(possible.isEmpty ? Array(batches.prefix(1)) : possible)
       if isPastBest(ladder) { break }
     }
-    let candidates = ladder.compactMap { $0.min { $0.bitsPerByte < $1.bitsPerByte } }
-    guard let chosen = candidates.min(by: { $0.bitsPerByte < $1.bitsPerByte }) else {
+    let candidates = ladder.compactMap { $0.min { $0.bitsPerToken < $1.bitsPerToken } }
+    guard let chosen = candidates.min(by: { $0.bitsPerToken < $1.bitsPerToken }) else {
       preconditionFailure("no width to choose from")
     }
     return Plan(
@@ -135,16 +122,16 @@ package struct Planner {
 
   /// Whether the widths beyond these can't be better: the law has one minimum.
   private func isPastBest(_ ladder: [[Candidate]]) -> Bool {
-    let best = ladder.map { $0.map(\.bitsPerByte).min() ?? .infinity }
+    let best = ladder.map { $0.map(\.bitsPerToken).min() ?? .infinity }
     guard best.count >= 3, let least = best.min() else { return false }
     return best.suffix(2).allSatisfy { $0 > least }
   }
 
-  /// Powers of two from 256 tokens to a million.
+  /// Powers of two from a thousand tokens, below which updates are mostly noise, to a million.
   private func batches(of width: Int, in settings: Settings) throws -> [(preset: Preset, settings: Settings)] {
     guard choosesBatch else { return [(.decoder(width: width), settings)] }
     let context = settings.train.context
-    return try (8...20).map { 1 << $0 }.filter { $0 >= context }.map { tokens in
+    return try (10...20).map { 1 << $0 }.filter { $0 >= context }.map { tokens in
       let preset = Preset.decoder(width: width, batchSize: tokens / context)
       return (preset, try resolve(preset))
     }
@@ -160,11 +147,9 @@ package struct Planner {
     let matrices = settings.model.layers * settings.model.matrixParameters
     return Candidate(
       preset: preset, settings: settings, parameters: parameters, updateSeconds: update, isMeasured: time.isMeasured,
-      updates: updates, passes: tokens / Double(max(1, text.trainTokens)),
+      updates: updates, passes: tokens / law.trainTokens,
       memory: parameters * 16 + activations * settings.train.resolvedMicroBatch,
-      bitsPerByte: law.bitsPerByte(
-        parameters: matrices, tokens: tokens, batchTokens: batchTokens, trainTokens: max(1, text.trainTokens),
-        bytesPerToken: text.bytesPerToken))
+      bitsPerToken: law.bitsPerToken(parameters: matrices, tokens: tokens, batchTokens: batchTokens))
   }
 }
 

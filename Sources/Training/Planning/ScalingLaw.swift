@@ -1,36 +1,39 @@
 import Foundation
 
-/// What a decoder of ``Preset/decoder(width:batchSize:)`` reaches on text that it has not seen, in bits per byte:
+/// What a decoder of ``Preset/decoder(width:batchSize:)`` reaches on text that it has not seen, in bits per token:
 ///
-///   L(N, D) = difficulty · (E + A·N^−α + B·D^−β)
+///   L(N, D) = H(D) · (E + A·N^−α + B·D^−β)
 ///
-/// N: parameters of the layers' matrices, D: bytes of text that count, both in millions. The form is that of Hoffmann et
-/// al., "Training Compute-Optimal Large Language Models", arXiv:2203.15556, equation 2; the constants were fitted by
-/// Benchmarks/scaling.py (docs/scaling.md).
+/// N: parameters of the layers' matrices, D: tokens that count, both in millions; H: what a counting model makes of the
+/// same text (``TextDifficulty``), which stands for what differs from text to text. The form in brackets is that of
+/// Hoffmann et al., "Training Compute-Optimal Large Language Models", arXiv:2203.15556, equation 2; the constants were
+/// fitted by Benchmarks/scaling.py (docs/scaling.md).
 package struct ScalingLaw: Sendable {
-  package var irreducible = 1.555
-  package var ofParameters = (factor: 0.130, exponent: 0.3)
-  package var ofData = (factor: 0.53, exponent: 0.3)
-  /// How the text at hand compares with the one that the constants were fitted on.
-  package var difficulty = 1.0
+  static let irreducible = 0.55
+  static let ofParameters = (factor: 0.2, exponent: 0.2)
+  static let ofData = (factor: 0.1, exponent: 0.5)
   /// Tokens per update at which half of the tokens are as good as lost.
-  package var criticalBatch = 8192.0
+  static let criticalBatch = 8192.0
 
-  package init() {}
+  package let difficulty: TextDifficulty
+  /// Tokens of the training split.
+  package let trainTokens: Double
+
+  package init(_ difficulty: TextDifficulty, trainTokens: Int) {
+    self.difficulty = difficulty
+    self.trainTokens = Double(max(1, trainTokens))
+  }
 
   /// - Parameters:
   ///   - parameters: those of the layers' matrices.
   ///   - tokens: that are trained on, repeated ones included.
   ///   - batchTokens: of one update.
-  ///   - trainTokens: that there are.
-  ///   - bytesPerToken: of the text.
-  package func bitsPerByte(
-    parameters: Int, tokens: Double, batchTokens: Int, trainTokens: Int, bytesPerToken: Double
-  ) -> Double {
-    let seen = Self.usefulTokens(tokens, of: Double(trainTokens)) / (1 + Double(batchTokens) / criticalBatch)
-    let (N, D) = (Double(parameters) / 1e6, seen * bytesPerToken / 1e6)
-    return difficulty
-      * (irreducible + ofParameters.factor * pow(N, -ofParameters.exponent) + ofData.factor * pow(D, -ofData.exponent))
+  package func bitsPerToken(parameters: Int, tokens: Double, batchTokens: Int) -> Double {
+    let useful = Self.usefulTokens(tokens, of: trainTokens) / (1 + Double(batchTokens) / Self.criticalBatch)
+    let (N, D) = (Double(parameters) / 1e6, useful / 1e6)
+    return difficulty.bitsPerToken(tokens: useful)
+      * (Self.irreducible + Self.ofParameters.factor * pow(N, -Self.ofParameters.exponent)
+        + Self.ofData.factor * pow(D, -Self.ofData.exponent))
   }
 
   /// What repeated tokens are worth in new ones: the first pass all, later ones less and less.

@@ -60,6 +60,6 @@ struct Plan: ParsableCommand {
     if json { return try Output.json(plan.json) }
     try Output.line(plan.table)
     try Output.line("\n" + plan.reason)
-    if explain == .batch { try Output.line("\n" + BudgetPlan.table(plan.plan.batches, chosen: plan.chosen)) }
+    if explain == .batch { try Output.line("\n" + plan.batchTable) }
   }
 }

@@ -8,6 +8,9 @@ import Training
 struct BudgetPlan {
   let budget: Double
   let plan: Planner.Plan
+  let difficulty: TextDifficulty
+  /// Of the training split; nil where the data are ids only.
+  let bytesPerToken: Double?
 
   var chosen: Planner.Candidate { plan.chosen }
 
@@ -17,22 +20,27 @@ struct BudgetPlan {
   static func make(
     budget: Double, _ dataset: Dataset, tokens: Int, _ overrides: SettingOverrides, _ executor: any Executor
   ) throws -> BudgetPlan {
+    let difficulty = try TextDifficulty(dataset, vocabularySize: tokens)
     let planner = Planner(
-      executor: executor,
-      text: .init(trainTokens: dataset.tokenCount(of: .train), bytesPerToken: dataset.bytesPerToken ?? 4),
+      executor: executor, law: ScalingLaw(difficulty, trainTokens: dataset.tokenCount(of: .train)),
       choosesBatch: overrides["train.batch_size"] == nil
     ) { preset in
       try Settings.resolve(preset: preset, overrides: overrides, initial: nil, tokens: tokens)
     }
-    return BudgetPlan(budget: budget, plan: try planner.plan(budget: budget))
+    return BudgetPlan(
+      budget: budget, plan: try planner.plan(budget: budget), difficulty: difficulty,
+      bytesPerToken: dataset.bytesPerToken)
   }
 
   /// The candidates, the chosen one marked.
-  var table: String { Self.table(plan.candidates, chosen: chosen) }
+  var table: String { table(of: plan.candidates) }
 
-  static func table(_ candidates: [Planner.Candidate], chosen: Planner.Candidate) -> String {
+  /// The chosen width with each batch.
+  var batchTable: String { table(of: plan.batches) }
+
+  private func table(of candidates: [Planner.Candidate]) -> String {
     var table = TextTable(
-      heads: ["", "width", "layers", "parameters", "batch", "updates", "tokens", "passes", "memory", "bits per byte"],
+      heads: ["", "width", "layers", "parameters", "batch", "updates", "tokens", "passes", "memory", unit],
       left: [0])
     for each in candidates {
       let isChosen = each.settings == chosen.settings
@@ -40,10 +48,16 @@ struct BudgetPlan {
         isChosen ? "▸" : "", "\(each.settings.model.hiddenSize)", "\(each.settings.model.layers)",
         compact(Double(each.parameters)), "\(each.settings.train.batchSize)×\(each.settings.train.context)",
         compact(Double(each.updates)), compact(each.tokens), fixed(each.passes, 2), "\(each.memory >> 20) MiB",
-        fixed(each.bitsPerByte, 3) + (each.isMeasured ? "" : " ~"),
+        loss(each) + (each.isMeasured ? "" : " ~"),
       ])
     }
     return table.text
+  }
+
+  private var unit: String { "bits per \(bytesPerToken == nil ? "token" : "byte")" }
+
+  private func loss(_ candidate: Planner.Candidate) -> String {
+    fixed(candidate.bitsPerToken / (bytesPerToken ?? 1), 3)
   }
 
   /// Why this one, in a sentence.
@@ -54,15 +68,15 @@ struct BudgetPlan {
     let larger = candidates.first { $0.settings.model.hiddenSize > width }
     var parts = [
       "\(compact(Double(chosen.parameters))) parameters, as in \(formatDuration(budget)) they can see "
-        + "\(compact(chosen.tokens)) tokens and should reach \(fixed(chosen.bitsPerByte, 3)) bits per byte"
+        + "\(compact(chosen.tokens)) tokens and should reach \(loss(chosen)) \(unit)"
     ]
     if let smaller {
       parts.append(
         "width \(smaller.settings.model.hiddenSize) would learn too little of them "
-          + "(\(fixed(smaller.bitsPerByte, 3)))")
+          + "(\(loss(smaller)))")
     }
     if let larger {
-      parts.append("width \(larger.settings.model.hiddenSize) would see too few (\(fixed(larger.bitsPerByte, 3)))")
+      parts.append("width \(larger.settings.model.hiddenSize) would see too few (\(loss(larger)))")
     }
     return parts.joined(separator: "; ") + "."
   }
@@ -70,18 +84,21 @@ struct BudgetPlan {
   var json: JSON {
     [
       "budget_seconds": .number(budget), "calibration_seconds": .number(plan.calibrationSeconds),
-      "candidates": .array(plan.candidates.map(Self.json)), "chosen": Self.json(chosen), "reason": .string(reason),
+      "candidates": .array(plan.candidates.map(json)), "chosen": json(chosen), "reason": .string(reason),
+      "difficulty": .array(
+        difficulty.points.map { ["tokens": JSON($0.tokens), "bits_per_token": .number($0.bitsPerToken)] }),
     ]
   }
 
-  private static func json(_ candidate: Planner.Candidate) -> JSON {
+  private func json(_ candidate: Planner.Candidate) -> JSON {
     let (model, train) = (candidate.settings.model, candidate.settings.train)
     return [
       "hidden_size": JSON(model.hiddenSize), "num_hidden_layers": JSON(model.layers),
       "parameters": JSON(candidate.parameters), "batch_size": JSON(train.batchSize), "context": JSON(train.context),
       "updates": JSON(candidate.updates), "tokens": .number(candidate.tokens), "passes": .number(candidate.passes),
       "memory_bytes": JSON(candidate.memory), "seconds_per_update": .number(candidate.updateSeconds),
-      "measured": .bool(candidate.isMeasured), "bits_per_byte": .number(candidate.bitsPerByte),
+      "measured": .bool(candidate.isMeasured), "bits_per_token": .number(candidate.bitsPerToken),
+      "bits_per_byte": bytesPerToken.map { .number(candidate.bitsPerToken / $0) } ?? .null,
     ]
   }
 }
