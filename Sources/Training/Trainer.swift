@@ -424,9 +424,10 @@ package final class Trainer {
       try startAnew()
       try store.clearMoments()
       state = TrainerState()
-      state.inputs = inputs
       if settings.train.precision == .fp16 { state.lossScale = LossScale() }
     }
+    // A checkpoint may have learned from what was changed since.
+    state.inputs = inputs
     state.rollbacks = rollbacks
     state.spikes.pardon(until: failed)
     state.elapsed = clock.elapsed

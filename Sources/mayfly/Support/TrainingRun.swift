@@ -70,13 +70,13 @@ struct TrainingRun {
     inputs["--data"] = try dataset.identity()
     if case .text = kind { inputs["the text of --data"] = try DataKind.textIdentity(of: request.data) }
     inputs["--init-from"] = try initial?.identity()
-    try resumption.check(inputs, of: checkpoint)
-    self.inputs = inputs
     if let known, let given = dataset.tokenizer, !known.agrees(with: given) {
       throw CommandError(
         "\(request.data): was made with another tokenizer than the model's; prepare it with --tokenizer "
           + (model?.path ?? folder.path))
     }
+    try resumption.check(inputs, of: checkpoint)
+    self.inputs = inputs
     let isMasked = try Self.isMasked(request, resumption, model)
     // Data that was prepared without a mask stays as it is: the token is only the model's.
     tokenizer = isMasked ? try (known ?? dataset.tokenizer)?.withMaskToken() : known ?? dataset.tokenizer
