@@ -100,41 +100,60 @@ def measure() -> None:
         list(pool.map(work, [run for run in runs() if key(run) not in done]))
 
 
+def difficulty(text: str) -> list[tuple[float, float]]:
+    """What a counting model makes of the text: tokens counted, bits per token."""
+    plan = subprocess.run(
+        [MAYFLY, "plan", "--data", data(text), "--budget", "60s", "--json"], check=True, capture_output=True, text=True)
+    return [(point["tokens"], point["bits_per_token"]) for point in json.loads(plan.stdout)["difficulty"]]
+
+
+def counted(points: list[tuple[float, float]], tokens: float) -> float:
+    """As TextDifficulty.bitsPerToken."""
+    upper = next((i for i in range(1, len(points)) if points[i][0] >= tokens), len(points) - 1)
+    (n, low), (m, high) = points[upper - 1], points[upper]
+    distance, flattening = math.log(tokens / m), 0.2
+    beyond = (1 - math.exp(-flattening * distance)) / flattening if distance > 0 else distance
+    return high * math.exp(math.log(high / low) / math.log(m / n) * beyond)
+
+
 def useful(tokens: float, there: float) -> float:
     """As ScalingLaw.usefulTokens."""
     repetitions, worth = max(0.0, tokens / there - 1), 15.4
     return min(tokens, there) + there * worth * (1 - math.exp(-repetitions / worth))
 
 
-def predicted(constants, difficulty: float, run: dict) -> float:
+def predicted(constants, points: list[tuple[float, float]], run: dict) -> float:
+    """As ScalingLaw.bitsPerToken."""
     irreducible, a, alpha, b, beta, batch = constants
-    seen = useful(run["tokens"], run["train_tokens"]) / (1 + run["batch_tokens"] / (1024 * batch))
-    N, D = run["matrix_parameters"] / 1e6, seen * run["bytes_per_token"] / 1e6
-    return difficulty * (irreducible + a * N**-alpha + b * D**-beta)
+    tokens = useful(run["tokens"], run["train_tokens"]) / (1 + run["batch_tokens"] / (1024 * batch))
+    N, D = run["matrix_parameters"] / 1e6, tokens / 1e6
+    return counted(points, tokens) * (irreducible + a * N**-alpha + b * D**-beta)
 
 
 def fit(results: list[dict]) -> None:
     import numpy as np
     from scipy.optimize import least_squares
 
-    texts = sorted({run["text"] for run in results}, key=TEXTS.index)
+    # Smaller batches than the planner has are noise.
+    results = [run for run in results if run["batch_tokens"] >= USUAL_BATCH]
+    points = {text: difficulty(text) for text in {run["text"] for run in results}}
 
     def residuals(x):
-        difficulties = dict(zip(texts, [1.0, *x[6:]]))
-        return [math.log(predicted(x[:6], difficulties[run["text"]], run) / run["bits_per_byte"]) for run in results]
+        return [
+            math.log(predicted(x, points[run["text"]], run) / (run["bits_per_byte"] * run["bytes_per_token"]))
+            for run in results
+        ]
 
-    start = [1.4, 0.15, 0.3, 0.6, 0.3, 8.0] + [1.0] * (len(texts) - 1)
-    low = [0.0, 0.0, 0.05, 0.0, 0.05, 0.5] + [0.1] * (len(texts) - 1)
-    high = [3.0, 3.0, 1.0, 5.0, 1.0, 1e3] + [5.0] * (len(texts) - 1)
+    start, low, high = [0.5, 0.2, 0.2, 0.1, 0.5, 8.0], [0, 0, 0.02, 0, 0.05, 0.5], [2, 3, 1.5, 5, 1.5, 1e3]
     best = least_squares(residuals, start, bounds=(low, high), loss="soft_l1", f_scale=0.01)
     errors = np.abs(best.fun)
     names = ["irreducible", "factor of parameters", "exponent", "factor of data", "exponent", "critical batch / 1024"]
-    for name, value in zip(names + [f"difficulty of {text}" for text in texts[1:]], best.x):
+    for name, value in zip(names, best.x):
         print(f"{name:24} {value:.4f}")
     print(f"{len(results)} runs, error {100 * errors.mean():.2f} % in the mean, {100 * errors.max():.2f} % at most")
     for run, error in zip(results, best.fun):
-        if abs(error) > 0.015:
-            print(f"  {run['text']} {run['width']} {run['batch_tokens']} {run['tokens']}: {100 * error:+.1f} %")
+        print(f"  {run['text']:12} {run['width']:4} {run['batch_tokens']:6} {run['tokens'] / 1e6:5.2f}M "
+              f"{run['bits_per_byte']:.4f} {100 * error:+.1f} %")
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ import Foundation
 ///
 /// **One update** is a spike where its loss, or the logarithm of its gradient norm, lies more than ``deviations`` robust
 /// standard deviations above the median of the updates before. Median and median absolute deviation (times 1.4826: the
-/// standard deviation of normal noise) hardly move when a few of them are spikes themselves. In ordinary runs the largest
-/// deviation is 2 to 4; one of 8 is no noise. The device skips such an update, as it skips one that is no number.
+/// standard deviation of normal noise) hardly move when a few of them are spikes themselves. Of normal noise one in
+/// 10¹⁵ is 8 deviations above. The device skips such an update, as it skips one that is no number.
 ///
 /// **A run** has gone wrong where ``most`` updates in a row were skipped, where the median stays far above its best and
 /// comes down no more, or where it rose above the first loss and is a good while later still not below it. Then the trainer

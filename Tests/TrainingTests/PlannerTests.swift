@@ -1,16 +1,19 @@
 import Compute
 import ComputeCPU
+import Foundation
 import Models
 import Testing
 import Training
 
 @Suite("The scaling law")
 struct ScalingLawTests {
+  static let difficulty = TextDifficulty(points: [(1 << 16, 7), (1 << 18, 6), (1 << 20, 5.5)])
+
   private func bits(
     parameters: Int = 1_000_000, tokens: Double = 1e6, batchTokens: Int = 1024, trainTokens: Int = 10_000_000
   ) -> Double {
-    ScalingLaw().bitsPerByte(
-      parameters: parameters, tokens: tokens, batchTokens: batchTokens, trainTokens: trainTokens, bytesPerToken: 2.5)
+    ScalingLaw(Self.difficulty, trainTokens: trainTokens).bitsPerToken(
+      parameters: parameters, tokens: tokens, batchTokens: batchTokens)
   }
 
   @Test("promises less loss of more parameters, more tokens and smaller batches")
@@ -29,6 +32,54 @@ struct ScalingLawTests {
     #expect(ScalingLaw.usefulTokens(1000, of: 10) < 1.05 * ScalingLaw.usefulTokens(500, of: 10))
     #expect(bits(tokens: 2e6, trainTokens: 500_000) > bits(tokens: 2e6))
   }
+
+  @Test("goes through what was counted, and on as it went before")
+  func interpolation() {
+    for (tokens, bits) in Self.difficulty.points {
+      #expect(abs(Self.difficulty.bitsPerToken(tokens: Double(tokens)) - bits) < 1e-9)
+    }
+    #expect((5.5..<6).contains(Self.difficulty.bitsPerToken(tokens: Double(1 << 19))))
+    #expect((5.0..<5.5).contains(Self.difficulty.bitsPerToken(tokens: Double(1 << 22))))
+    #expect((7.0..<10).contains(Self.difficulty.bitsPerToken(tokens: Double(1 << 14))))
+    #expect(TextDifficulty(points: []).bitsPerToken(tokens: 10) > 0)
+    #expect(TextDifficulty(points: [(5, 3)]).bitsPerToken(tokens: 10) == 3)
+  }
+}
+
+@Suite("A counting model")
+struct NGramModelTests {
+  @Test("finds what follows from up to three tokens before, and no more")
+  func finds() {
+    var chance = PhiloxGenerator(seed: 1)
+    let random = (0..<20_000).map { _ in Int32(chance.next() % 16) }
+    let cycle = (0..<20_000).map { Int32($0 % 7) }
+    func bits(_ tokens: [Int32]) -> Double {
+      NGramModel.bitsPerToken(of: Array(tokens.suffix(2000)), counted: Array(tokens.prefix(18_000)), vocabularySize: 16)
+    }
+    #expect(bits(cycle) < 0.01)
+    // 4 bits are all that there is.
+    #expect((3.99...5).contains(bits(random)))
+  }
+
+  @Test("gives probabilities that add up to one")
+  func sums() {
+    let counted: [Int32] = [0, 1, 2, 0, 1, 3, 0, 1, 2, 2]
+    for history in [[], [0], [0, 1], [3, 3, 3], [2, 0, 1]] as [[Int32]] {
+      let before = NGramModel.bitsPerToken(of: history, counted: counted, vocabularySize: 5) * Double(history.count)
+      let all = (0..<5).map { next -> Double in
+        let text = history + [Int32(next)]
+        return exp2(
+          before - NGramModel.bitsPerToken(of: text, counted: counted, vocabularySize: 5) * Double(text.count))
+      }
+      #expect(abs(all.reduce(0, +) - 1) < 1e-9)
+    }
+  }
+
+  @Test("takes nothing for a text")
+  func empty() {
+    #expect(NGramModel.bitsPerToken(of: [], counted: [1, 2], vocabularySize: 5) == 0)
+    #expect(abs(NGramModel.bitsPerToken(of: [1, 2], counted: [], vocabularySize: 4) - 2) < 1e-9)
+  }
 }
 
 @Suite("Planning a budget", .serialized)
@@ -39,7 +90,7 @@ struct PlannerTests {
     var overrides = SettingOverrides()
     for assignment in assignments { try overrides.add(assignment: assignment) }
     return try Planner(
-      executor: CPUExecutor(threads: 1), text: .init(trainTokens: trainTokens, bytesPerToken: 2.5),
+      executor: CPUExecutor(threads: 1), law: ScalingLaw(ScalingLawTests.difficulty, trainTokens: trainTokens),
       choosesBatch: choosesBatch
     ) { [overrides] preset in
       try Settings.resolve(preset: preset, overrides: overrides, initial: nil, tokens: 256)
@@ -49,14 +100,14 @@ struct PlannerTests {
   @Test("chooses the candidate of the lowest loss, and a larger model for more time and text")
   func choice() throws {
     let short = try plan(budget: 20)
-    #expect(short.candidates.allSatisfy { $0.bitsPerByte >= short.chosen.bitsPerByte })
-    #expect(
-      short.candidates.map(\.settings.model.hiddenSize) == short.candidates.map(\.settings.model.hiddenSize).sorted())
+    #expect(short.candidates.allSatisfy { $0.bitsPerToken >= short.chosen.bitsPerToken })
+    let widths = short.candidates.map(\.settings.model.hiddenSize)
+    #expect(widths == widths.sorted())
     #expect(short.batches.contains { $0.settings == short.chosen.settings })
     #expect(short.candidates[0].isMeasured)
     let long = try plan(budget: 36_000, trainTokens: 500_000_000)
     #expect(long.chosen.parameters > short.chosen.parameters)
-    #expect(long.chosen.bitsPerByte < short.chosen.bitsPerByte)
+    #expect(long.chosen.bitsPerToken < short.chosen.bitsPerToken)
   }
 
   @Test("leaves what was asked for as it is")
@@ -77,6 +128,6 @@ struct PlannerTests {
   @Test("has a candidate for a budget in which nothing can be learned")
   func nothing() throws {
     let plan = try plan(budget: 0.001)
-    #expect(plan.chosen.updates >= 1 && plan.chosen.bitsPerByte.isFinite)
+    #expect(plan.chosen.updates >= 1 && plan.chosen.bitsPerToken.isFinite)
   }
 }

@@ -6,12 +6,12 @@ import Foundation
 /// Interpolated absolute discounting: p_k(t|c) = max(n(c,t) − d, 0)/n(c) + d·types(c)/n(c)·p_{k−1}(t|c'), p_0 = 1/V. Ney,
 /// Essen & Kneser, "On structuring probabilistic dependences in stochastic language modelling", Computer Speech & Language
 /// 8 (1994).
-enum NGramModel {
+package enum NGramModel {
   private static let order = 4
   private static let discount = 0.75
 
   /// The mean of −log₂ p over tokens that were not counted.
-  static func bitsPerToken(of text: [Int32], counted: [Int32], vocabularySize: Int) -> Double {
+  package static func bitsPerToken(of text: [Int32], counted: [Int32], vocabularySize: Int) -> Double {
     guard !text.isEmpty else { return 0 }
     var p = [Double](repeating: 1 / Double(vocabularySize), count: text.count)
     for length in 0..<order {

@@ -3,8 +3,7 @@ import Formats
 package import Corpus
 import Foundation
 
-/// What a counting model makes of a text, by how much of it has been counted: L(D) = floor + factor·D^−exponent, in bits
-/// per token.
+/// What a counting model (``NGramModel``) makes of a text, by how much of it has been counted.
 package struct TextDifficulty: Sendable {
   /// What was measured.
   package let points: [(tokens: Int, bitsPerToken: Double)]
@@ -47,7 +46,11 @@ package struct TextDifficulty: Sendable {
     self.points = points
   }
 
-  /// Between what was measured, and beyond, as a power of the tokens.
+  /// How much slower the curve falls with each factor of e in tokens beyond what was counted: no text has a power law to
+  /// zero.
+  private static let flattening = 0.2
+
+  /// Between what was counted a power of the tokens; beyond, one whose exponent shrinks.
   package func bitsPerToken(tokens: Double) -> Double {
     guard let last = points.last else { return 8 }
     guard points.count > 1 else { return last.bitsPerToken }
@@ -55,7 +58,9 @@ package struct TextDifficulty: Sendable {
     let upper = points.dropFirst().firstIndex { Double($0.tokens) >= tokens } ?? points.count - 1
     let (a, b) = (points[upper - 1], points[upper])
     let slope = log(b.bitsPerToken / a.bitsPerToken) / log(Double(b.tokens) / Double(a.tokens))
-    return b.bitsPerToken * pow(max(1, tokens) / Double(b.tokens), slope)
+    let distance = log(max(1, tokens) / Double(b.tokens))
+    let beyond = distance > 0 ? (1 - exp(-Self.flattening * distance)) / Self.flattening : distance
+    return b.bitsPerToken * exp(slope * beyond)
   }
 
   // MARK: Reading

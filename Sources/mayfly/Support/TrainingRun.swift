@@ -144,7 +144,8 @@ struct TrainingRun {
       try startAnew()
     }
     state.inputs = inputs.after(state.inputs)
-    let usedBefore = (resumes ? MetricsLog.elapsed(path: folder.metricsPath) ?? state.elapsed : 0)
+    let usedBefore =
+      (resumes ? MetricsLog.elapsed(path: folder.metricsPath) ?? state.elapsed : 0)
       // Whoever waits counts from the start of the program: preparing text and planning are part of a budget.
       + RunClock.monotonic()
     let page = dashboard.map { DashboardView($0, folder) }
