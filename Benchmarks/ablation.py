@@ -1,0 +1,126 @@
+"""What each part of the recipe is worth: trains with one part changed, at equal wall-clock time, with several seeds.
+
+    python3 Benchmarks/ablation.py [--minutes 3] [--seeds 3] [--text shakespeare] [--only NAME …]
+
+Each result is written into docs/ablation.jsonl as it comes, and what is there is not run again. At the end a table: bits per
+byte of the validation split, the gain of the recipe over each change (above 0: the recipe is better), its spread over seeds,
+paired by seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+MAYFLY = Path(os.environ.get("MAYFLY", ROOT / ".build/release/mayfly")).absolute()
+RESULTS = ROOT / "docs/ablation.jsonl"
+
+# The part: the settings that take it away or change it, and the vocabulary where that is the part.
+CHANGES: dict[str, dict] = {
+    "the recipe": {},
+    "AdamW in place of Muon": {"train.optimizer": "adamw"},
+    "Muon at half its rate": {"train.matrix_learning_rate": 0.01},
+    "Muon at twice its rate": {"train.matrix_learning_rate": 0.04},
+    "embeddings at the others' rate": {"train.embedding_learning_rate": "auto"},
+    "tied head": {"model.tie_word_embeddings": "true"},
+    "no softcap": {"model.final_logit_softcapping": "none"},
+    "GELU in place of ReLU²": {"model.hidden_act": "gelu_new"},
+    "SwiGLU, learned norms (Qwen3)": {"model.architecture": "qwen3"},
+    "no query/key norm (Llama)": {"model.architecture": "llama"},
+    "no weight decay": {"train.weight_decay": 0},
+    "no clipping": {"train.grad_clip": 0},
+    "cosine decay": {"train.schedule": "cosine"},
+    "wsd, the last half decays": {"train.schedule": "wsd", "train.decay_share": 0.5},
+    "vocabulary of 512": {"vocabulary": 512},
+    "vocabulary of 2,048": {"vocabulary": 2048},
+    "vocabulary of 4,096": {"vocabulary": 4096},
+}
+
+
+def data(text: str, vocabulary: int) -> Path:
+    folder = ROOT / f"data/prepared/{text}-{vocabulary}"
+    if not folder.exists():
+        subprocess.run([ROOT / "Scripts/fetch-texts"], check=True)
+        subprocess.run(
+            [MAYFLY, "prepare", ROOT / f"data/texts/{text}/train", "--out", folder, "--vocab-size", str(vocabulary)],
+            check=True)
+    return folder
+
+
+def plan(text: str, minutes: float) -> dict:
+    """The planner's size, which all changes share."""
+    done = subprocess.run(
+        [MAYFLY, "plan", "--data", data(text, 1024), "--budget", f"{minutes * 60:g}s", "--json"], check=True,
+        capture_output=True, text=True)
+    return json.loads(done.stdout)["chosen"]
+
+
+def train(text: str, minutes: float, seed: int, change: dict, chosen: dict) -> float:
+    work = Path(tempfile.mkdtemp())
+    try:
+        settings = {"train.batch_size": chosen["batch_size"]} | {k: v for k, v in change.items() if k != "vocabulary"}
+        subprocess.run(
+            [
+                MAYFLY, "train", "--data", data(text, change.get("vocabulary", 1024)), "--out", work / "run", "--seed",
+                str(seed), "--budget", f"{minutes * 60:g}s", "--preset", f"decoder-{chosen['hidden_size']}",
+                *(word for key, value in settings.items() for word in ("--set", f"{key}={value}")),
+            ],
+            check=True, capture_output=True)
+        lines = [json.loads(line) for line in (work / "run/metrics.jsonl").read_text().splitlines()]
+        return [line["bits_per_byte"] for line in lines if line["kind"] == "eval"][-1]
+    finally:
+        shutil.rmtree(work)
+
+
+def found() -> list[dict]:
+    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+
+
+def measure(text: str, minutes: float, seeds: int, names: list[str]) -> None:
+    known = next((each["chosen"] for each in found() if (each["text"], each["minutes"]) == (text, minutes)), None)
+    chosen = known or plan(text, minutes)
+    done = {(each["text"], each["minutes"], each["name"], each["seed"]) for each in found()}
+    for seed in range(1, seeds + 1):
+        for name in names:
+            if (text, minutes, name, seed) in done:
+                continue
+            bits = train(text, minutes, seed, CHANGES[name], chosen)
+            with RESULTS.open("a") as file:
+                result = {"text": text, "minutes": minutes, "name": name, "seed": seed, "bits_per_byte": bits}
+                file.write(json.dumps(result | {"chosen": chosen}) + "\n")
+            print(f"seed {seed}, {name}: {bits:.4f}", flush=True)
+
+
+def table(text: str, minutes: float) -> None:
+    results = {
+        (each["name"], each["seed"]): each["bits_per_byte"] for each in found()
+        if (each["text"], each["minutes"]) == (text, minutes)
+    }
+    print("| change | bits per byte | worse by | spread | seeds |\n|---|---:|---:|---:|---:|")
+    for name in CHANGES:
+        seeds = [seed for (each, seed) in results if each == name and ("the recipe", seed) in results]
+        if not seeds:
+            continue
+        gains = [results[name, seed] - results["the recipe", seed] for seed in seeds]
+        mean = statistics.mean(results[name, seed] for seed in seeds)
+        spread = f"{statistics.stdev(gains):.4f}" if len(gains) > 1 else ""
+        print(f"| {name} | {mean:.4f} | {statistics.mean(gains):+.4f} | {spread} | {len(seeds)} |")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=3)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--text", default="shakespeare")
+    parser.add_argument("--only", nargs="+", choices=list(CHANGES), default=list(CHANGES), metavar="NAME")
+    options = parser.parse_args()
+    names = options.only if "the recipe" in options.only else ["the recipe", *options.only]
+    measure(options.text, options.minutes, options.seeds, names)
+    table(options.text, options.minutes)
