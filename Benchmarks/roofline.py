@@ -1,6 +1,6 @@
 """Where the time of an update on a GPU should go: estimates from what each operation computes and moves.
 
-    python3 Benchmarks/roofline.py [--rows]
+    python3 Benchmarks/roofline.py [--rows] [--muon]
 
 Nothing here is measured: the rates of cards are assumptions (below), and `make gpu-check STAGE=bench` is there to replace
 them. A model's update is one pass of B × 1,024 tokens of GPT-2 with bf16 activations, as Mayfly's kernels run it. Bytes
@@ -73,7 +73,36 @@ def product_seconds(card: Card, m: int, n: int, k: int, more_bytes: float = 0.0,
     return max(arithmetic, memory) + 2e-6
 
 
-def update(card: Card, model: Model) -> dict[str, float]:
+def muon(card: Card, model: Model) -> float:
+    """Seconds of the products that make matrices orthogonal: five times A = X·Xᵀ, B = bA + cA·A, X ← aX + B·X."""
+
+    def batch(count: int, m: int, n: int, k: int, adds: bool = True) -> float:
+        return product_seconds(card, count * m, n, k, 2 * ((count - 1) * k * n + (count * m * n if adds else 0)))
+
+    C, L = model.width, model.layers
+    shapes = [(4 * L, C, C), (2 * L, C, 4 * C)]  # matrices, their shorter and their longer side
+    return 5 * sum(
+        batch(count, n, n, longer, adds=False) + batch(count, n, n, n) + batch(count, n, longer, n)
+        for count, n, longer in shapes
+    )
+
+
+def optimizer(card: Card, model: Model, with_muon: bool) -> dict[str, float]:
+    def stream(bytes_each: float, parameters: float) -> float:
+        return bytes_each * parameters / (card.bandwidth * 1e12)
+
+    if not with_muon:
+        return {"norm of gradients, AdamW": stream(34, model.parameters)}
+    matrices = 12 * model.layers * model.width**2
+    return {
+        "norm of gradients, AdamW": stream(4, model.parameters) + stream(30, model.parameters - matrices),
+        # Gradients and momentum twice, weights once, X written and read.
+        "Muon's norms, momentum, weights": stream(34, matrices),
+        "Muon's products": muon(card, model),
+    }
+
+
+def update(card: Card, model: Model, with_muon: bool = False) -> dict[str, float]:
     """Seconds of each part."""
     N, C, L = model.rows[card.name] * T, model.width, model.layers
     U = 2 * N * C
@@ -102,7 +131,7 @@ def update(card: Card, model: Model) -> dict[str, float]:
         "rows, backward": stream(10 + (8 if card.fuses_gelu else 16) + 9),
         "loss": 2 * logits / (card.bandwidth * 1e12),
         "embedding, last norm": 12 * U / (card.bandwidth * 1e12),
-        "norm of gradients, AdamW": 34 * model.parameters / (card.bandwidth * 1e12),
+        **optimizer(card, model, with_muon),
         "gaps between kernels": (24 * L + 20) * 0.6e-6,
     }
 
@@ -110,13 +139,14 @@ def update(card: Card, model: Model) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", action="store_true", help="show each part, too")
+    parser.add_argument("--muon", action="store_true", help="with Muon for the matrices in place of AdamW for all")
     options = parser.parse_args()
     print("| model | card | batch | ms | tokens/s | share of the peak |\n|---|---|---|---:|---:|---:|")
     for model in MODELS:
         for card in CARDS:
             if card.name not in model.rows:
                 continue
-            parts = update(card, model)
+            parts = update(card, model, options.muon)
             seconds, tokens = sum(parts.values()), model.rows[card.name] * T
             share = model.flops_per_token * tokens / seconds / (card.peak * 1e12)
             print(

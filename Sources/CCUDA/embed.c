@@ -12,6 +12,7 @@
   F(head_loss, "head_loss.cu")                                                                                     \
   F(head_norm, "head_norm.cu")                                                                                     \
   F(mean_pool, "mean_pool.cu")                                                                                     \
+  F(muon, "muon.cu")                                                                                               \
   F(norm, "norm.cu")                                                                                               \
   F(optimizer, "optimizer.cu")                                                                                     \
   F(rotary, "rotary.cu")                                                                                           \
@@ -19,6 +20,7 @@
 
 #define HEADERS(F)                                                                                                 \
   F(attention_header, "attention.cuh")                                                                             \
+  F(chance, "chance.cuh")                                                                                          \
   F(common, "common.cuh")                                                                                          \
   F(philox, "philox.cuh")                                                                                          \
   F(ptx, "ptx.cuh")                                                                                                \
@@ -55,6 +57,9 @@ static const char head_norm[] = {
 static const char mean_pool[] = {
 #embed "kernels/mean_pool.cu" suffix(, 0)
 };
+static const char muon[] = {
+#embed "kernels/muon.cu" suffix(, 0)
+};
 static const char norm[] = {
 #embed "kernels/norm.cu" suffix(, 0)
 };
@@ -69,6 +74,9 @@ static const char sums[] = {
 };
 static const char attention_header[] = {
 #embed "kernels/attention.cuh" suffix(, 0)
+};
+static const char chance[] = {
+#embed "kernels/chance.cuh" suffix(, 0)
 };
 static const char common[] = {
 #embed "kernels/common.cuh" suffix(, 0)

@@ -39,6 +39,9 @@ package protocol ParameterSource: AnyObject {
 package protocol ParameterStore: ParameterSource {
   /// Copies elements from the host into a buffer, from element `offset` on.
   func write(_ buffer: ParameterBuffer, at offset: Int, from source: UnsafeBufferPointer<Float>) throws(ComputeError)
+  /// Makes room for what updates with Muon compute; unless asked for, the first of them makes it.
+  /// - Throws: ``ComputeError/outOfMemory(bytes:purpose:)``.
+  func reserveMuon() throws(ComputeError)
   /// Updates the weights; nothing where the loss or the gradients' norm is no number or above the update's limit. A device
   /// may still be at work on it when this returns.
   func update(_ update: OptimizerUpdate) throws(ComputeError)

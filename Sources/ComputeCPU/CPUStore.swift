@@ -131,7 +131,7 @@ final class CPUStore: ParameterStore {
     let scale = update.gradientScale(norm: totals.gradientNorm)
     executor.timed("AdamW") { apply(update, gradientScale: scale) }
     if let muon = update.muon {
-      try reserve()
+      try reserveMuon()
       executor.timed("Muon") { apply(muon, of: update, gradientScale: scale) }
     }
   }
@@ -168,8 +168,7 @@ final class CPUStore: ParameterStore {
     }
   }
 
-  /// Makes room for what Muon computes.
-  private func reserve() throws(ComputeError) {
+  func reserveMuon() throws(ComputeError) {
     let storage = updatePrecision.storage
     try executor.reserve(Int(matrices.map { mf_muon_scratch(storage, $0.rows, $0.columns) }.max() ?? 0))
   }

@@ -156,7 +156,7 @@ final class CUDAExecution: Execution {
     if let profile, profile.isOn {
       for span in pass.spans {
         try profile.time(span.kind, flops: span.flops) { () throws(ComputeError) in
-          for command in span.commands { try run(command) }
+          for command in span.commands { try command.run(on: gpu, kernels, products) }
           try gpu.synchronize()
         }
       }
@@ -172,15 +172,7 @@ final class CUDAExecution: Execution {
 
   private func launch(_ pass: Pass) throws(ComputeError) {
     for span in pass.spans {
-      for command in span.commands { try run(command) }
-    }
-  }
-
-  private func run(_ command: Command) throws(ComputeError) {
-    switch command {
-    case .kernel(let call): try kernels.launch(call)
-    case .product(let call): try products.run(call)
-    case .clear(let address, let bytes): try gpu.clear(address, bytes: bytes)
+      for command in span.commands { try command.run(on: gpu, kernels, products) }
     }
   }
 

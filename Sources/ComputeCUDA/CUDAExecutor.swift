@@ -76,7 +76,8 @@ package final class CUDAExecutor: Executor {
   package func makeParameters(
     _ layout: TensorLayout, training: Bool, moments: Precision
   ) throws(ComputeError) -> any ParameterStore {
-    try CUDAStore(layout, training: training, moments: moments, gpu: gpu, kernels: kernels, profile: profile)
+    try CUDAStore(
+      layout, training: training, moments: moments, gpu: gpu, kernels: kernels, products: products, profile: profile)
   }
 
   package func prepare(

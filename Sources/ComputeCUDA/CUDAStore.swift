@@ -8,6 +8,7 @@ final class CUDAStore: ParameterStore {
   let layout: TensorLayout
   private let gpu: GPU
   private let kernels: Kernels
+  private let products: MatrixProducts
   private let profile: StepProfile?
   private let isTraining: Bool
   private let weights: DeviceMemory
@@ -18,6 +19,8 @@ final class CUDAStore: ParameterStore {
   /// Weights as products read them, where those are halves.
   private var halves: Halves?
   private let updates: Updates?
+  /// From the first time on that it is asked for.
+  private var muon: MuonUpdate?
 
   private final class Halves {
     let precision: Precision
@@ -30,12 +33,14 @@ final class CUDAStore: ParameterStore {
   }
 
   init(
-    _ layout: TensorLayout, training: Bool, moments: Precision, gpu: GPU, kernels: Kernels, profile: StepProfile?
+    _ layout: TensorLayout, training: Bool, moments: Precision, gpu: GPU, kernels: Kernels, products: MatrixProducts,
+    profile: StepProfile?
   ) throws(ComputeError) {
     precondition(moments != .fp16, "fp16 holds no squares of gradients")
     self.layout = layout
     self.gpu = gpu
     self.kernels = kernels
+    self.products = products
     self.profile = profile
     self.moments = moments
     isTraining = training
@@ -66,6 +71,8 @@ final class CUDAStore: ParameterStore {
     precondition(halves == nil, "one store serves programs of one precision besides fp32")
     halves = try Halves(precision, count: layout.count, gpu: gpu)
     try round(0..<layout.count)
+    // It computes in the precision of the copy.
+    muon = nil
   }
 
   /// Weights from an offset on, as products of a precision read them.
@@ -107,28 +114,52 @@ final class CUDAStore: ParameterStore {
 
   // MARK: Updates
 
-  func update(_ update: OptimizerUpdate) throws(ComputeError) {
-    guard let updates else { preconditionFailure("these weights aren't trained") }
-    guard update.muon == nil else {
-      throw .setting(op: "update", problem: "Muon isn't built for GPUs yet: use train.optimizer=adamw")
-    }
-    try gpu.makeCurrent()
+  /// Of the kernels that update weights: those that leave a copy in halves.
+  private var updatePrecision: Precision {
     let precision = halves?.precision ?? moments
     precondition(moments == .fp32 || moments == precision, "moments in \(moments) of weights in \(precision)")
-    guard let profile, profile.isOn else {
-      return try gpu.work { () throws(ComputeError) in try launch(update, updates, storage: precision) }
-    }
-    try profile.time("AdamW") { () throws(ComputeError) in
-      try launch(update, updates, storage: precision)
-      try gpu.synchronize()
-    }
+    return precision
   }
 
-  private func launch(
-    _ update: OptimizerUpdate, _ updates: Updates, storage precision: Precision
-  ) throws(ComputeError) {
+  func reserveMuon() throws(ComputeError) {
+    guard let updates else { preconditionFailure("these weights aren't trained") }
+    guard muon == nil else { return }
+    let buffers = MuonUpdate.Buffers(
+      weights: weights.address, gradients: gradients.address, momentum: firstMoment.address,
+      hasHalfMoments: moments == .bf16, copy: halves?.memory.address)
+    muon = try MuonUpdate(
+      layout, buffers, precision: updatePrecision, updates: updates, gpu: gpu, kernels: kernels, products: products)
+  }
+
+  func update(_ update: OptimizerUpdate) throws(ComputeError) {
+    guard let updates else { preconditionFailure("these weights aren't trained") }
+    try gpu.makeCurrent()
+    if update.muon != nil { try reserveMuon() }
+    let muon = update.muon == nil ? nil : muon
+    guard let profile, profile.isOn else {
+      return try gpu.work { () throws(ComputeError) in
+        try launch(update, updates)
+        try muon?.run()
+        try updates.report()
+      }
+    }
+    try profile.time("AdamW") { () throws(ComputeError) in
+      try launch(update, updates)
+      try gpu.synchronize()
+    }
+    if let muon {
+      try profile.time("Muon", flops: muon.flops) { () throws(ComputeError) in
+        try muon.run()
+        try gpu.synchronize()
+      }
+    }
+    try updates.report()
+  }
+
+  /// The gradients' norm, and AdamW.
+  private func launch(_ update: OptimizerUpdate, _ updates: Updates) throws(ComputeError) {
     try updates.stage(update)
-    let blocks = updates.sumBlocks
+    let (precision, blocks) = (updatePrecision, updates.sumBlocks)
     try kernels.launch(
       kernels.call(
         .sums, "mf_sum_of_squares", storage: precision, grid: (blocks, 1, 1), threads: 256,
@@ -137,17 +168,17 @@ final class CUDAStore: ParameterStore {
       kernels.call(
         .optimizer, "mf_gradient_state", storage: precision, grid: (1, 1, 1), threads: 256,
         [blocks, updates.partials, updates.constants, updates.state]))
-    if updates.chunkCount > 0 {
+    let chunkCount = update.muon == nil ? updates.chunkCount : updates.chunkCountWithoutMatrices
+    if chunkCount > 0 {
       try kernels.launch(
         kernels.call(
           .optimizer, moments == .bf16 ? "mf_adamw_half_moments" : "mf_adamw", storage: precision,
-          grid: (updates.chunkCount, 1, 1), threads: 256,
+          grid: (chunkCount, 1, 1), threads: 256,
           [
             updates.chunks, updates.segments, updates.constants, updates.state, weights.address, firstMoment.address,
             secondMoment.address, halves?.memory.address, gradients.address,
           ]))
     }
-    try updates.report()
   }
 
   func nextReport() throws(ComputeError) -> UpdateReport {

@@ -1,10 +1,18 @@
 import Compute
 
-/// A step of a program, with everything bound.
+/// A step of a program or of an update, with everything bound.
 enum Command {
   case kernel(KernelCall)
   case product(MatrixProducts.Call)
   case clear(Address, bytes: Int)
+
+  func run(on gpu: GPU, _ kernels: Kernels, _ products: MatrixProducts) throws(ComputeError) {
+    switch self {
+    case .kernel(let call): try kernels.launch(call)
+    case .product(let call): try products.run(call)
+    case .clear(let address, let bytes): try gpu.clear(address, bytes: bytes)
+    }
+  }
 }
 
 /// Room that operations use for themselves, one after another: each begins with all of it.

@@ -1,7 +1,7 @@
 internal import CCUDA
 import Compute
 
-/// D = op(A)·op(B) + β·C, as cuBLASLt has it: matrices are column-major, so that a row-major (rows, width) value is a matrix
+/// D = α·op(A)·op(B) + β·C, as cuBLASLt has it: matrices are column-major, so that a row-major (rows, width) value is a matrix
 /// of `width` rows.
 struct MatrixProduct {
   /// D is m × n, op(A) m × k.
@@ -16,6 +16,17 @@ struct MatrixProduct {
   /// What is added, laid out as D; nil: nothing.
   var c: Address?
   var epilogue = Epilogue.none
+  var alpha: Float = 1
+  var beta: Float = 1
+  /// Nil: one product.
+  var batch: Batch?
+
+  /// Products alike, without epilogues. Their matrices lie so many elements apart: multiples of 256 bytes, so that all are
+  /// aligned as the first are.
+  struct Batch: Hashable {
+    let count: Int
+    let strideA, strideB, strideD: Int
+  }
 
   /// What is done to each element before it is written. A bias has m elements; what goes into GELU (by tanh) is laid out as D.
   enum Epilogue {
@@ -72,6 +83,7 @@ final class MatrixProducts {
     let operands, result: Precision
     let epilogue: Int32
     let alignmentA, alignmentB, alignmentC, alignmentD: Int
+    let batch: MatrixProduct.Batch?
     let isTimed: Bool
 
     /// In words, to be kept.
@@ -80,6 +92,7 @@ final class MatrixProducts {
       return "\(m) \(n) \(k) \(transposes) \(operands) to \(result) by epilogue \(epilogue)"
         + ", leading \(leadingA) \(leadingB) \(leadingD)"
         + ", aligned \(alignmentA) \(alignmentB) \(alignmentC) \(alignmentD)"
+        + (batch.map { ", \($0.count) times, apart \($0.strideA) \($0.strideB) \($0.strideD)" } ?? "")
     }
   }
 
@@ -140,7 +153,7 @@ final class MatrixProducts {
       leadingA: product.leadingA, leadingB: product.leadingB, leadingD: product.leadingD, operands: product.operands,
       result: product.result, epilogue: product.epilogue.number, alignmentA: product.a.alignment,
       alignmentB: product.b.alignment, alignmentC: (product.c ?? product.d).alignment, alignmentD: product.d.alignment,
-      isTimed: isTimed)
+      batch: product.batch, isTimed: isTimed)
     if let plan = plans[shape] { return Call(product: product, plan: plan) }
     let plan = try plan(shape, of: product)
     plans[shape] = plan
@@ -164,7 +177,7 @@ final class MatrixProducts {
       try set(plan.description, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, input.value)
     }
     var algorithm = algorithm
-    var (alpha, beta): (Float, Float) = (1, product.c == nil ? 0 : 1)
+    var (alpha, beta) = (product.alpha, product.c == nil ? 0 : product.beta)
     return gpu.libraries.products.cublasLtMatmul(
       handle, plan.description, &alpha, product.a.pointer, plan.layoutA, product.b.pointer, plan.layoutB, &beta,
       (product.c ?? d).pointer, plan.layoutD, d.pointer, plan.layoutD, &algorithm,
@@ -235,20 +248,27 @@ final class MatrixProducts {
       // Its alignment counts when algorithms are advised.
       try set(description, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, input.value)
     }
-    func layout(_ precision: Precision, _ rows: Int, _ columns: Int, _ leading: Int, _ isTransposed: Bool)
-      throws(ComputeError) -> cublasLtMatrixLayout_t
-    {
+    func layout(
+      _ precision: Precision, _ rows: Int, _ columns: Int, _ leading: Int, _ isTransposed: Bool, apart stride: Int?
+    ) throws(ComputeError) -> cublasLtMatrixLayout_t {
       let (rows, columns) = isTransposed ? (columns, rows) : (rows, columns)
       var made: cublasLtMatrixLayout_t?
       try check(
         library.cublasLtMatrixLayoutCreate(&made, precision.cudaType, UInt64(rows), UInt64(columns), Int64(leading)),
         what)
       guard let made else { throw .device("cuBLASLt gives no layout of \(what)") }
+      if let batch = shape.batch, let stride {
+        try set(layout: made, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, Int32(clamping: batch.count))
+        try set(layout: made, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, Int64(stride))
+      }
       return made
     }
-    let a = try layout(shape.operands, shape.m, shape.k, shape.leadingA, shape.transposesA)
-    let b = try layout(shape.operands, shape.k, shape.n, shape.leadingB, shape.transposesB)
-    let d = try layout(shape.result, shape.m, shape.n, shape.leadingD, false)
+    let batch = shape.batch
+    let a = try layout(
+      shape.operands, shape.m, shape.k, shape.leadingA, shape.transposesA, apart: batch?.strideA)
+    let b = try layout(
+      shape.operands, shape.k, shape.n, shape.leadingB, shape.transposesB, apart: batch?.strideB)
+    let d = try layout(shape.result, shape.m, shape.n, shape.leadingD, false, apart: batch?.strideD)
     var advised = try algorithms(shape, description, a, b, d, what)
     let kept = choices.all[place + shape.name]
     if let chosen = advised.first(where: { shape.isTimed && $0.text == kept }) { advised = [chosen] }
@@ -284,6 +304,15 @@ final class MatrixProducts {
     let usable = results.prefix(Int(found)).filter { $0.state == 0 }
     guard status == 0, !usable.isEmpty else { throw .device("cuBLASLt knows no way to compute \(what) (\(status))") }
     return usable.map(\.algo)
+  }
+
+  private func set<Value>(
+    layout: cublasLtMatrixLayout_t, _ attribute: Int, _ value: Value
+  ) throws(ComputeError) {
+    let status = withUnsafeBytes(of: value) {
+      gpu.libraries.products.cublasLtMatrixLayoutSetAttribute(layout, Int32(attribute), $0.baseAddress, $0.count)
+    }
+    try check(status, "a layout of a batch")
   }
 
   private func set<Value>(

@@ -12,19 +12,22 @@ final class Updates {
   /// Updates made, and those of them that were reported.
   private var (made, reported) = (0, 0)
   private let ranges: [TensorLayout.Segment]
-  /// Blocks of mf_sum_of_squares and of mf_adamw.
-  let sumBlocks, chunkCount: Int
-  let constants, segments, chunks, partials, state: Address
+  /// Blocks of mf_sum_of_squares.
+  let sumBlocks: Int
+  /// Blocks of mf_adamw on everything, and on all but matrices, which come last.
+  let chunkCount, chunkCountWithoutMatrices: Int
+  let constants, muon, segments, chunks, partials, state: Address
 
   init(_ layout: TensorLayout, gpu: GPU) throws(ComputeError) {
     self.gpu = gpu
     ranges = layout.segments
     var parts: [mf_chunk] = []
-    for (index, segment) in ranges.enumerated() {
-      for start in stride(from: segment.range.lowerBound, to: segment.range.upperBound, by: 8192) {
-        let count = min(8192, segment.range.upperBound - start)
-        parts.append(mf_chunk(start: Int64(start), count: Int32(count), segment: Int32(index)))
-      }
+    for (index, segment) in ranges.enumerated() where !segment.isMatrix {
+      parts += mf_chunk.chunks(of: segment.range, segment: index)
+    }
+    chunkCountWithoutMatrices = parts.count
+    for (index, segment) in ranges.enumerated() where segment.isMatrix {
+      parts += mf_chunk.chunks(of: segment.range, segment: index)
     }
     chunkCount = parts.count
     sumBlocks = max(1, min(1024, (layout.count + 8191) / 8192))
@@ -35,6 +38,7 @@ final class Updates {
       return bytes
     }
     let constants = place(1, of: MemoryLayout<mf_update>.stride)
+    let muon = place(1, of: MemoryLayout<mf_muon_update>.stride)
     let segments = place(ranges.count, of: MemoryLayout<mf_segment>.stride)
     let staged = bytes
     let chunks = place(chunkCount, of: MemoryLayout<mf_chunk>.stride)
@@ -45,6 +49,7 @@ final class Updates {
     reports = try PinnedMemory(gpu, bytes: 2 * MemoryLayout<mf_gradient_state_t>.stride, purpose: "reports")
     events = [try gpu.makeEvent(), try gpu.makeEvent()]
     self.constants = memory.address + constants
+    self.muon = memory.address + muon
     self.segments = memory.address + segments
     self.chunks = memory.address + chunks
     self.partials = memory.address + partials
@@ -70,6 +75,16 @@ final class Updates {
     let place = staging.pointer
     place.storeBytes(of: values, as: mf_update.self)
     let chance = Philox(seed: update.seed)
+    func chanceWord(_ index: Int) -> UInt32 {
+      chance.word(UInt64(index), step: UInt32(truncatingIfNeeded: update.step))
+    }
+    if let muon = update.muon {
+      let values = mf_muon_update(
+        momentum: muon.momentum, learning_rate: muon.learningRate,
+        decay: Float(1 - Double(muon.learningRate) * Double(muon.weightDecay)),
+        norm_margin: OptimizerUpdate.Muon.normMargin, chance: chanceWord(ranges.count))
+      place.storeBytes(of: values, toByteOffset: Int(self.muon.value - constants.value), as: mf_muon_update.self)
+    }
     let offset = Int(segments.value - constants.value)
     for (index, segment) in ranges.enumerated() {
       let rate = update.learningRate(of: segment)
@@ -77,7 +92,7 @@ final class Updates {
       let constants = mf_segment(
         start: Int64(segment.range.lowerBound), decay: Float(1 - decay),
         rate: update.learningRate > 0 ? rate / update.learningRate : 0,
-        chance: chance.word(UInt64(index), step: UInt32(truncatingIfNeeded: update.step)))
+        chance: chanceWord(index))
       place.storeBytes(
         of: constants, toByteOffset: offset + index * MemoryLayout<mf_segment>.stride, as: mf_segment.self)
     }
@@ -106,5 +121,14 @@ final class Updates {
     var report = UpdateReport(loss: found.loss, accuracy: found.accuracy, gradientNorm: found.norm)
     report.isApplied = found.skips == 0
     return report
+  }
+}
+
+extension mf_chunk {
+  /// What blocks update of a range of the flat buffers.
+  static func chunks(of range: Range<Int>, segment: Int) -> [mf_chunk] {
+    stride(from: range.lowerBound, to: range.upperBound, by: 8192).map { start in
+      mf_chunk(start: Int64(start), count: Int32(min(8192, range.upperBound - start)), segment: Int32(segment))
+    }
   }
 }

@@ -34,6 +34,7 @@ package final class UpdateStep {
         try transformer.lossProgram(batch: B, time: T, training: true, mask: mask, precision: precision)
       }
     execution = try executor.prepare(program.program, parameters: store, states: nil)
+    if settings.optimizer == .muon { try store.reserveMuon() }
     batch = TokenBatch(rows: settings.batchSize, time: T, mask: mask, perRow: perRow)
   }
 

@@ -7,24 +7,28 @@ import Training
 package enum TrainingCheck {
   package static let architectures: [ModelConfig.Architecture] = [.gpt2, .qwen3, .nanochat]
   package static let precisions: [Precision] = [.fp32, .bf16]
+  /// Trained with Muon, too.
+  package static let withMuon = ModelConfig.Architecture.nanochat
   private static let updates = 50
 
   /// The largest difference of the losses; infinite where nothing was learned.
   package static func run(
-    _ architecture: ModelConfig.Architecture, _ precision: Precision, on executor: any Executor,
-    beside other: any Executor
+    _ architecture: ModelConfig.Architecture, _ precision: Precision, usesMuon: Bool = false,
+    on executor: any Executor, beside other: any Executor
   ) throws -> Finding {
-    let expected = try losses(architecture, precision, on: other)
-    let found = try losses(architecture, precision, on: executor)
+    let expected = try losses(architecture, precision, usesMuon: usesMuon, on: other)
+    let found = try losses(architecture, precision, usesMuon: usesMuon, on: executor)
     let learns = expected[updates - 1] < expected[0] - 0.5 && found.allSatisfy(\.isFinite)
     let error = zip(found, expected).map { abs($0 - $1) }.max() ?? .infinity
     return Finding(
-      name: "\(architecture)", error: learns ? error : .infinity, tolerance: precision == .fp32 ? 1e-4 : 2e-2)
+      name: "\(architecture)" + (usesMuon ? " with Muon" : ""), error: learns ? error : .infinity,
+      tolerance: precision == .fp32 ? 1e-4 : 2e-2)
   }
 
   /// The losses of fifty updates, with all that a step has: accumulation, dropout, clipping.
   package static func losses(
-    _ architecture: ModelConfig.Architecture, _ precision: Precision, on executor: any Executor
+    _ architecture: ModelConfig.Architecture, _ precision: Precision, usesMuon: Bool = false,
+    on executor: any Executor
   ) throws -> [Double] {
     var model = ModelConfig(architecture, vocabularySize: 61, hiddenSize: 64, layers: 2, heads: 2, maxPositions: 16)
     if architecture == .qwen3 { (model.keyValueHeads, model.headSize) = (1, 32) }
@@ -34,6 +38,7 @@ package enum TrainingCheck {
     settings.train.microBatchSize = 2
     settings.train.context = 16
     settings.train.precision = precision
+    settings.train.optimizer = usesMuon ? .muon : .adamw
     let transformer = try Transformer(settings.model)
     let store = try executor.makeParameters(transformer.parameterLayout, training: true)
     try Initialization(settings.model).fill(store, seed: 3)

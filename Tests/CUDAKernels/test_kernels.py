@@ -269,6 +269,72 @@ def test_adamw(device: Device, storage: str, half_moments: bool, skips: int) -> 
         assert torch.equal(array.get()[unused], before[unused])
 
 
+@pytest.mark.parametrize("half_moments", [False, True])
+@pytest.mark.parametrize("skips", [0, 1])
+def test_muon(device: Device, storage: str, half_moments: bool, skips: int) -> None:
+    if half_moments and storage != "bf16":
+        pytest.skip("moments are halved with bf16 alone")
+    # The last begins where nothing is aligned, and what lies between is nobody's.
+    shapes, starts, places = [(7, 65), (130, 72), (3, 5), (5, 3)], [0, 464, 9824, 9839], [0, 464, 9824, 9840]
+    total = 9856
+    like = torch.bfloat16 if half_moments else torch.float32
+    weights, gradients, m = torch.randn(total), torch.randn(total), torch.randn(total).to(like)
+    momentum, rate, decay, margin, chance, scale = 0.9, 0.02, 0.99, 1.02, 17, 0.25
+    chunks, matrices = [], []
+    for index, ((rows, columns), start, place) in enumerate(zip(shapes, starts, places)):
+        first, count = len(chunks), rows * columns
+        chunks += [(start + at, min(8192, count - at), index) for at in range(0, count, 8192)]
+        stretch = math.sqrt(max(1, rows / columns))
+        matrices.append((start, place, stretch, first, len(chunks) - first))
+    constants = [
+        device.array(packed(b"".join(struct.pack("qii", *chunk) for chunk in chunks))),
+        device.array(packed(b"".join(struct.pack("qqfii4x", *matrix) for matrix in matrices))),
+        device.array(packed(struct.pack("4fI", momentum, rate, decay, margin, chance))),
+        device.array(packed(struct.pack("dddfi", 1, 1, 1, scale, skips))),
+    ]
+    chunk_table, matrix_table, update, state = constants
+    partials, x = device.empty(len(chunks), dtype=torch.float64), device.empty(total, dtype=STORAGES[storage])
+    moments, grads = device.array(m), device.array(gradients)
+    suffix = "_half_moments" if half_moments else ""
+    device.launch(
+        f"muon:mf_muon_squares{suffix}", storage, len(chunks), 256, chunk_table, update, state, moments, grads, partials)
+    device.launch(
+        f"muon:mf_muon_momentum{suffix}", storage, len(chunks), 256, *constants, partials, moments, grads, x)
+    if skips:
+        assert torch.equal(moments.get(), m) and x.get().isnan().all()
+    used = torch.zeros(total, dtype=torch.bool)
+    new_m = wide(m) * momentum + wide(gradients) * scale * (1 - momentum)
+    u = new_m * momentum + wide(gradients) * scale * (1 - momentum)
+    stretches, at_x = torch.ones(total, dtype=torch.float64), torch.zeros(total, dtype=torch.int64)
+    for (rows, columns), start, place, matrix in zip(shapes, starts, places, matrices):
+        own = slice(start, start + rows * columns)
+        used[own], stretches[own] = True, matrix[2]
+        at_x[own] = torch.arange(place, place + rows * columns)
+        u[own] /= margin * u[own].norm()
+    if not skips:
+        check(x.get()[at_x[used]], u[used], storage)
+        beside = torch.ones(total, dtype=torch.bool)
+        beside[at_x[used]] = False
+        assert x.get()[beside].isnan().all()
+        assert torch.equal(moments.get()[~used], m[~used])
+        if half_moments:
+            # Up or down as the CPU's kernels decide, but where the last bit of the sum itself is another one.
+            random = reference.chance([total], [chance]) & 0xFFFF
+            bits = new_m.float().numpy().view(np.uint32).astype(np.int64)
+            expected = torch.from_numpy(((bits + random) >> 16).astype(np.uint16).view(np.int16))
+            assert (moments.get().view(torch.int16) == expected)[used].double().mean() > 0.99
+        else:
+            check(moments.get()[used], new_m[used], "fp32")
+    # Any X: what products would have made of it.
+    orthogonal = torch.randn(total).to(STORAGES[storage])
+    arrays = [device.array(orthogonal), device.array(weights), device.array(torch.zeros(total, dtype=STORAGES[storage]))]
+    device.launch("muon:mf_muon_weights", storage, len(chunks), 256, *constants, *arrays)
+    w = wide(weights) * decay - rate * stretches * wide(orthogonal)[at_x]
+    check(arrays[1].get()[used], wide(weights)[used] if skips else w[used], "fp32")
+    check(arrays[2].get()[used], torch.zeros(int(used.sum())) if skips else w[used], storage)
+    assert torch.equal(arrays[1].get()[~used], weights[~used])
+
+
 # MARK: Norms
 
 WIDEST = [256, 512, 768, 1024, 2048, 4096, 8192]

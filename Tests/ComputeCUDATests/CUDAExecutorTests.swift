@@ -87,6 +87,66 @@ struct SlowCUDAExecutorTests {
     }
   }
 
+  @Test("updates matrices with Muon as the reference does, the same bits twice", arguments: Precision.allCases)
+  func muon(precision: Precision) throws {
+    let (reference, first) = try (ReferenceExecutor(), TestDriver.makeExecutor())
+    var layout = TensorLayout()
+    layout.add("embedding", [9, 33], role: .embedding)
+    // Some alone and some together: wide, tall and square.
+    for (rows, columns, count) in [(1, 1, 1), (7, 65, 3), (65, 7, 2), (33, 33, 2), (130, 72, 1)] {
+      for index in 1...count {
+        layout.add("matrix\(rows)x\(columns)-\(index)", [rows, columns], role: .matrix(rows: [rows]))
+      }
+    }
+    layout.add("parts", [24 + 8 + 8, 24], role: .matrix(rows: [24, 8, 8]))
+    layout.add("odd", [3 + 4, 5], role: .matrix(rows: [3, 4]))
+    layout.add("bias", [5])
+    layout.add("constant", [8, 8], role: .matrix(rows: [8]), isTrainable: false)
+
+    func train(on executor: some Executor) throws -> any ParameterStore {
+      let store = try executor.makeParameters(layout, training: true, moments: precision == .bf16 ? .bf16 : .fp32)
+      // A program in halves makes the store keep a copy of the weights, and Muon compute in them.
+      var graph = Graph(parameters: layout, precision: precision)
+      graph.keep(try graph.embedding(graph.input("ids", [1], .int32), table: graph.parameter("embedding")))
+      _ = try executor.prepare(Program(graph), parameters: store, states: nil)
+      for step in 1...4 {
+        for (index, entry) in layout.entries.enumerated() where entry.isTrainable {
+          try store.write(.gradients, entry, normals(entry.shape.count, seed: UInt64(step), stream: UInt32(index)))
+        }
+        var update = OptimizerUpdate(
+          step: step, learningRate: 0.01, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, clip: 10, seed: 3)
+        update.embeddingRate = 0.05
+        update.muon = .init(learningRate: 0.02, momentum: 0.9, weightDecay: 0.1)
+        // The third is skipped.
+        if step == 3 { update.mostGradientNorm = 1 }
+        try store.update(update)
+        #expect(try store.nextReport().isApplied == (step != 3))
+      }
+      return store
+    }
+    let (exact, store) = try (train(on: reference), train(on: first))
+    func error(_ buffer: ParameterBuffer) throws -> Double {
+      try layout.entries.map {
+        try relativeError(store.read(buffer, $0), exact.read(buffer, $0).map(Double.init))
+      }.max() ?? 0
+    }
+    // Each product is rounded, and the first polynomials make small singular values a thousand times larger.
+    #expect(try error(.weights) <= (precision == .fp32 ? 1e-4 : precision == .bf16 ? 0.15 : 0.03))
+    #expect(try error(.firstMoment) <= (precision == .bf16 ? 2e-2 : 1e-6))
+    for entry in layout.entries where entry.role.isMatrix {
+      #expect(try store.read(.secondMoment, entry).allSatisfy { $0 == 0 }, "AdamW leaves \(entry.name) alone")
+    }
+    let executor = try TestDriver.makeExecutor()
+    executor.choices = first.choices
+    let second = try train(on: executor)
+    for buffer in ParameterBuffer.allCases {
+      for entry in layout.entries {
+        let (left, right) = try (store.read(buffer, entry), second.read(buffer, entry))
+        #expect(left.map(\.bitPattern) == right.map(\.bitPattern), "\(buffer) of \(entry.name)")
+      }
+    }
+  }
+
   @Test("reports two updates in their order, and skips what is no number")
   func reports() throws {
     var layout = TensorLayout()

@@ -16,6 +16,13 @@ struct SlowCUDATrainingTests {
     #expect(finding.passes, "\(finding.error)")
   }
 
+  @Test("gives the losses that the CPU gives with Muon", arguments: TrainingCheck.precisions)
+  func followsTheCPUWithMuon(precision: Precision) throws {
+    let finding = try TrainingCheck.run(
+      TrainingCheck.withMuon, precision, usesMuon: true, on: TestDriver.makeExecutor(), beside: CPUExecutor())
+    #expect(finding.passes, "\(finding.error)")
+  }
+
   @Test("gives the same losses where GELU is part of products", arguments: TrainingCheck.precisions)
   func fused(precision: Precision) throws {
     let finding = try TrainingCheck.run(

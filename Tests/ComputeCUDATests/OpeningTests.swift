@@ -69,8 +69,8 @@ struct OpeningTests {
   private func makeProducts() throws {
     let names = [
       "Create", "Destroy", "MatmulDescCreate", "MatmulDescDestroy", "MatmulDescSetAttribute", "MatrixLayoutCreate",
-      "MatrixLayoutDestroy", "MatmulPreferenceCreate", "MatmulPreferenceDestroy", "MatmulPreferenceSetAttribute",
-      "MatmulAlgoGetHeuristic", "Matmul", "GetProperty",
+      "MatrixLayoutDestroy", "MatrixLayoutSetAttribute", "MatmulPreferenceCreate", "MatmulPreferenceDestroy",
+      "MatmulPreferenceSetAttribute", "MatmulAlgoGetHeuristic", "Matmul", "GetProperty",
     ]
     try compile("libcublasLt.so.12", names.map { "int cublasLt\($0)() { return 0; }" }.joined(separator: "\n"))
   }

@@ -37,6 +37,10 @@ enum GPUCheck {
           try report(
             "training", TrainingCheck.run(architecture, precision, on: executor, beside: CPUExecutor()), precision)
         }
+        try report(
+          "training",
+          TrainingCheck.run(TrainingCheck.withMuon, precision, usesMuon: true, on: executor, beside: CPUExecutor()),
+          precision)
       }
     case "products":
       let sizes = try arguments.dropFirst().map { text in

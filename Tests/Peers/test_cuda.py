@@ -82,12 +82,16 @@ def test_doctor_names_the_driver() -> None:
     assert any(device["kind"] == "cuda" for device in found["devices"])
 
 
-def test_bench_says_how_the_device_was_used() -> None:
-    found = mayfly("bench", "--device", "cuda", "--precision", "bf16", "--steps", 2, "--json", *TINY).json
+@pytest.mark.parametrize("optimizer, kinds", [("adamw", {"AdamW"}), ("muon", {"AdamW", "Muon"})])
+def test_bench_says_how_the_device_was_used(optimizer: str, kinds: set[str]) -> None:
+    found = mayfly(
+        "bench", "--device", "cuda", "--precision", "bf16", "--steps", 2, "--json", *TINY,
+        *settings(train__optimizer=optimizer)
+    ).json
     memory = found["device_memory"]
     assert abs(memory["reported_bytes"] / memory["planned_bytes"] - 1) < 0.05
     assert 0 <= found["idle_share"] < 1
-    assert {"Linear", "AdamW"} <= {operation["kind"] for operation in found["operations"]}
+    assert {"Linear"} | kinds <= {operation["kind"] for operation in found["operations"]}
 
 
 @pytest.mark.parametrize("precision, tolerance", [("fp32", 1e-4), ("bf16", 2e-2), ("fp16", 2e-2)])
@@ -105,6 +109,23 @@ def test_trains_as_the_cpu_does(data: Path, tmp_path: Path, precision: str, tole
         for device in runs
     ]
     assert written[0].out == written[1].out
+
+
+@pytest.mark.parametrize("precision, tolerance", [("fp32", 1e-4), ("bf16", 2e-2)])
+def test_muon_trains_as_on_the_cpu_and_resumes_bit_for_bit(
+    data: Path, tmp_path: Path, precision: str, tolerance: float
+) -> None:
+    muon = ["--precision", precision, *settings(train__optimizer="muon")]
+    for device in ["cpu", "cuda"]:
+        train(data, tmp_path / device, *muon, device=device)
+    cpu, cuda = losses(tmp_path / "cpu"), losses(tmp_path / "cuda")
+    assert len(cuda) == STEPS and cpu[-1] < cpu[0]
+    np.testing.assert_allclose(cuda, cpu, rtol=0, atol=tolerance)
+    shutil.copytree(tmp_path / "cuda", tmp_path / "resumed", symlinks=True)
+    for step in range(6, STEPS + 1, 2):
+        shutil.rmtree(tmp_path / f"resumed/checkpoints/step-{step:08}")
+    train(data, tmp_path / "resumed", *muon, "--resume")
+    assert_same(tmp_path / "cuda", tmp_path / "resumed")
 
 
 def test_is_the_same_twice_in_whatever_order_blocks_run(

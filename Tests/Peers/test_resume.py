@@ -255,6 +255,11 @@ def test_another_model_or_setting_is_refused(
     resumed(begun, tmp_path, "--data", data, *arguments, "--allow-changes", code=65 if is_model else 0)
 
 
+def test_of_a_setting_that_is_given_twice_the_last_counts(begun: Path, data: Path, tmp_path: Path) -> None:
+    twice = settings(train__learning_rate=1e-4) + settings(train__learning_rate=3e-3)
+    resumed(begun, tmp_path, "--data", data, *twice)
+
+
 def test_another_initial_model_is_refused(begun: Path, data: Path, tmp_path: Path, run: Path) -> None:
     assert "--init-from was not given and is now SHA-256" in resumed(
         begun, tmp_path, "--data", data, "--init-from", run, code=65)

@@ -147,6 +147,12 @@ enum {
   CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE = 26,
 };
 
+/// Of cublasLtMatrixLayoutSetAttribute: matrices that lie as many elements apart.
+enum {
+  CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT = 5,
+  CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET = 6,
+};
+
 enum {
   CUBLASLT_EPILOGUE_DEFAULT = 1,
   CUBLASLT_EPILOGUE_BIAS = 4,
@@ -175,6 +181,8 @@ enum {
   F(cublasLtMatrixLayoutCreate,                                                                                    \
     (cublasLtMatrixLayout_t *layout, int type, uint64_t rows, uint64_t columns, int64_t leading_dimension))        \
   F(cublasLtMatrixLayoutDestroy, (cublasLtMatrixLayout_t layout))                                                  \
+  F(cublasLtMatrixLayoutSetAttribute,                                                                              \
+    (cublasLtMatrixLayout_t layout, int attribute, const void *value, size_t bytes))                               \
   F(cublasLtMatmulPreferenceCreate, (cublasLtMatmulPreference_t *preference))                                      \
   F(cublasLtMatmulPreferenceDestroy, (cublasLtMatmulPreference_t preference))                                      \
   F(cublasLtMatmulPreferenceSetAttribute,                                                                          \

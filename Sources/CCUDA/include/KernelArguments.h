@@ -34,14 +34,31 @@ typedef struct {
   uint32_t chance;                                 // of moments rounded by chance: another one for every update
 } mf_segment;
 
-/// What one block of the optimizer's grid updates: at most 8192 elements of one segment, from a multiple of 8 of its
-/// elements on.
+/// What changes from update to update for Muon's matrices.
+typedef struct {
+  float momentum;                                  // μ
+  float learning_rate;
+  float decay;                                     // 1 − learning rate·weight decay
+  float norm_margin;                               // the norm is taken to be this much larger
+  uint32_t chance;                                 // of momentum rounded by chance: another one for every update
+} mf_muon_update;
+
+/// A matrix that Muon updates.
+typedef struct {
+  int64_t start;                                   // in the flat buffers
+  int64_t place;                                   // among those that are computed together
+  float stretch;                                   // √max(1, rows/columns)
+  int32_t first_chunk, chunk_count;
+} mf_muon_matrix;
+
+/// What one block of the optimizer's grid updates: at most 8192 elements of one segment (of Muon's, of one matrix), from a
+/// multiple of 8 of its elements on.
 typedef struct {
   int64_t start;
   int32_t count, segment;
 } mf_chunk;
 
-/// What the gradients' norm says; written by mf_gradient_state, read by mf_adamw and, later, by the host.
+/// What the gradients' norm says; written by mf_gradient_state, read by what updates and, later, by the host.
 typedef struct {
   double norm;                                     // before clipping, of unscaled gradients
   double loss, accuracy;                           // as mf_loss_total left them

@@ -6,6 +6,7 @@
 // m and v may be bf16: rounded by chance, so that their mean is what fp32 would have.
 // Loshchilov & Hutter, arXiv:1711.05101, algorithm 2.
 #include "common.cuh"
+#include "chance.cuh"
 
 /// norm = √(Σ partials) / loss scale; scale = min(1, clip / (norm + 1e-6)) / loss scale, as
 /// torch.nn.utils.clip_grad_norm_ has it; skips where the loss or the norm is no number or above its limit.
@@ -24,13 +25,6 @@ extern "C" __global__ void __launch_bounds__(256) mf_gradient_state(
   state->scale = float(scale / loss_scale);
   state->skips = !is_finite(norm) || !is_finite(state->loss) || norm > update->most_norm ||
                  state->loss > update->most_loss;
-}
-
-/// Words without visible order for words in any order. Wellons, "Prospecting for Hash Functions", 2018: lowbias32.
-MF_DEVICE uint32_t hash(uint32_t x) {
-  x = (x ^ x >> 16) * 0x7feb352du;
-  x = (x ^ x >> 15) * 0x846ca68bu;
-  return x ^ x >> 16;
 }
 
 /// Eight elements: weights w with moments m and v, given their gradients.
@@ -74,9 +68,6 @@ extern "C" __global__ void __launch_bounds__(256) mf_adamw(
 }
 
 #if MF_STORAGE == 1
-
-/// Rounds up where the bits that are lost and `random`, below 2¹⁶, carry: as often as the number is nearer to there.
-MF_DEVICE float round_by_chance(float x, uint32_t random) { return as_float((as_bits(x) + random) & 0xffff0000u); }
 
 /// Moments in bf16. Grid: as mf_adamw. Bound: bytes (22 per element with the copy).
 extern "C" __global__ void __launch_bounds__(256) mf_adamw_half_moments(

@@ -30,6 +30,8 @@ package final class ReferenceStore: ParameterStore {
     reports.removeFirst()
   }
 
+  package func reserveMuon() {}
+
   package func update(_ update: OptimizerUpdate) {
     let norm = self[.gradients].reduce(0) { $0 + $1 * $1 }.squareRoot()
     totals.gradientNorm = norm / Double(update.lossScale)

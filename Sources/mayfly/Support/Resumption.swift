@@ -41,11 +41,13 @@ struct Resumption {
       if key == "train.micro_batch_size", let fitted = recorded?[key].flatMap(Int.init), fitted < Int(value) ?? 0 {
         continue
       }
-      if let was = recorded?[key], was != value, !Self.changeable.contains(key) {
+      // Of what is given twice, as in a file and by --set, the last counts.
+      let now = asked[key] ?? value
+      if let was = recorded?[key], was != now, !Self.changeable.contains(key) {
         // Weights fit only the model that they are of.
         let isOpen = allowsChanges && !key.hasPrefix("model.")
         guard isOpen else {
-          throw TrainingError.changed(what: key, was: was, now: value, canBeAllowed: !key.hasPrefix("model."))
+          throw TrainingError.changed(what: key, was: was, now: now, canBeAllowed: !key.hasPrefix("model."))
         }
       }
       try overrides.add(key, value)

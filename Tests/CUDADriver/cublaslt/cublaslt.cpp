@@ -92,6 +92,14 @@ int assemble(Description description, cublasLtMatrixLayout_t a, cublasLtMatrixLa
     return refuse(CUBLAS_STATUS_NOT_SUPPORTED, "A and B must have one type, C and D that one or both fp32");
   if (has_bias(product.epilogue) && product.bias_type != D.type && product.bias_type != A.type)
     return refuse(CUBLAS_STATUS_NOT_SUPPORTED, "the bias must have the type of D or of A");
+  if (A.count != D.count || B.count != D.count || C.count != D.count)
+    return refuse(CUBLAS_STATUS_INVALID_VALUE, "batches of " + std::to_string(A.count) + ", " + std::to_string(B.count) +
+                                                   ", " + std::to_string(C.count) + " and " + std::to_string(D.count) +
+                                                   " matrices");
+  if (D.count > 1 && D.stride < int64_t(D.columns) * D.leading_dimension)
+    return refuse(CUBLAS_STATUS_INVALID_VALUE, "the results of a batch overlap");
+  if (D.count > 1 && product.epilogue != CUBLASLT_EPILOGUE_DEFAULT)
+    return refuse(CUBLAS_STATUS_NOT_SUPPORTED, "epilogues of batches are not there");
   if (has_auxiliary(product.epilogue) && product.auxiliary_leading_dimension < int64_t(D.rows))
     return refuse(CUBLAS_STATUS_INVALID_VALUE, "the leading dimension of what goes into GELU is less than its rows");
   return CUBLAS_STATUS_SUCCESS;
@@ -189,6 +197,27 @@ int cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout) {
   return CUBLAS_STATUS_SUCCESS;
 }
 
+int cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t layout, int attribute, const void *value, size_t bytes) {
+  if (layout == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
+  switch (attribute) {
+    case CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT: {
+      int32_t count = 0;
+      if (const int status = set(count, value, bytes); status != CUBLAS_STATUS_SUCCESS) return status;
+      if (count < 1) return refuse(CUBLAS_STATUS_INVALID_VALUE, "a batch of " + std::to_string(count) + " matrices");
+      layout->matrix.count = count;
+      return CUBLAS_STATUS_SUCCESS;
+    }
+    case CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET: {
+      int64_t stride = 0;
+      if (const int status = set(stride, value, bytes); status != CUBLAS_STATUS_SUCCESS) return status;
+      if (stride < 0) return refuse(CUBLAS_STATUS_INVALID_VALUE, "matrices of a batch that go backwards");
+      layout->matrix.stride = stride;
+      return CUBLAS_STATUS_SUCCESS;
+    }
+    default: return refuse(CUBLAS_STATUS_INVALID_VALUE, "a layout's attribute " + std::to_string(attribute) + " is not there");
+  }
+}
+
 int cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *preference) {
   *preference = new cublasLtMatmulPreferenceOpaque;
   return CUBLAS_STATUS_SUCCESS;
@@ -276,9 +305,11 @@ int cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t description, co
   if (status != 0) return status;
   if (algorithm != nullptr) {
     const void *const matrices[] = {a, b, product.beta != 0 ? c : d, d};
+    const Matrix *const layouts[] = {&product.a, &product.b, &product.c, &product.d};
     for (int i = 0; i < 4; i++) {
       const uint32_t promised = reinterpret_cast<const uint32_t *>(algorithm->data + 2)[i];
-      if (promised > 1 && reinterpret_cast<size_t>(matrices[i]) % promised != 0)
+      const size_t stride = layouts[i]->count > 1 ? size_t(layouts[i]->stride) * layouts[i]->element_bytes() : 0;
+      if (promised > 1 && (reinterpret_cast<size_t>(matrices[i]) % promised != 0 || stride % promised != 0))
         return refuse(CUBLAS_STATUS_INVALID_VALUE, std::string(1, "ABCD"[i]) + " is not aligned to the " +
                                                        std::to_string(promised) + " bytes that were promised");
     }

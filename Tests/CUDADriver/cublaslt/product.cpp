@@ -71,6 +71,15 @@ size_t Matrix::element_bytes() const { return type == CUDA_R_32F ? 4 : 2; }
 
 void Product::run(const void *a_data, const void *b_data, const void *c_data, void *d_data, const void *bias,
                   void *auxiliary) const {
+  for (int32_t i = 0; i < d.count; i++) {
+    const auto start = [i](const Matrix &x) { return size_t(i) * size_t(x.stride) * x.element_bytes(); };
+    run_one(static_cast<const char *>(a_data) + start(a), static_cast<const char *>(b_data) + start(b),
+            static_cast<const char *>(c_data) + start(c), static_cast<char *>(d_data) + start(d), bias, auxiliary);
+  }
+}
+
+void Product::run_one(const void *a_data, const void *b_data, const void *c_data, void *d_data, const void *bias,
+                      void *auxiliary) const {
   const uint64_t m = this->m(), n = this->n(), k = this->k();
   const std::vector<float> A = unpacked(a_data, a, transposes_a), B = unpacked(b_data, b, transposes_b);
   constexpr unsigned width = 4;

@@ -10,13 +10,18 @@ struct Matrix {
   int type;  // CUDA_R_32F, CUDA_R_16F, CUDA_R_16BF
   uint64_t rows, columns;
   int64_t leading_dimension;
+  // A batch: matrices alike, so many elements apart.
+  int32_t count = 1;
+  int64_t stride = 0;
 
   size_t element_bytes() const;
-  /// From the first element to the last.
-  size_t bytes() const { return ((columns - 1) * size_t(leading_dimension) + rows) * element_bytes(); }
+  /// From the first element of the first matrix to the last of the last.
+  size_t bytes() const {
+    return (size_t(count - 1) * size_t(stride) + (columns - 1) * size_t(leading_dimension) + rows) * element_bytes();
+  }
 };
 
-/// D = epilogue(α · op(A) · op(B) + β · C), D of m × n, sums over k in fp32.
+/// D = epilogue(α · op(A) · op(B) + β · C), D of m × n, sums over k in fp32; for each matrix of a batch.
 struct Product {
   Matrix a, b, c, d;
   bool transposes_a, transposes_b;
@@ -32,6 +37,9 @@ struct Product {
   /// `bias` (m): read by BIAS and GELU_AUX_BIAS. `auxiliary`: what goes into GELU, m × n of D's type: written by
   /// GELU_AUX_BIAS, read by DGELU.
   void run(const void *a, const void *b, const void *c, void *d, const void *bias, void *auxiliary) const;
+
+ private:
+  void run_one(const void *a, const void *b, const void *c, void *d, const void *bias, void *auxiliary) const;
 };
 
 }  // namespace driver

@@ -113,6 +113,62 @@ TEST(products_of_all_types_transposes_and_epilogues) {
             check_product(type, out, transposes & 1, transposes & 2, epilogue, beta == 0 ? 1.0f : 0.5f, beta, algorithm ^= 1);
 }
 
+/// The matrices of a batch as one, in which a column of nobody's follows each.
+struct TestBatch : TestMatrix {
+  uint64_t stride;
+
+  TestBatch(int type, int count, uint64_t rows, uint64_t columns)
+      : TestMatrix(type, rows, (columns + 1) * uint64_t(count), 2), stride((columns + 1) * uint64_t(ld)) {
+    OK(cublaslt.cublasLtMatrixLayoutCreate(&layout, type, rows, columns, ld));
+    const int64_t offset = int64_t(stride);
+    OK(cublaslt.cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count));
+    OK(cublaslt.cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &offset, sizeof offset));
+  }
+};
+
+TEST(products_of_batches) {
+  open_device();
+  const int count = 3;
+  const uint64_t m = 19, n = 6, k = 11;
+  const float alpha = 0.5f, beta = -2;
+  for (int type : {CUDA_R_32F, CUDA_R_16F, CUDA_R_16BF}) {
+    TestBatch a(type, count, k, m), b(type, count, k, n), c(type, count, m, n), d(type, count, m, n);
+    cublasLtHandle_t handle;
+    cublasLtMatmulDesc_t description;
+    OK(cublaslt.cublasLtCreate(&handle));
+    OK(cublaslt.cublasLtMatmulDescCreate(&description, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+    const int transposed = CUBLAS_OP_T;
+    OK(cublaslt.cublasLtMatmulDescSetAttribute(description, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed));
+    OK(cublaslt.cublasLtMatmul(handle, description, &alpha, a.pointer(), a.layout, b.pointer(), b.layout, &beta, c.pointer(),
+                               c.layout, d.pointer(), d.layout, nullptr, nullptr, 0, stream));
+    const auto got = d.read();
+    for (uint64_t i = 0; i < count; i++)
+      for (uint64_t column = 0; column <= n; column++)
+        for (uint64_t row = 0; row < m; row++) {
+          const uint64_t at = i * (n + 1) + column;
+          double x = 0;
+          for (uint64_t j = 0; j < k; j++) x += a.at(j, i * (m + 1) + row) * b.at(j, at);
+          x = double(alpha) * x + double(beta) * c.at(row, at);
+          if (column == n) x = d.at(row, at);  // stays
+          EXPECT(std::fabs(got[at * uint64_t(d.ld) + row] - x) < d.tolerance() * 4);
+        }
+  }
+}
+
+TEST(results_of_a_batch_that_overlap, "cublasLt: the results of a batch overlap") {
+  open_device();
+  TestBatch a(CUDA_R_32F, 2, 8, 8), d(CUDA_R_32F, 2, 8, 8);
+  cublasLtHandle_t handle;
+  cublasLtMatmulDesc_t description;
+  OK(cublaslt.cublasLtCreate(&handle));
+  OK(cublaslt.cublasLtMatmulDescCreate(&description, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+  const int64_t stride = 16;
+  OK(cublaslt.cublasLtMatrixLayoutSetAttribute(d.layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, sizeof stride));
+  float one = 1, zero = 0;
+  EXPECT_EQUAL(cublaslt.cublasLtMatmul(handle, description, &one, a.pointer(), a.layout, a.pointer(), a.layout, &zero,
+                                       d.pointer(), d.layout, d.pointer(), d.layout, nullptr, nullptr, 0, stream), 7);
+}
+
 TEST(a_matrix_that_reaches_over_its_memory, "cublasLt: D has 252 bytes at byte 0 of an allocation of 200 bytes") {
   open_device();
   TestMatrix a(CUDA_R_32F, 8, 8, 0), b(CUDA_R_32F, 8, 8, 0);
