@@ -100,11 +100,12 @@ def measure() -> None:
         list(pool.map(work, [run for run in runs() if key(run) not in done]))
 
 
-def difficulty(text: str) -> list[tuple[float, float]]:
-    """What a counting model makes of the text: tokens counted, bits per token."""
-    plan = subprocess.run(
-        [MAYFLY, "plan", "--data", data(text), "--budget", "60s", "--json"], check=True, capture_output=True, text=True)
-    return [(point["tokens"], point["bits_per_token"]) for point in json.loads(plan.stdout)["difficulty"]]
+def found_by_plan(text: str) -> tuple[list[tuple[float, float]], float]:
+    """What a counting model makes of the text (tokens counted, bits per token), and the scale of the gradients' noise."""
+    done = subprocess.run(
+        [MAYFLY, "plan", "--data", data(text), "--budget", "3m", "--json"], check=True, capture_output=True, text=True)
+    plan = json.loads(done.stdout)
+    return [(point["tokens"], point["bits_per_token"]) for point in plan["difficulty"]], plan["noise_scale_tokens"]
 
 
 def counted(points: list[tuple[float, float]], tokens: float) -> float:
@@ -122,10 +123,11 @@ def useful(tokens: float, there: float) -> float:
     return min(tokens, there) + there * worth * (1 - math.exp(-repetitions / worth))
 
 
-def predicted(constants, points: list[tuple[float, float]], run: dict) -> float:
+def predicted(constants, text: tuple[list[tuple[float, float]], float], run: dict) -> float:
     """As ScalingLaw.bitsPerToken."""
-    irreducible, a, alpha, b, beta, batch = constants
-    tokens = useful(run["tokens"], run["train_tokens"]) / (1 + run["batch_tokens"] / (1024 * batch))
+    irreducible, a, alpha, b, beta = constants
+    points, noise = text
+    tokens = useful(run["tokens"], run["train_tokens"]) / (1 + run["batch_tokens"] / noise)
     N, D = run["matrix_parameters"] / 1e6, tokens / 1e6
     return counted(points, tokens) * (irreducible + a * N**-alpha + b * D**-beta)
 
@@ -136,18 +138,18 @@ def fit(results: list[dict]) -> None:
 
     # Smaller batches than the planner has are noise.
     results = [run for run in results if run["batch_tokens"] >= USUAL_BATCH]
-    points = {text: difficulty(text) for text in {run["text"] for run in results}}
+    texts = {text: found_by_plan(text) for text in {run["text"] for run in results}}
 
     def residuals(x):
         return [
-            math.log(predicted(x, points[run["text"]], run) / (run["bits_per_byte"] * run["bytes_per_token"]))
+            math.log(predicted(x, texts[run["text"]], run) / (run["bits_per_byte"] * run["bytes_per_token"]))
             for run in results
         ]
 
-    start, low, high = [0.5, 0.2, 0.2, 0.1, 0.5, 8.0], [0, 0, 0.02, 0, 0.05, 0.5], [2, 3, 1.5, 5, 1.5, 1e3]
+    start, low, high = [0.5, 0.2, 0.2, 0.1, 0.5], [0, 0, 0.05, 0, 0.05], [2, 3, 1.5, 5, 1.5]
     best = least_squares(residuals, start, bounds=(low, high), loss="soft_l1", f_scale=0.01)
     errors = np.abs(best.fun)
-    names = ["irreducible", "factor of parameters", "exponent", "factor of data", "exponent", "critical batch / 1024"]
+    names = ["irreducible", "factor of parameters", "exponent", "factor of data", "exponent"]
     for name, value in zip(names, best.x):
         print(f"{name:24} {value:.4f}")
     print(f"{len(results)} runs, error {100 * errors.mean():.2f} % in the mean, {100 * errors.max():.2f} % at most")

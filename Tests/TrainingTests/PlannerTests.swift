@@ -105,7 +105,7 @@ struct PlannerTests {
     #expect(widths == widths.sorted())
     #expect(short.batches.contains { $0.settings == short.chosen.settings })
     #expect(short.candidates[0].isMeasured)
-    let long = try plan(budget: 36_000, trainTokens: 500_000_000)
+    let long = try plan(budget: 100 * 20, trainTokens: 500_000_000)
     #expect(long.chosen.parameters > short.chosen.parameters)
     #expect(long.chosen.bitsPerToken < short.chosen.bitsPerToken)
   }
@@ -121,13 +121,59 @@ struct PlannerTests {
 
   @Test("measures for a small part of the budget")
   func calibration() throws {
-    let long = try plan(budget: 3600)
-    #expect(long.calibrationSeconds < 0.02 * 3600)
+    let plan = try plan(budget: 200)
+    #expect(plan.calibrationSeconds < 0.04 * 200)
   }
 
   @Test("has a candidate for a budget in which nothing can be learned")
   func nothing() throws {
     let plan = try plan(budget: 0.001)
     #expect(plan.chosen.updates >= 1 && plan.chosen.bitsPerToken.isFinite)
+  }
+}
+
+@Suite("The gradients' noise")
+struct GradientNoiseTests {
+  /// Rows of a cycle of tokens, a share of which chance replaces.
+  private final class NoisyCycle: BatchSource {
+    private var chance = PhiloxGenerator(seed: 1)
+    private let noise: Double
+
+    init(noise: Double) { self.noise = noise }
+
+    var mask: MaskKind { .causal }
+    var dataWaitSeconds: Double { 0 }
+    func move(to place: DataPlace) throws {}
+
+    func next(_ batch: TokenBatch) throws {
+      for row in 0..<batch.rows {
+        let start = Int.random(in: 0..<16, using: &chance)
+        let tokens = (0...batch.time).map { place -> Int32 in
+          let isNoise = Double.random(in: 0..<1, using: &chance) < noise
+          return Int32(isNoise ? Int.random(in: 0..<16, using: &chance) : (start + place) % 16)
+        }
+        for place in 0..<batch.time {
+          batch.ids[row * batch.time + place] = tokens[place]
+          batch.targets[row * batch.time + place] = tokens[place + 1]
+        }
+      }
+    }
+  }
+
+  @Test("is larger where chance is larger, once what can be learned is")
+  func scale() throws {
+    func measured(_ noise: Double) throws -> Double {
+      var overrides = SettingOverrides()
+      for assignment in ["train.context=16", "model.hidden_size=32", "model.num_attention_heads=1"] {
+        try overrides.add(assignment: assignment)
+      }
+      let settings = try Settings.resolve(
+        preset: .decoder(width: 64, batchSize: 4), overrides: overrides, initial: nil, tokens: 16)
+      let found = try GradientNoise.measure(
+        settings, source: NoisyCycle(noise: noise), executor: CPUExecutor(threads: 1), seconds: 0)
+      return try #require(found).scale
+    }
+    let (quiet, loud) = try (measured(0.05), measured(0.6))
+    #expect(quiet > 0 && loud > 2 * quiet, "\(quiet), \(loud)")
   }
 }

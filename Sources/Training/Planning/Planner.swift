@@ -33,8 +33,9 @@ package struct Planner {
     package let calibrationSeconds: Double
   }
 
-  /// The share of a budget in which the machine is measured.
+  /// The share of a budget in which the machine is measured, and seconds that are enough for any.
   private static let calibrationShare = 0.015
+  private static let mostCalibration = 30.0
   /// The share of a budget that is left for updates when evaluations, samples and checkpoints are paid.
   private static let trainingShare = 0.93
   /// With fewer updates than these no schedule is one.
@@ -73,9 +74,13 @@ package struct Planner {
       let parameters = model.parameterLayout.parameterCount
       let program = try model.lossProgram(batch: 1, time: settings.train.context, training: true)
       let flops = program.program.flops / Double(settings.train.context)
+      let reckoned = last.map {
+        $0.time.scaled(flops: flops / $0.flops, parameters: Double(parameters) / $0.parameters)
+      }
+      let left = min(Self.calibrationShare * budget, Self.mostCalibration) - elapsed()
       let time: StepTime
-      if let known = last, elapsed() > Self.calibrationShare * budget {
-        time = known.time.scaled(flops: flops / known.flops, parameters: Double(parameters) / known.parameters)
+      if let reckoned, reckoned.measuringSeconds(context: settings.train.context) > left {
+        time = reckoned
       } else {
         do {
           time = try StepTime.measure(settings, executor: executor)

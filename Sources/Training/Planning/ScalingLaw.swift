@@ -12,16 +12,20 @@ package struct ScalingLaw: Sendable {
   static let irreducible = 0.55
   static let ofParameters = (factor: 0.2, exponent: 0.2)
   static let ofData = (factor: 0.1, exponent: 0.5)
-  /// Tokens per update at which half of the tokens are as good as lost.
-  static let criticalBatch = 8192.0
+  /// Of updates whose noise isn't known.
+  static let usualCriticalBatch = 4096.0
 
   package let difficulty: TextDifficulty
   /// Tokens of the training split.
   package let trainTokens: Double
+  /// Tokens per update at which half of the tokens are as good as lost: McCandlish et al., arXiv:1812.06162, equation 2.11.
+  package let criticalBatch: Double
 
-  package init(_ difficulty: TextDifficulty, trainTokens: Int) {
+  package init(_ difficulty: TextDifficulty, trainTokens: Int, noise: GradientNoise? = nil) {
     self.difficulty = difficulty
     self.trainTokens = Double(max(1, trainTokens))
+    // A moment's training finds less noise than most of the run has.
+    criticalBatch = noise.map { max($0.scale, 1024) } ?? Self.usualCriticalBatch
   }
 
   /// - Parameters:
@@ -29,7 +33,7 @@ package struct ScalingLaw: Sendable {
   ///   - tokens: that are trained on, repeated ones included.
   ///   - batchTokens: of one update.
   package func bitsPerToken(parameters: Int, tokens: Double, batchTokens: Int) -> Double {
-    let useful = Self.usefulTokens(tokens, of: trainTokens) / (1 + Double(batchTokens) / Self.criticalBatch)
+    let useful = Self.usefulTokens(tokens, of: trainTokens) / (1 + Double(batchTokens) / criticalBatch)
     let (N, D) = (Double(parameters) / 1e6, useful / 1e6)
     return difficulty.bitsPerToken(tokens: useful)
       * (Self.irreducible + Self.ofParameters.factor * pow(N, -Self.ofParameters.exponent)

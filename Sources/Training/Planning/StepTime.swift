@@ -31,6 +31,11 @@ package struct StepTime: Sendable {
       fixed: max(0, small - perToken * Double(rows * settings.train.context)), perToken: perToken, isMeasured: true)
   }
 
+  /// About what ``measure(_:executor:enough:)`` takes: three updates of each size, making the model beside.
+  func measuringSeconds(context: Int) -> Double {
+    4 * (seconds(tokens: max(512, context)) + seconds(tokens: 4 * max(512, context)))
+  }
+
   /// That of another model on the same machine, by the work that each has to do.
   ///
   /// - Parameters:

@@ -9,6 +9,7 @@ struct BudgetPlan {
   let budget: Double
   let plan: Planner.Plan
   let difficulty: TextDifficulty
+  let noise: GradientNoise?
   /// Of the training split; nil where the data are ids only.
   let bytesPerToken: Double?
 
@@ -21,14 +22,19 @@ struct BudgetPlan {
     budget: Double, _ dataset: Dataset, tokens: Int, _ overrides: SettingOverrides, _ executor: any Executor
   ) throws -> BudgetPlan {
     let difficulty = try TextDifficulty(dataset, vocabularySize: tokens)
+    // Of the smallest model, whose updates are the fastest.
+    let small = try Settings.resolve(
+      preset: .decoder(width: 64, batchSize: 2), overrides: SettingOverrides(), initial: nil, tokens: tokens)
+    let noise = try GradientNoise.measure(
+      small, source: try ShardSource(dataset, small), executor: executor, seconds: 0.005 * budget)
     let planner = Planner(
-      executor: executor, law: ScalingLaw(difficulty, trainTokens: dataset.tokenCount(of: .train)),
+      executor: executor, law: ScalingLaw(difficulty, trainTokens: dataset.tokenCount(of: .train), noise: noise),
       choosesBatch: overrides["train.batch_size"] == nil
     ) { preset in
       try Settings.resolve(preset: preset, overrides: overrides, initial: nil, tokens: tokens)
     }
     return BudgetPlan(
-      budget: budget, plan: try planner.plan(budget: budget), difficulty: difficulty,
+      budget: budget, plan: try planner.plan(budget: budget), difficulty: difficulty, noise: noise,
       bytesPerToken: dataset.bytesPerToken)
   }
 
@@ -85,6 +91,7 @@ struct BudgetPlan {
     [
       "budget_seconds": .number(budget), "calibration_seconds": .number(plan.calibrationSeconds),
       "candidates": .array(plan.candidates.map(json)), "chosen": json(chosen), "reason": .string(reason),
+      "noise_scale_tokens": noise.map { .number($0.scale) } ?? .null,
       "difficulty": .array(
         difficulty.points.map { ["tokens": JSON($0.tokens), "bits_per_token": .number($0.bitsPerToken)] }),
     ]
