@@ -26,6 +26,8 @@ GRID = {64: [256, 1024, 4096], 96: [256, 1024, 4096], 128: [256, 1024, 4096], 19
 # Tokens per update and tokens of the runs that tell what a larger batch costs, at a width of 128.
 BATCHES = [(256, 1024), (4096, 1024), (16384, 1024), (4096, 4096)]
 USUAL_BATCH = 1024
+# The exponent of parameters: small runs can't tell it, and larger ones agree on about so much.
+ALPHA = 0.3
 
 
 def runs() -> list[dict]:
@@ -125,11 +127,11 @@ def useful(tokens: float, there: float) -> float:
 
 def predicted(constants, text: tuple[list[tuple[float, float]], float], run: dict) -> float:
     """As ScalingLaw.bitsPerToken."""
-    irreducible, a, alpha, b, beta = constants
+    a, b, beta = constants
     points, noise = text
     tokens = useful(run["tokens"], run["train_tokens"]) / (1 + run["batch_tokens"] / noise)
     N, D = run["matrix_parameters"] / 1e6, tokens / 1e6
-    return counted(points, tokens) * (irreducible + a * N**-alpha + b * D**-beta)
+    return counted(points, tokens) * (a * N**-ALPHA + b * D**-beta)
 
 
 def fit(results: list[dict]) -> None:
@@ -146,10 +148,10 @@ def fit(results: list[dict]) -> None:
             for run in results
         ]
 
-    start, low, high = [0.5, 0.2, 0.2, 0.1, 0.5], [0, 0, 0.05, 0, 0.05], [2, 3, 1.5, 5, 1.5]
+    start, low, high = [0.1, 0.8, 0.1], [0, 0, 0], [3, 5, 1.5]
     best = least_squares(residuals, start, bounds=(low, high), loss="soft_l1", f_scale=0.01)
     errors = np.abs(best.fun)
-    names = ["irreducible", "factor of parameters", "exponent", "factor of data", "exponent"]
+    names = ["factor of parameters", "factor of data", "exponent of data"]
     for name, value in zip(names, best.x):
         print(f"{name:24} {value:.4f}")
     print(f"{len(results)} runs, error {100 * errors.mean():.2f} % in the mean, {100 * errors.max():.2f} % at most")

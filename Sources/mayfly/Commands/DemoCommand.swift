@@ -38,7 +38,6 @@ struct Demo: ParsableCommand {
     var request = TrainingRun.Request(data: text)
     request.out = out
     request.name = "demo"
-    request.preset = "mini"
     try request.overrides.add("train.budget", "\(parseDuration(budget) ?? 180)")
     let run = try TrainingRun(request, device)
     try run.start()
