@@ -36,6 +36,34 @@ struct WordMerger: ~Copyable {
   ///
   /// - Returns: how many there are.
   mutating func merge(_ word: UnsafeRawBufferPointer) -> Int {
+    begin(word)
+    return word.count <= Self.heapThreshold ? mergeBySearch(word.count) : mergeByHeap(word.count)
+  }
+
+  /// As ``merge(_:)``, but of the merges that are possible at each step some are left out by chance; the word is done when
+  /// all are.
+  ///
+  /// - Parameter probability: of leaving one out, of 2³².
+  mutating func merge(
+    _ word: UnsafeRawBufferPointer, leavingOut probability: UInt64, using chance: inout some RandomNumberGenerator
+  ) -> Int {
+    begin(word)
+    var count = word.count
+    while true {
+      var best = MergeTable.none
+      var place = 0
+      // Only of those that would be taken it matters whether they are left out.
+      for index in 0..<count - 1 where ranks[index] < best && chance.next() >> 32 >= probability {
+        best = ranks[index]
+        place = index
+      }
+      if best == MergeTable.none { return count }
+      merge(at: place, count: &count)
+    }
+  }
+
+  /// The word's bytes as tokens, and what merging each with the next one would give.
+  private mutating func begin(_ word: UnsafeRawBufferPointer) {
     let count = word.count
     if count > capacity { reserve(count) }
     var before = word[0]
@@ -49,7 +77,6 @@ struct WordMerger: ~Copyable {
       before = byte
     }
     ranks[count - 1] = MergeTable.none
-    return count <= Self.heapThreshold ? mergeBySearch(count) : mergeByHeap(count)
   }
 
   private mutating func reserve(_ count: Int) {
@@ -65,7 +92,7 @@ struct WordMerger: ~Copyable {
   // MARK: Short words
 
   private func mergeBySearch(_ length: Int) -> Int {
-    let (tokens, ranks, merged) = (tokens, ranks, merged)
+    let ranks = ranks
     var count = length
     while true {
       var best = MergeTable.none
@@ -75,25 +102,32 @@ struct WordMerger: ~Copyable {
         place = index
       }
       if best == MergeTable.none { return count }
-      tokens[place] = merged[place]
-      count -= 1
-      for index in place + 1..<max(count, place + 1) {
-        tokens[index] = tokens[index + 1]
-        ranks[index] = ranks[index + 1]
-        merged[index] = merged[index + 1]
-      }
-      if place + 1 < count {
-        let found = table.find(tokens[place], tokens[place + 1])
-        ranks[place] = found.rank
-        merged[place] = found.merged
-      } else {
-        ranks[place] = MergeTable.none
-      }
-      if place > 0 {
-        let found = table.find(tokens[place - 1], tokens[place])
-        ranks[place - 1] = found.rank
-        merged[place - 1] = found.merged
-      }
+      merge(at: place, count: &count)
+    }
+  }
+
+  /// Merges a token with the next one; what follows moves up.
+  @inline(__always)
+  private func merge(at place: Int, count: inout Int) {
+    let (tokens, ranks, merged) = (tokens, ranks, merged)
+    tokens[place] = merged[place]
+    count -= 1
+    for index in place + 1..<max(count, place + 1) {
+      tokens[index] = tokens[index + 1]
+      ranks[index] = ranks[index + 1]
+      merged[index] = merged[index + 1]
+    }
+    if place + 1 < count {
+      let found = table.find(tokens[place], tokens[place + 1])
+      ranks[place] = found.rank
+      merged[place] = found.merged
+    } else {
+      ranks[place] = MergeTable.none
+    }
+    if place > 0 {
+      let found = table.find(tokens[place - 1], tokens[place])
+      ranks[place - 1] = found.rank
+      merged[place - 1] = found.merged
     }
   }
 

@@ -69,9 +69,22 @@ package struct Objective {
     place: DataPlace
   ) throws -> Objective {
     Objective(
-      source: try ShardSource(data, settings, place: place), trainTokens: data.tokenCount(of: .train),
+      source: try rows(data, settings, tokenizer, place: place), trainTokens: data.tokenCount(of: .train),
       validation: try ShardValidation(
         data, settings, store: store, executor: executor, masking: nil, bytes: tokenizer.map { TokenBytes($0) }))
+  }
+
+  private static func rows(
+    _ data: Dataset, _ settings: Settings, _ tokenizer: Tokenizer?, place: DataPlace
+  ) throws -> any BatchSource {
+    let text = try ShardSource(data, settings, place: place)
+    let rate = settings.data.bpeDropout
+    guard rate > 0 else { return text }
+    guard let tokenizer else {
+      throw SettingsError.impossible(
+        key: "data.bpe_dropout", value: "\(rate)", expected: "0, as the data has no tokenizer beside it")
+    }
+    return DropoutSource(text, tokenizer, rate: Double(rate), seed: settings.train.seed, place: place)
   }
 
   /// The hidden tokens of a text in shards.
@@ -89,7 +102,7 @@ package struct Objective {
     }
     return Objective(
       source: MaskedSource(
-        try ShardSource(data, settings, place: place), masking: masking(seed: settings.train.seed),
+        try rows(data, settings, tokenizer, place: place), masking: masking(seed: settings.train.seed),
         startRow: place.row),
       trainTokens: data.tokenCount(of: .train),
       validation: try ShardValidation(

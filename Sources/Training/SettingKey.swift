@@ -64,7 +64,7 @@ package struct SettingKey: Sendable {
   private static let data: [SettingKey] = [
     choice("data.order", \.data.order),
     fixed("data.document_mask", "false"),
-    fixed("data.bpe_dropout", "0", also: ["0.0"]),
+    float("data.bpe_dropout", \.data.bpeDropout, 0...1),
     integer("data.prefetch", \.data.prefetch, 1...1024),
     integer("data.cache", \.data.cache, 0...),
   ]

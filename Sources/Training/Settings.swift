@@ -15,6 +15,8 @@ package struct Settings: Sendable, Equatable {
 
 package struct DataSettings: Sendable, Equatable {
   package var order = RowOrder.Kind.shuffled
+  /// The share of merges that are left out when words of the training split are cut into tokens anew; 0: tokens stay.
+  package var bpeDropout: Float = 0
   /// Batches laid out ahead of the step.
   package var prefetch = 4
   /// Bytes of shards kept in memory.

@@ -149,7 +149,7 @@ def test_a_setting_that_cannot_be(data: Path, small: list[str], tmp_path: Path, 
 
 @pytest.mark.parametrize(
     "setting",
-    ["train.label_smoothing=0.1", "data.bpe_dropout=0.1"],
+    ["train.label_smoothing=0.1"],
 )
 def test_a_setting_whose_feature_is_not_built(data: Path, small: list[str], tmp_path: Path, setting: str) -> None:
     key, value = setting.split("=")
