@@ -114,7 +114,7 @@ def counted(points: list[tuple[float, float]], tokens: float) -> float:
     """As TextDifficulty.bitsPerToken."""
     upper = next((i for i in range(1, len(points)) if points[i][0] >= tokens), len(points) - 1)
     (n, low), (m, high) = points[upper - 1], points[upper]
-    distance, flattening = math.log(tokens / m), 0.2
+    distance, flattening = math.log(tokens / m), 0.4
     beyond = (1 - math.exp(-flattening * distance)) / flattening if distance > 0 else distance
     return high * math.exp(math.log(high / low) / math.log(m / n) * beyond)
 
@@ -127,11 +127,11 @@ def useful(tokens: float, there: float) -> float:
 
 def predicted(constants, text: tuple[list[tuple[float, float]], float], run: dict) -> float:
     """As ScalingLaw.bitsPerToken."""
-    a, b, beta = constants
+    irreducible, a, b, beta = constants
     points, noise = text
     tokens = useful(run["tokens"], run["train_tokens"]) / (1 + run["batch_tokens"] / noise)
     N, D = run["matrix_parameters"] / 1e6, tokens / 1e6
-    return counted(points, tokens) * (a * N**-ALPHA + b * D**-beta)
+    return counted(points, tokens) * (irreducible + a * N**-ALPHA + b * D**-beta)
 
 
 def fit(results: list[dict]) -> None:
@@ -148,10 +148,10 @@ def fit(results: list[dict]) -> None:
             for run in results
         ]
 
-    start, low, high = [0.1, 0.8, 0.1], [0, 0, 0], [3, 5, 1.5]
+    start, low, high = [0.5, 0.2, 0.1, 0.5], [0, 0, 0, 0.02], [2, 3, 5, 1.5]
     best = least_squares(residuals, start, bounds=(low, high), loss="soft_l1", f_scale=0.01)
     errors = np.abs(best.fun)
-    names = ["factor of parameters", "factor of data", "exponent of data"]
+    names = ["irreducible", "factor of parameters", "factor of data", "exponent of data"]
     for name, value in zip(names, best.x):
         print(f"{name:24} {value:.4f}")
     print(f"{len(results)} runs, error {100 * errors.mean():.2f} % in the mean, {100 * errors.max():.2f} % at most")

@@ -48,7 +48,7 @@ package struct TextDifficulty: Sendable {
 
   /// How much slower the curve falls with each factor of e in tokens beyond what was counted: no text has a power law to
   /// zero.
-  private static let flattening = 0.2
+  private static let flattening = 0.4
 
   /// Between what was counted a power of the tokens; beyond, one whose exponent shrinks.
   package func bitsPerToken(tokens: Double) -> Double {
