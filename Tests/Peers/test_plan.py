@@ -1,0 +1,77 @@
+"""`mayfly plan` and what `train --budget` makes of it; BPE-dropout from outside."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from support import mayfly, metrics, write_shard
+
+BAD_INPUT, USAGE = 65, 64
+
+
+def test_a_plan_is_a_table_a_sentence_and_json(data: Path) -> None:
+    text = mayfly("plan", "--data", data, "--budget", "20s", "--explain", "batch").out
+    assert "bits per byte" in text and "parameters, as in 20s" in text and "gradient noise scale" in text
+    plan = mayfly("plan", "--data", data, "--budget", "20s", "--json").json
+    assert plan["chosen"] in plan["candidates"]
+    assert plan["chosen"]["bits_per_byte"] == min(each["bits_per_byte"] for each in plan["candidates"])
+    for each in plan["candidates"]:
+        assert each["tokens"] == each["updates"] * each["batch_size"] * each["context"] and each["memory_bytes"] > 0
+
+
+def test_a_plan_is_a_config_to_train_with(data: Path, tmp_path: Path) -> None:
+    config = tmp_path / "run.yaml"
+    mayfly("plan", "--data", data, "--budget", "10s", "--out", config, "--set", "train.seed=7")
+    mayfly("train", "--data", data, "--config", config, "--budget", "8s", "--out", tmp_path / "run")
+    found = (tmp_path / "run/run.yaml").read_text()
+    assert "optimizer: muon" in found and "seed: 7" in found
+
+
+def test_a_budget_counts_from_the_start_of_the_program(data: Path, tmp_path: Path) -> None:
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    (texts / "a.txt").write_text("The quick brown fox jumps over the lazy dog.\n" * 4000)
+    start = time.monotonic()
+    mayfly("train", "--data", texts, "--budget", "12s", "--out", tmp_path / "run")
+    # Not a claim about speed: far from what preparing and planning would add to it on a busy machine.
+    assert time.monotonic() - start < 20
+    assert metrics(tmp_path / "run", "train")[0]["elapsed_seconds"] > 0.2
+
+
+def test_ids_without_a_tokenizer_need_a_vocabulary(tmp_path: Path) -> None:
+    shard = tmp_path / "ids.bin"
+    write_shard(shard, np.random.default_rng(1).integers(0, 50, 20_000).astype(np.uint16))
+    assert "model.vocab_size" in mayfly("plan", "--data", shard, "--budget", "5s", code=BAD_INPUT).err
+    plan = mayfly("plan", "--data", shard, "--budget", "5s", "--set", "model.vocab_size=50", "--json").json
+    assert plan["chosen"]["bits_per_byte"] is None and plan["chosen"]["bits_per_token"] > 0
+    dropout = mayfly(
+        "train", "--data", shard, "--steps", 1, "--out", tmp_path / "run", "--set", "model.vocab_size=50", "--set",
+        "data.bpe_dropout=0.1", code=BAD_INPUT)
+    assert "data.bpe_dropout" in dropout.err and "tokenizer" in dropout.err
+
+
+@pytest.mark.parametrize("budget", ["soon", "-3s", "0s", ""])
+def test_a_budget_that_is_none(data: Path, budget: str) -> None:
+    assert "--budget" in mayfly("plan", "--data", data, f"--budget={budget}", code=USAGE).err
+
+
+def test_dropout_of_merges_changes_the_rows_and_resumes(data: Path, small: list[str], tmp_path: Path) -> None:
+    def losses(run: Path) -> list[float]:
+        return [line["loss"] for line in metrics(run, "train")]
+
+    dropout = ["--set", "data.bpe_dropout=0.2"]
+    whole, parts, plain = tmp_path / "whole", tmp_path / "parts", tmp_path / "plain"
+    mayfly("train", "--data", data, "--steps", 12, "--out", whole, *small, *dropout)
+    mayfly("train", "--data", data, "--steps", 12, "--out", plain, *small)
+    assert losses(whole) != losses(plain)
+    mayfly("train", "--data", data, "--steps", 5, "--out", parts, *small, *dropout, "--set", "train.schedule=constant")
+    mayfly("train", "--data", data, "--steps", 12, "--out", parts, "--resume")
+    whole_constant = tmp_path / "constant"
+    mayfly(
+        "train", "--data", data, "--steps", 12, "--out", whole_constant, *small, *dropout, "--set",
+        "train.schedule=constant")
+    assert losses(parts) == losses(whole_constant)
