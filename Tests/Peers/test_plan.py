@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -35,11 +34,10 @@ def test_a_budget_counts_from_the_start_of_the_program(data: Path, tmp_path: Pat
     texts = tmp_path / "texts"
     texts.mkdir()
     (texts / "a.txt").write_text("The quick brown fox jumps over the lazy dog.\n" * 4000)
-    start = time.monotonic()
     mayfly("train", "--data", texts, "--budget", "12s", "--out", tmp_path / "run")
-    # Not a claim about speed: far from what preparing and planning would add to it on a busy machine.
-    assert time.monotonic() - start < 20
-    assert metrics(tmp_path / "run", "train")[0]["elapsed_seconds"] > 0.2
+    # Learning a vocabulary, counting and measuring came before the first update.
+    first = metrics(tmp_path / "run", "train")[0]
+    assert first["elapsed_seconds"] > 2 * first["tokens"] / first["tokens_per_second"]
 
 
 def test_ids_without_a_tokenizer_need_a_vocabulary(tmp_path: Path) -> None:
