@@ -170,7 +170,8 @@ final class CPUStore: ParameterStore {
 
   func reserveMuon() throws(ComputeError) {
     let storage = updatePrecision.storage
-    try executor.reserve(Int(matrices.map { mf_muon_scratch(storage, $0.rows, $0.columns) }.max() ?? 0))
+    // In each update: so without an array.
+    try executor.reserve(Int(matrices.reduce(0) { max($0, mf_muon_scratch(storage, $1.rows, $1.columns)) }))
   }
 
   private func apply(_ muon: OptimizerUpdate.Muon, of update: OptimizerUpdate, gradientScale: Float) {

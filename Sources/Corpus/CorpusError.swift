@@ -78,7 +78,7 @@ package enum CorpusError: ContractError, Equatable {
 }
 
 /// Runs what only files can spoil, as part of what more can.
-func withFiles<Result>(_ body: @autoclosure () throws(FormatError) -> Result) throws(CorpusError) -> Result {
+package func withFiles<Result>(_ body: @autoclosure () throws(FormatError) -> Result) throws(CorpusError) -> Result {
   do {
     return try body()
   } catch {

@@ -103,11 +103,10 @@ package struct SpikeGuard: Sendable, Equatable {
   ///
   /// - Returns: why it was skipped; nil: it was made.
   package mutating func note(_ report: UpdateReport, step: Int) -> Problem? {
-    let limits = limits(step: step)
     lastStep = step
     guard report.isFinite, report.isApplied else {
       skippedInARow += 1
-      return !report.isFinite ? .notFinite : report.loss > limits.loss ? .loss : .gradientNorm
+      return !report.isFinite ? .notFinite : report.loss > limits(step: step).loss ? .loss : .gradientNorm
     }
     skippedInARow = 0
     // Nothing but padding: nothing was learned, and nothing is known.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 # Nothing here may ask the network.
@@ -11,8 +12,9 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import pytest
 import torch
+from playwright.sync_api import Browser, sync_playwright
 
-from support import MAYFLY, mayfly, prose, settings
+from support import CHROMIUM, MAYFLY, mayfly, prose, settings
 
 torch.set_num_threads(2)
 
@@ -55,3 +57,11 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "small"
     mayfly("train", "--data", data, "--steps", 60, "--out", out, *SMALL)
     return out
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable
@@ -18,6 +19,8 @@ import transformers
 from safetensors.torch import load_file
 
 ROOT = Path(__file__).resolve().parents[2]
+# For tests of pages; None where there is none.
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 MAYFLY = Path(os.environ.get("MAYFLY", ROOT / ".build/release/mayfly")).absolute()
 
 

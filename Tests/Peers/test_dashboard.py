@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -13,11 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
-from support import command, mayfly, metrics, settings
+from support import CHROMIUM, command, mayfly, metrics, settings
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 EVERY = settings(train__eval_every=50)
 ADDRESS = re.compile(r"page is at http://127\.0\.0\.1:(\d+)$", re.MULTILINE)
 
@@ -53,14 +51,6 @@ def training(data: Path, small: list[str], tmp_path: Path) -> Iterator[Training]
     yield training
     training.process.kill()
     training.process.wait()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")

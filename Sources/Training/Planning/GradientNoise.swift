@@ -27,7 +27,6 @@ package struct GradientNoise: Sendable {
   ) throws -> GradientNoise? {
     var settings = settings
     settings.choosePrecision(for: executor)
-    settings.train.gradientClip = 1
     let transformer = try Transformer(settings.model)
     let store = try executor.makeParameters(
       transformer.parameterLayout, training: true, moments: settings.train.moments ?? .fp32)
@@ -38,12 +37,13 @@ package struct GradientNoise: Sendable {
     many.batchSize *= factor
     let large = try UpdateStep(transformer, settings: many, store: store, executor: executor)
 
+    let schedule = Schedule(settings.train)
     let start = ContinuousClock.now
     var step = 0
     while step < 20 || seconds(ContinuousClock.now - start) < limit, step < 2000 {
       step += 1
-      let warmup = min(1, Float(step) / Float(max(1, settings.train.warmupSteps)))
-      _ = try small.run(step: step, firstMicroStep: step, rateFactor: warmup, source: source)
+      let factor = schedule.factor(step: step, progress: 0, warmupEnd: 0)
+      _ = try small.run(step: step, firstMicroStep: step, rateFactor: factor, source: source)
     }
     /// The mean squared norm of gradients that nothing is learned from.
     func square(_ update: UpdateStep, count: Int) throws -> Double {

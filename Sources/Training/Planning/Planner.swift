@@ -71,7 +71,8 @@ package struct Planner {
       // What was asked for may leave no choice of a width.
       if let before = ladder.last?.first, before.settings.model == settings.model { break }
       let model = try Transformer(settings.model)
-      let parameters = model.parameterLayout.parameterCount
+      let layout = model.parameterLayout
+      let parameters = layout.parameterCount
       let program = try model.lossProgram(batch: 1, time: settings.train.context, training: true)
       let flops = program.program.flops / Double(settings.train.context)
       let reckoned = last.map {
@@ -90,7 +91,7 @@ package struct Planner {
       }
       last = (time, flops, Double(parameters))
       let batches = try batches(of: width, in: settings).map {
-        candidate($0.preset, $0.settings, parameters, time, activations: program.program.memory.byteCount, budget)
+        candidate($0.preset, $0.settings, layout, time, activations: program.program.memory.byteCount, budget)
       }
       let possible = batches.filter { $0.updates >= Self.leastUpdates }
       if possible.isEmpty, !ladder.isEmpty { break }
@@ -143,25 +144,18 @@ package struct Planner {
   }
 
   private func candidate(
-    _ preset: Preset, _ settings: Settings, _ parameters: Int, _ time: StepTime, activations: Int, _ budget: Double
+    _ preset: Preset, _ settings: Settings, _ layout: TensorLayout, _ time: StepTime, activations: Int, _ budget: Double
   ) -> Candidate {
     let batchTokens = settings.train.batchSize * settings.train.context
     let update = time.seconds(tokens: batchTokens)
     let updates = max(1, Int(min(1e12, Self.trainingShare * budget / update)))
     let tokens = Double(updates) * Double(batchTokens)
-    let matrices = settings.model.layers * settings.model.matrixParameters
+    let parameters = layout.parameterCount
+    let inMatrices = layout.matrices.reduce(0) { $0 + $1.rows * $1.columns }
     return Candidate(
       preset: preset, settings: settings, parameters: parameters, updateSeconds: update, isMeasured: time.isMeasured,
       updates: updates, passes: tokens / law.trainTokens,
       memory: parameters * 16 + activations * settings.train.resolvedMicroBatch,
-      bitsPerToken: law.bitsPerToken(parameters: matrices, tokens: tokens, batchTokens: batchTokens))
-  }
-}
-
-extension ModelConfig {
-  /// Parameters of one layer's matrices.
-  fileprivate var matrixParameters: Int {
-    let attention = (2 * heads + 2 * keyValueHeads) * headSize * hiddenSize
-    return attention + (isGated ? 3 : 2) * intermediateSize * hiddenSize
+      bitsPerToken: law.bitsPerToken(parameters: inMatrices, tokens: tokens, batchTokens: batchTokens))
   }
 }

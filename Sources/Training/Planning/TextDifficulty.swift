@@ -81,11 +81,7 @@ package struct TextDifficulty: Sendable {
   private static func read(_ pieces: [Piece], _ most: Int) throws(CorpusError) -> [Int32] {
     var tokens: [Int32] = []
     for piece in pieces where tokens.count < most {
-      do throws(FormatError) {
-        tokens += try piece.shard.read(piece.start..<piece.start + piece.count)
-      } catch {
-        throw .file(error)
-      }
+      tokens += try withFiles(try piece.shard.read(piece.start..<piece.start + piece.count))
     }
     return Array(tokens.prefix(most))
   }

@@ -38,24 +38,17 @@ struct Plan: ParsableCommand {
   @OptionGroup var device: DeviceOptions
 
   func validate() throws {
-    if parseDuration(budget) == nil {
-      throw ValidationError("--budget \(budget): expected a duration as 90s, 10m, 1h30m or 24h")
-    }
+    _ = try RunOptions.seconds(ofBudget: budget)
   }
 
   func run() throws {
-    guard let seconds = parseDuration(budget) else { return }
+    let seconds = try RunOptions.seconds(ofBudget: budget)
     var overrides = SettingOverrides()
     for assignment in settings { try overrides.add(assignment: assignment) }
     try overrides.add("train.budget", "\(seconds)")
     let dataset = try Dataset(path: data)
-    guard let tokens = dataset.vocabularySize ?? overrides["model.vocab_size"].flatMap(Int.init) else {
-      throw SettingsError.impossible(
-        key: "model.vocab_size", value: "none",
-        expected: "the number of ids, as the data has no tokenizer beside it")
-    }
     let plan = try BudgetPlan.make(
-      budget: seconds, dataset, tokens: tokens, overrides, device.makeExecutor())
+      budget: seconds, dataset, tokens: dataset.vocabularySize, overrides, device.makeExecutor())
     if let out { try FileSystem.write(plan.chosen.settings.yaml, to: out) }
     if json { return try Output.json(plan.json) }
     try Output.line(plan.table)

@@ -16,23 +16,26 @@ struct BudgetPlan {
   var chosen: Planner.Candidate { plan.chosen }
 
   /// - Parameters:
-  ///   - tokens: the data's vocabulary.
+  ///   - tokens: the data's vocabulary; nil: ids without a tokenizer, and `overrides` say how many.
   ///   - overrides: what was asked for and is not to be chosen.
   static func make(
-    budget: Double, _ dataset: Dataset, tokens: Int, _ overrides: SettingOverrides, _ executor: any Executor
+    budget: Double, _ dataset: Dataset, tokens: Int?, _ overrides: SettingOverrides, _ executor: any Executor
   ) throws -> BudgetPlan {
-    let difficulty = try TextDifficulty(dataset, vocabularySize: tokens)
+    func resolve(_ preset: Preset) throws -> Settings {
+      try Settings.resolve(preset: preset, overrides: overrides, initial: nil, tokens: tokens)
+    }
+    let vocabularySize = try resolve(.decoder(width: 64)).model.vocabularySize
+    let difficulty = try TextDifficulty(dataset, vocabularySize: vocabularySize)
     // Of the smallest model, whose updates are the fastest.
-    let small = try Settings.resolve(
-      preset: .decoder(width: 64, batchSize: 2), overrides: SettingOverrides(), initial: nil, tokens: tokens)
+    var small = try Settings.resolve(
+      preset: .decoder(width: 64, batchSize: 2), overrides: SettingOverrides(), initial: nil, tokens: vocabularySize)
+    // It reads little.
+    small.data.cache = 0
     let noise = try GradientNoise.measure(
       small, source: try ShardSource(dataset, small), executor: executor, seconds: 0.005 * budget)
     let planner = Planner(
       executor: executor, law: ScalingLaw(difficulty, trainTokens: dataset.tokenCount(of: .train), noise: noise),
-      choosesBatch: overrides["train.batch_size"] == nil
-    ) { preset in
-      try Settings.resolve(preset: preset, overrides: overrides, initial: nil, tokens: tokens)
-    }
+      choosesBatch: overrides["train.batch_size"] == nil, resolve: resolve)
     return BudgetPlan(
       budget: budget, plan: try planner.plan(budget: budget), difficulty: difficulty, noise: noise,
       bytesPerToken: dataset.bytesPerToken)

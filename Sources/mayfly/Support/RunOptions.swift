@@ -31,10 +31,16 @@ struct RunOptions: ParsableArguments {
   /// Where a page is to show the training; nil: nowhere.
   var dashboard: DashboardAddress? { dashboardText.flatMap(DashboardAddress.init) }
 
-  func validate() throws {
-    if let budget, parseDuration(budget) == nil {
-      throw ValidationError("--budget \(budget): expected a duration as 90s, 10m, 1h30m or 24h")
+  /// - Throws: `ValidationError` where it is no duration.
+  static func seconds(ofBudget text: String) throws -> Double {
+    guard let seconds = parseDuration(text) else {
+      throw ValidationError("--budget \(text): expected a duration as 90s, 10m, 1h30m or 24h")
     }
+    return seconds
+  }
+
+  func validate() throws {
+    _ = try budget.map(Self.seconds(ofBudget:))
     if let dashboardText, dashboard == nil {
       throw ValidationError(
         "--dashboard \(dashboardText): expected a port, or an address of this machine alone as 127.0.0.1:6006")
@@ -48,6 +54,6 @@ struct RunOptions: ParsableArguments {
     for assignment in settings { try overrides.add(assignment: assignment) }
     if let seed { try overrides.add("train.seed", "\(seed)") }
     if let steps { try overrides.add("train.steps", "\(steps)") }
-    if let seconds = budget.flatMap(parseDuration) { try overrides.add("train.budget", "\(seconds)") }
+    if let seconds = try budget.map(Self.seconds(ofBudget:)) { try overrides.add("train.budget", "\(seconds)") }
   }
 }
