@@ -10,6 +10,8 @@ enum MemoryBudget {
   /// Bytes that could be had when the first were asked for; nil where the system doesn't say.
   private static let limit = available()
 
+  static var held: Int { taken.load(ordering: .relaxed) }
+
   /// Asks for memory that is about to be mapped. False: it can't be had.
   static func take(_ bytes: Int) -> Bool {
     let (_, total) = taken.add(bytes, ordering: .relaxed)

@@ -33,6 +33,9 @@ package struct SystemMemory: ~Copyable {
     try self.init(bytes: floats * MemoryLayout<Float>.stride, purpose: purpose)
   }
 
+  /// What all of them hold now.
+  package static var heldBytes: Int { MemoryBudget.held }
+
   package var floats: UnsafeMutablePointer<Float> { pointer.assumingMemoryBound(to: Float.self) }
 
   deinit {

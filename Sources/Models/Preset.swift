@@ -2,7 +2,7 @@ import Compute
 import Foundation
 
 /// A named model, with the training settings that suit its size.
-package struct Preset: Sendable {
+package struct Preset: Sendable, Equatable {
   package let name: String
   package let architecture: ModelConfig.Architecture
   package let layers: Int

@@ -11,6 +11,7 @@ package struct RunFolder: Sendable {
   }
 
   package var settingsPath: String { Path.join(path, "run.yaml") }
+  package var planPath: String { Path.join(path, "plan.json") }
   package var metricsPath: String { Path.join(path, "metrics.jsonl") }
   package var samplesPath: String { Path.join(path, "samples") }
   package var dataPath: String { Path.join(path, "data") }

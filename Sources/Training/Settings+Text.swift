@@ -75,6 +75,13 @@ package struct SettingOverrides: Sendable {
   /// The last value given for a key.
   package subscript(key: String) -> String? { assignments.last { $0.key == key }?.value }
 
+  /// The same, with settings where these have none.
+  package func adding(_ additions: [(key: String, value: String)]) throws(SettingsError) -> SettingOverrides {
+    var all = self
+    for (key, value) in additions where self[key] == nil { try all.add(key, value) }
+    return all
+  }
+
   /// Applies what concerns training and data.
   package func apply(to settings: inout Settings) throws(SettingsError) {
     for (key, value) in assignments { try SettingKey.named(key).write(&settings, value) }

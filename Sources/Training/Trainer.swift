@@ -161,7 +161,8 @@ package final class Trainer {
     try finishSaves()
     // Whoever waits for nothing better to come wants the best.
     if settings.train.patience > 0, let best = folder.linkedStep("best") { try folder.link("latest", to: best) }
-    try tell(.finished(step: state.step, elapsed: clock.elapsed))
+    try tell(
+      .finished(step: state.step, memory: executor.plannedBytes ?? ProcessMemory.peak, elapsed: clock.elapsed))
     return .finished
   }
 

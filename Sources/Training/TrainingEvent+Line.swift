@@ -45,7 +45,8 @@ extension TrainingEvent {
       return [
         "kind": "energy", "step": JSON(step), "joules": .number(joules), "elapsed_seconds": .number(elapsed),
       ]
-    case .finished(let step, let elapsed): return event("finished", step, elapsed)
+    case .finished(let step, let memory, let elapsed):
+      return event("finished", step, elapsed, [("peak_memory_bytes", JSON(memory))])
     case .sampled, .saved, .outputFailed: return nil
     }
   }

@@ -20,7 +20,9 @@ package enum TrainingEvent: Sendable {
   /// What the run leaves can't be written, as where a disk is full: it goes on and tries again. Told once.
   case outputFailed(step: Int, FormatError)
   /// The run has come to its end; one that was stopped has not.
-  case finished(step: Int, elapsed: Double)
+  ///
+  /// - Parameter memory: bytes that it took at most, where the device computes.
+  case finished(step: Int, memory: Int, elapsed: Double)
 }
 
 package struct RunDescription: Sendable {

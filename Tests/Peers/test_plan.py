@@ -30,6 +30,33 @@ def test_a_plan_is_a_config_to_train_with(data: Path, tmp_path: Path) -> None:
     assert "optimizer: muon" in found and "seed: 7" in found
 
 
+def test_a_run_tells_what_was_planned_and_what_came(data: Path, tmp_path: Path) -> None:
+    # A batch whose memory is more than what planning takes.
+    told = mayfly(
+        "train", "--data", data, "--budget", "15s", "--out", tmp_path / "run", "--set", "train.batch_size=256").err
+    assert "planned" in told and "reached" in told
+    plan = mayfly("runs", "show", tmp_path / "run", "--json").json["plan"]
+    assert plan["planned"]["bits_per_byte"] > 0 and plan["reached"]["bits_per_byte"] > 0
+    assert plan["reached"]["memory_bytes"] == pytest.approx(plan["planned"]["memory_bytes"], rel=0.05)
+    assert (tmp_path / "run/plan.json").exists()
+
+
+def test_a_text_that_is_read_many_times(tmp_path: Path) -> None:
+    text = tmp_path / "small.txt"
+    text.write_text("".join(f"The {n % 97} foxes of line {n} jump over {n * n % 89} dogs.\n" for n in range(3000)))
+    mayfly("prepare", text, "--out", tmp_path / "data", "--vocab-size", 300)
+    plan = mayfly("plan", "--data", tmp_path / "data", "--budget", "20s", "--json").json
+    assert plan["chosen"]["passes"] > 4 and plan["additions"]["data.bpe_dropout"] and "by heart" in plan["reason"]
+    mayfly("train", "--data", tmp_path / "data", "--budget", "10s", "--out", tmp_path / "run")
+    settings = (tmp_path / "run/run.yaml").read_text()
+    assert "dropout: 0.1" in settings and "patience: 3" in settings
+
+
+def test_passes_are_explained(data: Path) -> None:
+    text = mayfly("plan", "--data", data, "--budget", "20s", "--explain", "batch").out
+    assert "rows of a pass" in text and "tokens/s" in text and "MiB" in text
+
+
 def test_a_budget_counts_from_the_start_of_the_program(data: Path, tmp_path: Path) -> None:
     texts = tmp_path / "texts"
     texts.mkdir()

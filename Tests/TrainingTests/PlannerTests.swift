@@ -92,8 +92,8 @@ struct PlannerTests {
     return try Planner(
       executor: CPUExecutor(threads: 1), law: ScalingLaw(ScalingLawTests.difficulty, trainTokens: trainTokens),
       choosesBatch: choosesBatch
-    ) { [overrides] preset in
-      try Settings.resolve(preset: preset, overrides: overrides, initial: nil, tokens: 256)
+    ) { [overrides] preset, additions in
+      try Settings.resolve(preset: preset, overrides: overrides.adding(additions), initial: nil, tokens: 256)
     }.plan(budget: budget)
   }
 
@@ -103,7 +103,7 @@ struct PlannerTests {
     #expect(short.candidates.allSatisfy { $0.bitsPerToken >= short.chosen.bitsPerToken })
     let widths = short.candidates.map(\.settings.model.hiddenSize)
     #expect(widths == widths.sorted())
-    #expect(short.batches.contains { $0.settings == short.chosen.settings })
+    #expect(short.batches.contains { $0.preset == short.chosen.preset })
     #expect(short.candidates[0].isMeasured)
     let long = try plan(budget: 100 * 20, trainTokens: 500_000_000)
     #expect(long.chosen.parameters > short.chosen.parameters)
@@ -123,6 +123,20 @@ struct PlannerTests {
   func calibration() throws {
     let plan = try plan(budget: 200)
     #expect(plan.calibrationSeconds < 0.04 * 200)
+  }
+
+  @Test("protects a model from a text that it reads many times, where nothing else was asked for")
+  func smallText() throws {
+    let large = try plan(budget: 20, trainTokens: 50_000_000)
+    #expect(large.chosen.settings.model.dropout == 0 && large.chosen.settings.train.patience == 0)
+    let small = try plan(budget: 20, trainTokens: 2000)
+    #expect(small.chosen.settings.model.dropout > 0 && small.chosen.settings.data.bpeDropout > 0)
+    #expect(small.chosen.settings.train.patience > 0)
+    #expect(small.candidates.contains { $0.preset == small.chosen.preset })
+    let asked = try plan(budget: 20, trainTokens: 2000, ["model.dropout=0", "train.patience=0"])
+    #expect(asked.chosen.settings.model.dropout == 0 && asked.chosen.settings.train.patience == 0)
+    #expect(asked.chosen.settings.data.bpeDropout > 0)
+    #expect(!SmallText.settings(passes: 100, hasText: false).contains { $0.key == "data.bpe_dropout" })
   }
 
   @Test("has a candidate for a budget in which nothing can be learned")
@@ -175,5 +189,36 @@ struct GradientNoiseTests {
     }
     let (quiet, loud) = try (measured(0.05), measured(0.6))
     #expect(quiet > 0 && loud > 2 * quiet, "\(quiet), \(loud)")
+  }
+}
+
+@Suite("Trying passes", .serialized)
+struct PassTrialsTests {
+  private func trials(batch: Int, seconds: Double = .infinity) throws -> PassTrials {
+    var overrides = SettingOverrides()
+    for assignment in ["train.context=16", "model.hidden_size=32", "model.num_attention_heads=1"] {
+      try overrides.add(assignment: assignment)
+    }
+    let settings = try Settings.resolve(
+      preset: .decoder(width: 64, batchSize: batch), overrides: overrides, initial: nil, tokens: 16)
+    return try PassTrials(settings, fixed: 0, executor: CPUExecutor(threads: 1), seconds: seconds)
+  }
+
+  @Test("doubles the rows as far as they divide the update", arguments: [1, 6, 64])
+  func doubling(batch: Int) throws {
+    let found = try trials(batch: batch)
+    #expect(found.isComplete)
+    for (index, trial) in found.trials.enumerated() {
+      #expect(trial.rows == 1 << index && batch.isMultiple(of: trial.rows) && trial.tokensPerSecond > 0)
+    }
+    let rows = try #require(found.chosenRows)
+    let chosen = try #require(found.trials.first { $0.rows == rows })
+    #expect(found.trials.allSatisfy { chosen.tokensPerSecond >= 0.97 * $0.tokensPerSecond })
+  }
+
+  @Test("chooses nothing where there was no time to try")
+  func noTime() throws {
+    let found = try trials(batch: 64, seconds: 0)
+    #expect(!found.isComplete && found.chosenRows == nil)
   }
 }

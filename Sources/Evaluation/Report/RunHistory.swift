@@ -35,6 +35,8 @@ package struct RunHistory: Sendable {
   package private(set) var parameters: Int?
   /// Whether the run has come to its end, and none has gone on with it.
   package private(set) var isFinished = false
+  /// Bytes that the process took at most, where the device computes; known at its end.
+  package private(set) var peakMemory: Int?
   /// Seconds.
   package private(set) var elapsed = 0.0
   /// Lines that are none: what a killed process left half, or somebody changed.
@@ -108,7 +110,9 @@ package struct RunHistory: Sendable {
       device = line["device"]?.string
       parameters = line["parameters"]?.int
       isFinished = false
-    case "finished": isFinished = true
+    case "finished":
+      peakMemory = line["peak_memory_bytes"]?.int
+      isFinished = true
     default: break
     }
   }

@@ -1,4 +1,5 @@
 package import Compute
+import Formats
 import Foundation
 package import Models
 
@@ -7,18 +8,20 @@ package import Models
 package struct Planner {
   package struct Candidate: Sendable {
     package let preset: Preset
-    package let settings: Settings
+    package fileprivate(set) var settings: Settings
     package let parameters: Int
-    /// Seconds of one update.
-    package let updateSeconds: Double
-    package let isMeasured: Bool
+    package let time: StepTime
     package let updates: Int
     package var tokens: Double { Double(updates * batchTokens) }
+    /// Seconds of one update.
+    package var updateSeconds: Double { time.seconds(tokens: batchTokens) }
+    package var isMeasured: Bool { time.isMeasured }
     package var batchTokens: Int { settings.train.batchSize * settings.train.context }
     /// How often each token of the text is read.
     package let passes: Double
-    /// Bytes of weights, optimizer state and activations.
-    package let memory: Int
+    /// Bytes that training takes, where the device computes: weights, optimizer state, programs, and in main memory all
+    /// else that the process holds.
+    package fileprivate(set) var memory = 0
     /// Of the validation split when the time is over, as the law has it.
     package let bitsPerToken: Double
   }
@@ -27,6 +30,8 @@ package struct Planner {
   package struct Plan: Sendable {
     package let candidates: [Candidate]
     package let chosen: Candidate
+    /// Settings of the chosen one that neither its preset has nor anybody asked for.
+    package let additions: [(key: String, value: String)]
     /// All batches of the chosen width.
     package let batches: [Candidate]
     /// Seconds that measuring took.
@@ -44,18 +49,25 @@ package struct Planner {
   private let executor: any Executor
   private let law: ScalingLaw
   private let choosesBatch: Bool
-  private let resolve: (Preset) throws -> Settings
+  /// Bytes of the text that training keeps in memory.
+  private let dataBytes: Int
+  private let hasText: Bool
+  private let resolve: (Preset, _ additions: [(key: String, value: String)]) throws -> Settings
 
   /// - Parameters:
   ///   - choosesBatch: false: the batch is what `resolve` says.
-  ///   - resolve: settings of a preset, with what was asked for on top.
+  ///   - dataBytes: of the text that training keeps in memory.
+  ///   - hasText: whether ids are known as text.
+  ///   - resolve: settings of a preset, with additions where nothing else was asked for.
   package init(
-    executor: any Executor, law: ScalingLaw, choosesBatch: Bool = true,
-    resolve: @escaping (Preset) throws -> Settings
+    executor: any Executor, law: ScalingLaw, choosesBatch: Bool = true, dataBytes: Int = 0,
+    hasText: Bool = true, resolve: @escaping (Preset, _ additions: [(key: String, value: String)]) throws -> Settings
   ) {
     self.executor = executor
     self.law = law
     self.choosesBatch = choosesBatch
+    self.dataBytes = dataBytes
+    self.hasText = hasText
     self.resolve = resolve
   }
 
@@ -67,7 +79,7 @@ package struct Planner {
     var ladder: [[Candidate]] = []
     var last: (time: StepTime, flops: Double, parameters: Double)?
     for width in Preset.decoderWidths {
-      let settings = try resolve(.decoder(width: width))
+      let settings = try resolve(.decoder(width: width), [])
       // What was asked for may leave no choice of a width.
       if let before = ladder.last?.first, before.settings.model == settings.model { break }
       let model = try Transformer(settings.model)
@@ -78,7 +90,7 @@ package struct Planner {
       let reckoned = last.map {
         $0.time.scaled(flops: flops / $0.flops, parameters: Double(parameters) / $0.parameters)
       }
-      let left = min(Self.calibrationShare * budget, Self.mostCalibration) - elapsed()
+      let left = Self.calibrationTime(budget) - elapsed()
       let time: StepTime
       if let reckoned, reckoned.measuringSeconds(context: settings.train.context) > left {
         time = reckoned
@@ -91,21 +103,44 @@ package struct Planner {
       }
       last = (time, flops, Double(parameters))
       let batches = try batches(of: width, in: settings).map {
-        candidate($0.preset, $0.settings, layout, time, activations: program.program.memory.byteCount, budget)
+        candidate($0.preset, $0.settings, layout, time, budget)
       }
       let possible = batches.filter { $0.updates >= Self.leastUpdates }
       if possible.isEmpty, !ladder.isEmpty { break }
       ladder.append(possible.isEmpty ? Array(batches.prefix(1)) : possible)
       if isPastBest(ladder) { break }
     }
-    let candidates = ladder.compactMap { $0.min { $0.bitsPerToken < $1.bitsPerToken } }
-    guard let chosen = candidates.min(by: { $0.bitsPerToken < $1.bitsPerToken }) else {
+    let candidates = try ladder.compactMap { $0.min { $0.bitsPerToken < $1.bitsPerToken } }.map {
+      try $0.with(memory: memory($0.settings))
+    }
+    guard var chosen = candidates.min(by: { $0.bitsPerToken < $1.bitsPerToken }) else {
       preconditionFailure("no width to choose from")
     }
+    let batches = try (ladder.first { $0.contains { $0.preset == chosen.preset } } ?? []).map {
+      try $0.with(memory: memory($0.settings))
+    }
+    var additions = SmallText.settings(passes: chosen.passes, hasText: hasText)
+    let left = Self.calibrationTime(budget) - elapsed()
+    if choosesBatch, let rows = try passTrials(of: chosen, seconds: left).chosenRows {
+      additions.append(("train.micro_batch_size", "\(rows)"))
+    }
+    chosen.settings = try resolve(chosen.preset, additions)
+    chosen.memory = try memory(chosen.settings)
     return Plan(
-      candidates: candidates, chosen: chosen,
-      batches: ladder.first { $0.contains { $0.settings.model == chosen.settings.model } } ?? [],
-      calibrationSeconds: elapsed())
+      candidates: candidates.map { $0.preset == chosen.preset ? chosen : $0 }, chosen: chosen, additions: additions,
+      batches: batches, calibrationSeconds: elapsed())
+  }
+
+  /// What passes of which size are worth on this machine.
+  ///
+  /// - Parameter limit: seconds that there are for it.
+  /// - Throws: ``ComputeError``.
+  package func passTrials(of candidate: Candidate, seconds limit: Double) throws -> PassTrials {
+    try PassTrials(candidate.settings, fixed: candidate.time.fixed, executor: executor, seconds: limit)
+  }
+
+  private static func calibrationTime(_ budget: Double) -> Double {
+    min(calibrationShare * budget, mostCalibration)
   }
 
   /// A vocabulary for the largest model that a budget can train, before the text is known.
@@ -139,12 +174,12 @@ package struct Planner {
     let context = settings.train.context
     return try (10...20).map { 1 << $0 }.filter { $0 >= context }.map { tokens in
       let preset = Preset.decoder(width: width, batchSize: tokens / context)
-      return (preset, try resolve(preset))
+      return (preset, try resolve(preset, []))
     }
   }
 
   private func candidate(
-    _ preset: Preset, _ settings: Settings, _ layout: TensorLayout, _ time: StepTime, activations: Int, _ budget: Double
+    _ preset: Preset, _ settings: Settings, _ layout: TensorLayout, _ time: StepTime, _ budget: Double
   ) -> Candidate {
     let batchTokens = settings.train.batchSize * settings.train.context
     let update = time.seconds(tokens: batchTokens)
@@ -153,9 +188,28 @@ package struct Planner {
     let parameters = layout.parameterCount
     let inMatrices = layout.matrices.reduce(0) { $0 + $1.rows * $1.columns }
     return Candidate(
-      preset: preset, settings: settings, parameters: parameters, updateSeconds: update, isMeasured: time.isMeasured,
-      updates: updates, passes: tokens / law.trainTokens,
-      memory: parameters * 16 + activations * settings.train.resolvedMicroBatch,
+      preset: preset, settings: settings, parameters: parameters, time: time, updates: updates,
+      passes: tokens / law.trainTokens,
       bitsPerToken: law.bitsPerToken(parameters: inMatrices, tokens: tokens, batchTokens: batchTokens))
+  }
+
+  /// Bytes that a training with these settings takes, where the device computes.
+  ///
+  /// - Throws: ``ComputeError``.
+  package func memory(_ settings: Settings) throws(ComputeError) -> Int {
+    // Nothing is held between measurements: what the process has now it will have beside the training.
+    let resident = ProcessMemory.resident
+    let held = try TrainingMemory.bytes(settings, executor: executor)
+    if executor.plannedBytes != nil { return held }
+    // Planning itself may have taken more than a small model's training will.
+    return max(ProcessMemory.peak, resident + held + min(dataBytes, settings.data.cache))
+  }
+}
+
+extension Planner.Candidate {
+  fileprivate func with(memory: Int) -> Planner.Candidate {
+    var same = self
+    same.memory = memory
+    return same
   }
 }

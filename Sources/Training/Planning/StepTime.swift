@@ -45,9 +45,8 @@ package struct StepTime: Sendable {
     StepTime(fixed: fixed * parameters, perToken: perToken * flops, isMeasured: false)
   }
 
-  private static func fastest(
-    _ settings: Settings, rows: Int, executor: any Executor
-  ) throws -> Double {
+  /// Seconds of an update of so many rows in one pass.
+  static func fastest(_ settings: Settings, rows: Int, executor: any Executor) throws -> Double {
     var settings = settings
     settings.train.batchSize = rows
     settings.train.microBatchSize = nil

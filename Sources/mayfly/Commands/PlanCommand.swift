@@ -53,9 +53,6 @@ struct Plan: ParsableCommand {
     if json { return try Output.json(plan.json) }
     try Output.line(plan.table)
     try Output.line("\n" + plan.reason)
-    if explain == .batch {
-      let noise = plan.noise.map { "\(compact($0.scale)) tokens" } ?? "not to be told"
-      try Output.line("\ngradient noise scale after a moment's training: \(noise)\n\n" + plan.batchTable)
-    }
+    if explain == .batch { try Output.line("\n" + plan.explainBatch()) }
   }
 }

@@ -77,6 +77,7 @@ struct Runs: ParsableCommand {
       for event in run.history.incidents { events[event.name] = JSON(event.count) }
       fields["settings"] = .object(settings)
       fields["events"] = .object(events)
+      if let plan = run.planOutcome { fields["plan"] = plan.json }
       fields["evaluations"] = .array(
         run.history.evaluations.map {
           [
@@ -109,6 +110,7 @@ struct Runs: ParsableCommand {
         rows.append(
           ("best", "\(fixed(best.loss, 4))\(bits), accuracy \(fixed(100 * best.accuracy, 1)) %, at step \(best.step)"))
       }
+      if let plan = run.planOutcome { rows.append(("plan", plan.text)) }
       for event in history.incidents {
         rows.append(("event", "\(event.count) × \(event.name.replacing("_", with: " "))"))
       }

@@ -12,6 +12,7 @@ struct BudgetPlan {
   let noise: GradientNoise?
   /// Of the training split; nil where the data are ids only.
   let bytesPerToken: Double?
+  private let planner: Planner
 
   var chosen: Planner.Candidate { plan.chosen }
 
@@ -21,10 +22,11 @@ struct BudgetPlan {
   static func make(
     budget: Double, _ dataset: Dataset, tokens: Int?, _ overrides: SettingOverrides, _ executor: any Executor
   ) throws -> BudgetPlan {
-    func resolve(_ preset: Preset) throws -> Settings {
-      try Settings.resolve(preset: preset, overrides: overrides, initial: nil, tokens: tokens)
+    func resolve(_ preset: Preset, _ additions: [(key: String, value: String)]) throws -> Settings {
+      try Settings.resolve(
+        preset: preset, overrides: overrides.adding(additions), initial: nil, tokens: tokens)
     }
-    let vocabularySize = try resolve(.decoder(width: 64)).model.vocabularySize
+    let vocabularySize = try resolve(.decoder(width: 64), []).model.vocabularySize
     let difficulty = try TextDifficulty(dataset, vocabularySize: vocabularySize)
     // Of the smallest model, whose updates are the fastest.
     var small = try Settings.resolve(
@@ -35,24 +37,49 @@ struct BudgetPlan {
       small, source: try ShardSource(dataset, small), executor: executor, seconds: 0.005 * budget)
     let planner = Planner(
       executor: executor, law: ScalingLaw(difficulty, trainTokens: dataset.tokenCount(of: .train), noise: noise),
-      choosesBatch: overrides["train.batch_size"] == nil, resolve: resolve)
+      choosesBatch: overrides["train.batch_size"] == nil,
+      dataBytes: try dataset.shards(of: .train).reduce(0) { $0 + $1.count * $1.width },
+      hasText: dataset.tokenizer != nil, resolve: resolve)
     return BudgetPlan(
       budget: budget, plan: try planner.plan(budget: budget), difficulty: difficulty, noise: noise,
-      bytesPerToken: dataset.bytesPerToken)
+      bytesPerToken: dataset.bytesPerToken, planner: planner)
   }
 
   /// The candidates, the chosen one marked.
   var table: String { table(of: plan.candidates) }
 
-  /// The chosen width with each batch.
-  var batchTable: String { table(of: plan.batches) }
+  /// The chosen width with each batch, and the chosen batch with passes of each size.
+  ///
+  /// - Throws: ``ComputeError``.
+  func explainBatch() throws -> String {
+    let trials = try planner.passTrials(of: chosen, seconds: .infinity)
+    var passes = TextTable(heads: ["", "rows of a pass", "tokens/s", "memory"], left: [0])
+    passes.rows = try trials.trials.map { trial in
+      var settings = chosen.settings
+      settings.train.microBatchSize = trial.rows
+      return [
+        trial.rows == chosen.settings.train.resolvedMicroBatch ? "▸" : "", "\(trial.rows)",
+        compact(trial.tokensPerSecond), "\(try planner.memory(settings) >> 20) MiB",
+      ]
+    }
+    let scale = noise.map { "\(compact($0.scale)) tokens" } ?? "not to be told"
+    return """
+      gradient noise scale after a moment's training: \(scale)
+
+      \(table(of: plan.batches))
+
+      an update of \(chosen.settings.train.batchSize) rows, computed in passes:
+
+      \(passes.text)
+      """
+  }
 
   private func table(of candidates: [Planner.Candidate]) -> String {
     var table = TextTable(
       heads: ["", "width", "layers", "parameters", "batch", "updates", "tokens", "passes", "memory", unit],
       left: [0])
     for each in candidates {
-      let isChosen = each.settings == chosen.settings
+      let isChosen = each.preset == chosen.preset
       table.rows.append([
         isChosen ? "▸" : "", "\(each.settings.model.hiddenSize)", "\(each.settings.model.layers)",
         compact(Double(each.parameters)), "\(each.settings.train.batchSize)×\(each.settings.train.context)",
@@ -87,12 +114,23 @@ struct BudgetPlan {
     if let larger {
       parts.append("width \(larger.settings.model.hiddenSize) would see too few (\(loss(larger)))")
     }
-    return parts.joined(separator: "; ") + "."
+    var text = parts.joined(separator: "; ") + "."
+    let keys = plan.additions.map(\.key)
+    if keys.contains("train.patience") {
+      let means = plan.additions.filter { $0.key != "train.micro_batch_size" }.map { "\($0.key) = \($0.value)" }
+      text +=
+        " The text is read \(fixed(chosen.passes, 0)) times, and a model could learn it by heart: against that, "
+        + "\(means.joined(separator: ", ")); the training ends early if it does."
+    }
+    return text
   }
 
   var json: JSON {
-    [
-      "budget_seconds": .number(budget), "calibration_seconds": .number(plan.calibrationSeconds),
+    var additions = JSONObject()
+    for (key, value) in plan.additions { additions[key] = .string(value) }
+    return [
+      "additions": .object(additions), "budget_seconds": .number(budget),
+      "calibration_seconds": .number(plan.calibrationSeconds),
       "candidates": .array(plan.candidates.map(json)), "chosen": json(chosen), "reason": .string(reason),
       "noise_scale_tokens": noise.map { .number($0.scale) } ?? .null,
       "difficulty": .array(

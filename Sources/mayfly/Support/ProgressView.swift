@@ -1,5 +1,6 @@
 import Compute
 import Evaluation
+import Formats
 import Foundation
 import Models
 import Training
@@ -123,7 +124,7 @@ final class ProgressView: TrainingObserver {
     let speed = smoothedSpeed ?? 0
     let flops = speed * (run?.flopsPerToken ?? 0)
     var texts = ["\(compact(speed)) tokens/s"]
-    if let bytes = Self.peakBytes { texts.append("memory \(Self.size(bytes))") }
+    texts.append("memory \(Self.size(ProcessMemory.peak))")
     if let bytes = deviceBytes() { texts.append("GPU \(Self.size(bytes))") }
     if let peak = run?.peakFlops {
       texts.append("\(fixed(100 * flops / peak, 0)) % of the matrix peak")
@@ -149,12 +150,6 @@ final class ProgressView: TrainingObserver {
 
   private static func size(_ bytes: Int) -> String {
     bytes < 10 << 30 ? "\(bytes >> 20) MiB" : "\(bytes >> 30) GiB"
-  }
-
-  /// The most memory that this process had so far.
-  private static var peakBytes: Int? {
-    var usage = rusage()
-    return getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 ? usage.ru_maxrss * 1024 : nil
   }
 
   /// A sample, set off from what Mayfly itself says.

@@ -73,6 +73,9 @@ struct RunRecord {
     }
   }
 
+  /// Nil where there was no plan.
+  var planOutcome: PlanOutcome? { PlanOutcome(folder, history) }
+
   /// The means of the training loss, evenly spread over the run.
   var curve: [Double] { history.updates.map(\.loss) }
 

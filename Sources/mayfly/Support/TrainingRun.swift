@@ -38,6 +38,8 @@ struct TrainingRun {
   private let checkpoint: ModelFolder?
   private let executor: any Executor
   private let inputs: RunInputs
+  /// What the model's size comes from; nil: it was given.
+  private let plan: BudgetPlan?
   /// Two processes in one folder would spoil each other's files.
   private let lock: FolderLock
 
@@ -80,7 +82,14 @@ struct TrainingRun {
     let isMasked = try Self.isMasked(request, resumption, model)
     // Data that was prepared without a mask stays as it is: the token is only the model's.
     tokenizer = isMasked ? try (known ?? dataset.tokenizer)?.withMaskToken() : known ?? dataset.tokenizer
-    var settings = try Self.resolve(request, resumption, initial, dataset, tokenizer, executor, from: model)
+    let overrides = try resumption.merged(request.overrides)
+    plan = try Self.plan(
+      request, overrides, hasModel: resumption.recorded != nil || initial != nil, tokenizer?.vocabularySize, dataset,
+      executor)
+    var settings = try Self.resolve(
+      overrides.adding(plan?.plan.additions ?? []), preset: plan?.chosen.preset ?? preset ?? Preset.all[0],
+      initial: initial?.config,
+      tokenizer: tokenizer, from: model)
     let V = settings.model.vocabularySize
     if isMasked {
       // Ids without a tokenizer say nothing of a mask: then it is the vocabulary's last, which no text has.
@@ -102,6 +111,10 @@ struct TrainingRun {
   ///
   /// - Throws: ``Stopped`` after a signal, when the run is saved.
   func start() throws {
+    if let plan {
+      try FileSystem.createFolder(folder.path)
+      try FileSystem.write(plan.json.serialized(pretty: true) + "\n", to: folder.planPath)
+    }
     try Self.train(
       settings, inputs, initial: initial, checkpoint: checkpoint, resumes: request.resumes, folder: folder,
       tokenizer: tokenizer, chatTemplate: try (checkpoint ?? initial)?.chatTemplate(), executor: executor,
@@ -115,6 +128,7 @@ struct TrainingRun {
         dataset, settings, store: store, executor: executor, tokenizer: tokenizer, mask: maskToken,
         place: state.place)
     }
+    if plan != nil, let outcome = try RunRecord(folder.path).planOutcome { Log.line(outcome.text) }
   }
 
   /// Trains for any objective to the end, from a checkpoint, a model or anew.
@@ -208,19 +222,6 @@ struct TrainingRun {
     return (asked ?? request.preset.flatMap(Preset.named)?.architecture)?.isBidirectional ?? false
   }
 
-  private static func resolve(
-    _ request: Request, _ resumption: Resumption, _ initial: ModelFolder?, _ dataset: Dataset,
-    _ tokenizer: Tokenizer?, _ executor: any Executor, from model: ModelFolder?
-  ) throws -> Settings {
-    let overrides = try resumption.merged(request.overrides)
-    let preset = try choosePreset(
-      request, overrides, hasModel: resumption.recorded != nil || initial != nil, tokenizer?.vocabularySize, dataset,
-      executor)
-    return try resolve(
-      overrides, preset: preset, initial: initial?.config, tokenizer: tokenizer,
-      from: model)
-  }
-
   /// - Parameter model: whose marks of a text's start and end stay; nil: the tokenizer's.
   static func resolve(
     _ overrides: SettingOverrides, preset: Preset, initial: ModelConfig?, tokenizer: Tokenizer?,
@@ -242,19 +243,17 @@ struct TrainingRun {
     return try Planner.vocabularySize(budget: budget, executor: executor)
   }
 
-  private static func choosePreset(
+  /// Plans for the budget where nothing says which model is to be trained.
+  private static func plan(
     _ request: Request, _ overrides: SettingOverrides, hasModel: Bool, _ tokens: Int?, _ dataset: Dataset,
     _ executor: any Executor
-  ) throws -> Preset {
-    if let name = request.preset, let preset = Preset.named(name) { return preset }
-    let isGiven = overrides.assignments.contains { $0.key.hasPrefix("model.") }
-    guard let budget = overrides["train.budget"].flatMap(Double.init), !hasModel, !isGiven, let tokens else {
-      return Preset.all[0]
-    }
+  ) throws -> BudgetPlan? {
+    let isGiven = request.preset != nil || hasModel || overrides.assignments.contains { $0.key.hasPrefix("model.") }
+    guard let budget = overrides["train.budget"].flatMap(Double.init), !isGiven, let tokens else { return nil }
     let plan = try BudgetPlan.make(budget: budget, dataset, tokens: tokens, overrides, executor)
     Log.line(plan.table)
     Log.line(plan.reason)
-    return plan.chosen.preset
+    return plan
   }
 
   static func newestCheckpoint(_ folder: RunFolder) -> ModelFolder? {

@@ -1,0 +1,62 @@
+package import Compute
+
+/// Passes of 1, 2, 4, … rows, tried on the machine until they stop getting faster or don't fit: how many rows of an update
+/// should be computed at once.
+package struct PassTrials: Sendable {
+  package struct Trial: Sendable {
+    /// Sequences of a pass.
+    package let rows: Int
+    /// Of updates that are made of such passes.
+    package let tokensPerSecond: Double
+  }
+
+  package private(set) var trials: [Trial] = []
+  /// Whether larger passes are known to be no better.
+  package private(set) var isComplete = false
+
+  /// What is no faster than a smaller pass by more than this isn't worth its memory, nor told from noise.
+  private static let notable = 0.02
+
+  /// - Parameters:
+  ///   - settings: of the model and the update.
+  ///   - fixed: seconds of an update that don't depend on its tokens.
+  ///   - limit: seconds that there are for it.
+  /// - Throws: ``ComputeError``.
+  package init(_ settings: Settings, fixed: Double, executor: any Executor, seconds limit: Double) throws {
+    let (B, T) = (settings.train.batchSize, settings.train.context)
+    let start = ContinuousClock.now
+    var last = 0.0
+    for rows in (0..<Int.bitWidth - 2).lazy.map({ 1 << $0 }) where B.isMultiple(of: rows) || rows > B {
+      if rows > B {
+        isComplete = true
+        return
+      }
+      // A pass of twice the rows takes twice the time at most; three are measured, and the model is made.
+      guard seconds(ContinuousClock.now - start) + 8 * last < limit else { return }
+      do {
+        last = try StepTime.fastest(settings, rows: rows, executor: executor)
+      } catch ComputeError.outOfMemory where !trials.isEmpty {
+        isComplete = true
+        return
+      }
+      let update = fixed + Double(B / rows) * max(last - fixed, 0.1 * last)
+      trials.append(Trial(rows: rows, tokensPerSecond: Double(B * T) / update))
+      if slowerInARow >= 2 {
+        isComplete = true
+        return
+      }
+    }
+  }
+
+  /// How many trials since the best.
+  private var slowerInARow: Int {
+    trials.reversed().prefix { $0.tokensPerSecond < fastest }.count
+  }
+
+  private var fastest: Double { trials.map(\.tokensPerSecond).max() ?? 0 }
+
+  /// The fewest rows that are about as fast as the best; nil while that isn't known.
+  package var chosenRows: Int? {
+    isComplete ? trials.first { $0.tokensPerSecond >= (1 - Self.notable) * fastest }?.rows : nil
+  }
+}
