@@ -18,11 +18,8 @@ package final class Trainer {
   private let store: any ParameterStore
   private let executor: any Executor
   private let tokenizer: Tokenizer?
-  private let chatTemplate: ChatTemplate?
-  private let folder: RunFolder
   private let objective: Objective
-  private var log: MetricsLog
-  private let observe: (TrainingEvent) -> Void
+  private let output: RunOutput
   private let clock: RunClock
   private let update: UpdateStep
   private var budget: BudgetKeeper?
@@ -31,13 +28,8 @@ package final class Trainer {
   /// When the device had made the last update that was reported.
   private var lastReport: Double?
   package private(set) var state: TrainerState
-  private let writer: CheckpointWriter
-  /// The step of the checkpoint that this process has read, or has begun to write, last.
-  private var savedStep: Int?
   /// A checkpoint is due that waits until all is well.
   private var saveIsDue = false
-  /// Why what the run leaves couldn't be written when it was tried last.
-  private var outputFailure: FormatError?
   /// Where this process has begun: what it was given will do to go back to.
   private let firstStep: Int
   /// Fills the weights as the run began.
@@ -73,13 +65,9 @@ package final class Trainer {
     self.settings = settings
     self.store = store
     self.state = state
-    savedStep = state.step > 0 ? state.step : nil
     self.executor = executor
     self.tokenizer = tokenizer
-    self.chatTemplate = chatTemplate
-    self.folder = folder
     self.objective = objective
-    self.observe = observe
     self.startAnew = startAnew
     firstStep = state.step
     clock = RunClock(before: usedBefore, now: now)
@@ -87,10 +75,11 @@ package final class Trainer {
     update = try UpdateStep(
       transformer, settings: settings.train, mask: objective.source.mask, perRow: objective.source.perRow,
       store: store, executor: executor)
-    // After all that training itself needs.
-    writer = CheckpointWriter(store.layout)
     if settings.train.precision == .fp16, state.lossScale == nil { self.state.lossScale = LossScale() }
-    log = try MetricsLog(path: folder.metricsPath, keepingUntil: state.step)
+    // After all that training itself needs in memory.
+    output = try RunOutput(
+      folder, settings, step: state.step, layout: store.layout, tokenizer: tokenizer, chatTemplate: chatTemplate,
+      observe: observe)
     let evaluationTokens = objective.validation?.predictedTokens ?? 0
     budget = settings.train.budget.map {
       BudgetKeeper(budget: $0, validationTokens: evaluationTokens, checkpointBytes: 3 * 4 * store.layout.count)
@@ -102,12 +91,8 @@ package final class Trainer {
   ///
   /// - Throws: ``TrainingError``, ``FormatError``.
   package func run(stop: () -> Bool) throws -> Outcome {
-    // Also when something fails: what has happened is on record, and no checkpoint is left half.
-    defer {
-      _ = writer.takeOutcomes(waiting: true)
-      try? log.synchronize()
-    }
-    try tell(
+    defer { output.close() }
+    try output.tell(
       .started(
         RunDescription(
           device: executor.deviceDescription, parameters: store.layout.parameterCount,
@@ -135,7 +120,7 @@ package final class Trainer {
           continue
         }
       }
-      try noteSaves(waiting: false)
+      noteSaves(try output.takeSaves(waiting: false))
       if isDue(settings.train.evalEvery, automatic: budget?.isEvaluationDue(elapsed: clock.elapsed)) {
         try finishUpdates()
         let isBest = try evaluate()
@@ -160,16 +145,12 @@ package final class Trainer {
     try save(best: evaluated?.isBest ?? false)
     try finishSaves()
     // Whoever waits for nothing better to come wants the best.
-    if settings.train.patience > 0, let best = folder.linkedStep("best") { try folder.link("latest", to: best) }
-    try tell(
+    if settings.train.patience > 0, let best = output.folder.linkedStep("best") {
+      try output.folder.link("latest", to: best)
+    }
+    try output.tell(
       .finished(step: state.step, memory: executor.plannedBytes ?? ProcessMemory.peak, elapsed: clock.elapsed))
     return .finished
-  }
-
-  /// Tells whoever watches what happens, and puts it on record.
-  private func tell(_ event: TrainingEvent) throws {
-    observe(event)
-    if let line = event.line { try goingOn { try log.append(line) } }
   }
 
   // MARK: Updates
@@ -223,9 +204,9 @@ package final class Trainer {
         learningRate: this.learningRate, gradientNorm: result.gradientNorm, skippedUpdates: state.skippedUpdates,
         rollbacks: state.rollbacks, tokensPerSecond: Double(tokensPerStep) / max(took, 1e-9),
         dataWaitSeconds: this.dataWaitSeconds, elapsed: state.elapsed, progress: this.progress)
-      try tell(.step(metrics))
+      try output.tell(.step(metrics))
       if let problem {
-        try tell(
+        try output.tell(
           .skipped(step: this.step, problem, lossScale: state.lossScale?.value ?? 1, elapsed: state.elapsed))
       }
       energy?.keepUp()
@@ -282,20 +263,6 @@ package final class Trainer {
     return problem
   }
 
-  /// Does what writes; where nothing can be written, as on a full disk, says so once and goes on.
-  private func goingOn(_ write: () throws -> Void) throws {
-    do {
-      try write()
-    } catch let error as FormatError where error.exitCode == ContractExit.output {
-      noteFailure(error)
-    }
-  }
-
-  private func noteFailure(_ error: FormatError) {
-    if outputFailure == nil { observe(.outputFailed(step: state.step, error)) }
-    outputFailure = error
-  }
-
   /// Finds out what an evaluation costs, so that the last one fits into the budget.
   private func measureEvaluation() throws {
     guard let validation = objective.validation else { return }
@@ -312,8 +279,8 @@ package final class Trainer {
     let result = try validation.evaluate(limit: budget?.evaluationLimit)
     guard result.tokens > 0 else { return false }
     budget?.noteEvaluation(tokens: result.tokens, seconds: clock.elapsed - start)
-    try tell(.evaluated(step: state.step, split: "val", result, elapsed: clock.elapsed))
-    try goingOn { try log.flush() }
+    try output.tell(.evaluated(step: state.step, split: "val", result, elapsed: clock.elapsed))
+    try output.flush()
     // On a budget the last evaluation may look at more than the ones before: then it stands by itself.
     let isComparable = result.tokens <= evaluatedTokens ?? .max
     evaluatedTokens = result.tokens
@@ -330,14 +297,14 @@ package final class Trainer {
   private func lookInside() throws {
     let begin = clock.elapsed
     defer { budget?.noteSample(seconds: clock.elapsed - begin) }
-    try tell(.layers(step: state.step, LayerSize.all(of: store), elapsed: clock.elapsed))
+    try output.tell(.layers(step: state.step, LayerSize.all(of: store), elapsed: clock.elapsed))
     try tellEnergy()
     try sample()
   }
 
   private func tellEnergy() throws {
     guard let joules = energy?.take() else { return }
-    try tell(.energy(step: state.step, joules: joules, elapsed: clock.elapsed))
+    try output.tell(.energy(step: state.step, joules: joules, elapsed: clock.elapsed))
   }
 
   /// Lets the model write a little, to look at.
@@ -353,9 +320,8 @@ package final class Trainer {
     let session = try KeyValueSession(transformer, weights: store, executor: executor, longest: 1 + maxTokens)
     let generator = Generator(session, tokenizer: tokenizer, endOfText: start)
     let text = try generator.generate(prompt: [start], maxTokens: maxTokens, options: options).text
-    let name = Path.name(folder.checkpointPath(step: state.step)) + ".txt"
-    try goingOn { try FileSystem.write(text + "\n", to: Path.join(folder.samplesPath, name)) }
-    try tell(.sampled(step: state.step, text: text))
+    try output.write(sample: text, step: state.step)
+    try output.tell(.sampled(step: state.step, text: text))
   }
 
   // MARK: Saving
@@ -365,40 +331,18 @@ package final class Trainer {
     budget?.beginSave(elapsed: clock.elapsed)
     state.elapsed = clock.elapsed
     state.choices.merge(executor.choices) { $1 }
-    try noteSaves(waiting: true)
-    do {
-      // First: whoever resumes from this checkpoint must find every line up to it.
-      try log.synchronize()
-    } catch {
-      return noteFailure(error)
-    }
-    let job = CheckpointWriter.Job(
-      folder: folder, config: settings.model, tokenizer: tokenizer, chatTemplate: chatTemplate, state: state,
-      isNew: savedStep != state.step, isBest: best || objective.validation == nil,
-      keeping: settings.train.keepCheckpoints)
-    savedStep = state.step
-    try writer.begin(job, from: store)
-    try noteSaves(waiting: false)
+    let isBest = best || objective.validation == nil
+    noteSaves(try output.save(state, from: store, isBest: isBest))
   }
 
-  /// Takes note of what has become of checkpoints.
-  private func noteSaves(waiting: Bool) throws {
-    for outcome in writer.takeOutcomes(waiting: waiting) {
-      budget?.noteSave(seconds: outcome.seconds)
-      guard let error = outcome.error else {
-        outputFailure = nil
-        try tell(.saved(step: outcome.step, path: folder.checkpointPath(step: outcome.step)))
-        continue
-      }
-      if savedStep == outcome.step { savedStep = nil }
-      try goingOn { throw error }
-    }
+  private func noteSaves(_ seconds: [Double]) {
+    for each in seconds { budget?.noteSave(seconds: each) }
   }
 
   /// Waits for the last checkpoint, without which the run isn't done.
   private func finishSaves() throws {
-    try noteSaves(waiting: true)
-    if let outputFailure { throw outputFailure }
+    noteSaves(try output.takeSaves(waiting: true))
+    try output.requireSaved()
   }
 
   // MARK: Going back
@@ -410,10 +354,11 @@ package final class Trainer {
     for _ in underWay { _ = try update.finish() }
     underWay = []
     budget?.dropSteps()
-    try noteSaves(waiting: true)
+    noteSaves(try output.takeSaves(waiting: true))
     let (failed, spikes, rollbacks) = (state.step, state.spikes, state.rollbacks + 1)
+    let folder = output.folder
     let good = folder.newestCheckpoint(upTo: max(spikes.lastGoodStep, firstStep))
-    try goingOn { try folder.removeCheckpoints(after: max(spikes.lastGoodStep, firstStep)) }
+    try output.goingOn { try folder.removeCheckpoints(after: max(spikes.lastGoodStep, firstStep)) }
     guard rollbacks <= settings.train.maxRollbacks else {
       throw TrainingError.diverged(
         step: failed, what: reason, rollbacks: state.rollbacks, checkpoint: good?.path)
@@ -432,16 +377,12 @@ package final class Trainer {
     state.rollbacks = rollbacks
     state.spikes.pardon(until: failed)
     state.elapsed = clock.elapsed
-    savedStep = good == nil ? nil : state.step
     (evaluated, saveIsDue) = (nil, false)
-    try goingOn {
-      try log.flush()
-      log = try MetricsLog(path: folder.metricsPath, keepingUntil: state.step, goesOn: true)
-    }
+    try output.rewind(to: state.step, isSaved: good != nil)
     try objective.source.move(to: state.place)
-    try tell(
+    try output.tell(
       .rolledBack(from: failed, to: state.step, reason: reason, rollbacks: rollbacks, elapsed: state.elapsed))
-    try goingOn { try log.flush() }
+    try output.flush()
   }
 }
 

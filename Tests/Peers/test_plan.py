@@ -49,7 +49,7 @@ def test_a_text_that_is_read_many_times(tmp_path: Path) -> None:
     assert plan["chosen"]["passes"] > 4 and plan["additions"]["data.bpe_dropout"] and "by heart" in plan["reason"]
     mayfly("train", "--data", tmp_path / "data", "--budget", "10s", "--out", tmp_path / "run")
     settings = (tmp_path / "run/run.yaml").read_text()
-    assert "dropout: 0.1" in settings and "patience: 3" in settings
+    assert "dropout: 0.05" in settings and "patience: 3" in settings
 
 
 def test_passes_are_explained(data: Path) -> None:

@@ -9,6 +9,6 @@ package enum SmallText {
   /// - Parameter hasText: false: ids only, whose words can't be cut anew.
   package static func settings(passes: Double, hasText: Bool) -> [(key: String, value: String)] {
     guard passes > Self.passes else { return [] }
-    return [("model.dropout", "0.1"), ("train.patience", "3")] + (hasText ? [("data.bpe_dropout", "0.1")] : [])
+    return [("model.dropout", "0.05"), ("train.patience", "3")] + (hasText ? [("data.bpe_dropout", "0.02")] : [])
   }
 }

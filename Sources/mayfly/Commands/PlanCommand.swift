@@ -51,7 +51,7 @@ struct Plan: ParsableCommand {
       budget: seconds, dataset, tokens: dataset.vocabularySize, overrides, device.makeExecutor())
     if let out { try FileSystem.write(plan.chosen.settings.yaml, to: out) }
     if json { return try Output.json(plan.json) }
-    try Output.line(plan.table)
+    try Output.line(plan.text)
     try Output.line("\n" + plan.reason)
     if explain == .batch { try Output.line("\n" + plan.explainBatch()) }
   }

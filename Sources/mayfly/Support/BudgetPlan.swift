@@ -45,8 +45,15 @@ struct BudgetPlan {
       bytesPerToken: dataset.bytesPerToken, planner: planner)
   }
 
-  /// The candidates, the chosen one marked.
-  var table: String { table(of: plan.candidates) }
+  /// The candidates, the chosen one marked, as a table and as a plot.
+  var text: String {
+    let rows = plan.candidates.map { candidate in
+      BarPlot.Row(
+        mark: mark(candidate), name: "\(candidate.settings.model.hiddenSize)", value: candidate.bitsPerToken,
+        text: loss(candidate))
+    }
+    return "\(table(of: plan.candidates))\n\n  \(unit) by width\n\(BarPlot(rows: rows).text)"
+  }
 
   /// The chosen width with each batch, and the chosen batch with passes of each size.
   ///
@@ -79,9 +86,8 @@ struct BudgetPlan {
       heads: ["", "width", "layers", "parameters", "batch", "updates", "tokens", "passes", "memory", unit],
       left: [0])
     for each in candidates {
-      let isChosen = each.preset == chosen.preset
       table.rows.append([
-        isChosen ? "▸" : "", "\(each.settings.model.hiddenSize)", "\(each.settings.model.layers)",
+        mark(each), "\(each.settings.model.hiddenSize)", "\(each.settings.model.layers)",
         compact(Double(each.parameters)), "\(each.settings.train.batchSize)×\(each.settings.train.context)",
         compact(Double(each.updates)), compact(each.tokens), fixed(each.passes, 2), "\(each.memory >> 20) MiB",
         loss(each) + (each.isMeasured ? "" : " ~"),
@@ -89,6 +95,8 @@ struct BudgetPlan {
     }
     return table.text
   }
+
+  private func mark(_ candidate: Planner.Candidate) -> String { candidate.preset == chosen.preset ? "▸" : "" }
 
   private var unit: String { "bits per \(bytesPerToken == nil ? "token" : "byte")" }
 

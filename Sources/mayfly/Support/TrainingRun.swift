@@ -251,7 +251,7 @@ struct TrainingRun {
     let isGiven = request.preset != nil || hasModel || overrides.assignments.contains { $0.key.hasPrefix("model.") }
     guard let budget = overrides["train.budget"].flatMap(Double.init), !isGiven, let tokens else { return nil }
     let plan = try BudgetPlan.make(budget: budget, dataset, tokens: tokens, overrides, executor)
-    Log.line(plan.table)
+    Log.line(plan.text + "\n")
     Log.line(plan.reason)
     return plan
   }
