@@ -1,0 +1,112 @@
+"""Whether plans are good: trains a grid of widths and batches for the time of a budget, and compares the best of them with
+what the plan for that budget chooses.
+
+    python3 Benchmarks/plan_grid.py [--text shakespeare] [--minutes 3] [--seeds 3]
+
+The whole grid runs with one seed; its best three and the plan's choice with all. Results go into docs/plan-grid.jsonl as they
+come, and what is there is not run again. The machine should be idle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+MAYFLY = Path(os.environ.get("MAYFLY", ROOT / ".build/release/mayfly")).absolute()
+RESULTS = ROOT / "docs/plan-grid.jsonl"
+WIDTHS = [64, 96, 128, 192]
+BATCH_TOKENS = [512, 1024, 2048, 4096]
+
+
+def data(text: str) -> Path:
+    folder = ROOT / f"data/prepared/{text}-1024"
+    if not folder.exists():
+        subprocess.run([ROOT / "Scripts/fetch-texts"], check=True)
+        subprocess.run(
+            [MAYFLY, "prepare", ROOT / f"data/texts/{text}/train", "--out", folder, "--vocab-size", "1024"], check=True)
+    return folder
+
+
+def train(text: str, minutes: float, seed: int, width: int | None, batch_tokens: int | None) -> dict:
+    """What a setting reaches; without a width, what the plan chooses and reaches."""
+    work = Path(tempfile.mkdtemp())
+    try:
+        chosen = []
+        if width and batch_tokens:
+            context = 128 if width < 192 else 256
+            chosen = ["--preset", f"decoder-{width}", "--set", f"train.batch_size={max(1, batch_tokens // context)}"]
+        subprocess.run(
+            [
+                MAYFLY, "train", "--data", data(text), "--out", work / "run", "--seed", str(seed), "--budget",
+                f"{60 * minutes:g}s", *chosen,
+            ],
+            check=True, capture_output=True)
+        lines = [json.loads(line) for line in (work / "run/metrics.jsonl").read_text().splitlines()]
+        result = {"bits_per_byte": [line["bits_per_byte"] for line in lines if line["kind"] == "eval"][-1]}
+        result["tokens"] = [line["tokens"] for line in lines if line["kind"] == "train"][-1]
+        if not chosen:
+            plan = json.loads((work / "run/plan.json").read_text())["chosen"]
+            result |= {
+                "planned": plan["bits_per_byte"], "planned_width": plan["hidden_size"],
+                "planned_batch_tokens": plan["batch_size"] * plan["context"],
+            }
+        return result
+    finally:
+        shutil.rmtree(work)
+
+
+def found(text: str, minutes: float) -> list[dict]:
+    results = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    return [each for each in results if (each["text"], each["minutes"]) == (text, minutes)]
+
+
+def measured(text: str, minutes: float, seed: int, width: int | None, batch_tokens: int | None) -> float:
+    key = {"text": text, "minutes": minutes, "seed": seed, "width": width, "batch_tokens": batch_tokens}
+    for each in found(text, minutes):
+        if key.items() <= each.items():
+            return each["bits_per_byte"]
+    result = key | train(text, minutes, seed, width, batch_tokens)
+    with RESULTS.open("a") as file:
+        file.write(json.dumps(result) + "\n")
+    print(f"seed {seed}, width {width}, {batch_tokens} tokens: {result['bits_per_byte']:.4f}", flush=True)
+    return result["bits_per_byte"]
+
+
+def check(text: str, minutes: float, seeds: int) -> None:
+    measured(text, minutes, 1, None, None)
+    grid = {
+        (width, batch): measured(text, minutes, 1, width, batch) for width in WIDTHS for batch in BATCH_TOKENS
+    }
+    finalists = sorted(grid, key=lambda setting: grid[setting])[:3]
+
+    def mean(width: int | None, batch: int | None) -> float:
+        return statistics.mean(measured(text, minutes, seed, width, batch) for seed in range(1, seeds + 1))
+
+    means = {setting: mean(*setting) for setting in finalists}
+    planned = mean(None, None)
+    print("| width | " + " | ".join(f"{batch} tokens" for batch in BATCH_TOKENS) + " |\n|---|" + "---:|" * len(BATCH_TOKENS))
+    for width in WIDTHS:
+        print(f"| {width} | " + " | ".join(f"{grid[width, batch]:.3f}" for batch in BATCH_TOKENS) + " |")
+    best = min(means, key=lambda setting: means[setting])
+    plans = [each for each in found(text, minutes) if each["width"] is None]
+    errors = [each["bits_per_byte"] / each["planned"] - 1 for each in plans]
+    print(
+        f"{text}, {minutes:g} minutes, means of {seeds} seeds: the plan's choice {planned:.4f}, the best of the grid "
+        f"{means[best]:.4f} (width {best[0]}, {best[1]} tokens): {planned - means[best]:+.4f}; reached beside promised "
+        + ", ".join(f"{100 * error:+.1f} %" for error in errors))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--text", default="shakespeare")
+    parser.add_argument("--minutes", type=float, default=3)
+    parser.add_argument("--seeds", type=int, default=3)
+    options = parser.parse_args()
+    check(options.text, options.minutes, options.seeds)
