@@ -154,6 +154,7 @@ final class ProgressView: TrainingObserver {
 
   /// A sample, set off from what Mayfly itself says.
   private static func quoted(_ text: String) -> String {
-    text.split(separator: "\n", omittingEmptySubsequences: false).prefix(12).map { "  │ \($0)" }.joined(separator: "\n")
+    text.withVisibleControls.split(separator: "\n", omittingEmptySubsequences: false).prefix(12).map { "  │ \($0)" }
+      .joined(separator: "\n")
   }
 }
