@@ -10,17 +10,11 @@ paired by seed.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import shutil
 import statistics
-import subprocess
-import tempfile
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-MAYFLY = Path(os.environ.get("MAYFLY", ROOT / ".build/release/mayfly")).absolute()
-RESULTS = ROOT / "docs/ablation.jsonl"
+from runs import Results, planned, prepared, train
+
+RESULTS = Results("ablation.jsonl")
 
 # The part: the settings that take it away or change it, and the vocabulary where that is the part.
 CHANGES: dict[str, dict] = {
@@ -44,63 +38,31 @@ CHANGES: dict[str, dict] = {
 }
 
 
-def data(text: str, vocabulary: int) -> Path:
-    folder = ROOT / f"data/prepared/{text}-{vocabulary}"
-    if not folder.exists():
-        subprocess.run([ROOT / "Scripts/fetch-texts"], check=True)
-        subprocess.run(
-            [MAYFLY, "prepare", ROOT / f"data/texts/{text}/train", "--out", folder, "--vocab-size", str(vocabulary)],
-            check=True)
-    return folder
-
-
-def plan(text: str, minutes: float) -> dict:
-    """The planner's size, which all changes share."""
-    done = subprocess.run(
-        [MAYFLY, "plan", "--data", data(text, 1024), "--budget", f"{minutes * 60:g}s", "--json"], check=True,
-        capture_output=True, text=True)
-    return json.loads(done.stdout)["chosen"]
-
-
-def train(text: str, minutes: float, seed: int, change: dict, chosen: dict) -> float:
-    work = Path(tempfile.mkdtemp())
-    try:
-        settings = {"train.batch_size": chosen["batch_size"]} | {k: v for k, v in change.items() if k != "vocabulary"}
-        subprocess.run(
-            [
-                MAYFLY, "train", "--data", data(text, change.get("vocabulary", 1024)), "--out", work / "run", "--seed",
-                str(seed), "--budget", f"{minutes * 60:g}s", "--preset", f"decoder-{chosen['hidden_size']}",
-                *(word for key, value in settings.items() for word in ("--set", f"{key}={value}")),
-            ],
-            check=True, capture_output=True)
-        lines = [json.loads(line) for line in (work / "run/metrics.jsonl").read_text().splitlines()]
-        return [line["bits_per_byte"] for line in lines if line["kind"] == "eval"][-1]
-    finally:
-        shutil.rmtree(work)
-
-
-def found() -> list[dict]:
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+def run(text: str, minutes: float, seed: int, change: dict, chosen: dict) -> float:
+    settings = {"train.batch_size": chosen["batch_size"]} | {k: v for k, v in change.items() if k != "vocabulary"}
+    return train(
+        prepared(text, change.get("vocabulary", 1024)), "--seed", seed, "--budget", f"{minutes * 60:g}s", "--preset",
+        f"decoder-{chosen['hidden_size']}", settings=settings).bits_per_byte[-1]
 
 
 def measure(text: str, minutes: float, seeds: int, names: list[str]) -> None:
-    known = next((each["chosen"] for each in found() if (each["text"], each["minutes"]) == (text, minutes)), None)
-    chosen = known or plan(text, minutes)
-    done = {(each["text"], each["minutes"], each["name"], each["seed"]) for each in found()}
+    known = next((each["chosen"] for each in RESULTS.all() if (each["text"], each["minutes"]) == (text, minutes)), None)
+    # The planner's size, which all changes share.
+    chosen = known or planned(prepared(text), minutes * 60)["chosen"]
+    done = {(each["text"], each["minutes"], each["name"], each["seed"]) for each in RESULTS.all()}
     for seed in range(1, seeds + 1):
         for name in names:
             if (text, minutes, name, seed) in done:
                 continue
-            bits = train(text, minutes, seed, CHANGES[name], chosen)
-            with RESULTS.open("a") as file:
-                result = {"text": text, "minutes": minutes, "name": name, "seed": seed, "bits_per_byte": bits}
-                file.write(json.dumps(result | {"chosen": chosen}) + "\n")
+            bits = run(text, minutes, seed, CHANGES[name], chosen)
+            result = {"text": text, "minutes": minutes, "name": name, "seed": seed, "bits_per_byte": bits}
+            RESULTS.add(result | {"chosen": chosen})
             print(f"seed {seed}, {name}: {bits:.4f}", flush=True)
 
 
 def table(text: str, minutes: float) -> None:
     results = {
-        (each["name"], each["seed"]): each["bits_per_byte"] for each in found()
+        (each["name"], each["seed"]): each["bits_per_byte"] for each in RESULTS.all()
         if (each["text"], each["minutes"]) == (text, minutes)
     }
     print("| change | bits per byte | worse by | spread | seeds |\n|---|---:|---:|---:|---:|")

@@ -17,8 +17,9 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-MAYFLY = Path(os.environ.get("MAYFLY", ROOT / ".build/release/mayfly")).absolute()
+from runs import raw
+from sides import MAYFLY
+
 KINDS = ["plain", "slowed", "killed"]
 
 
@@ -85,7 +86,6 @@ if __name__ == "__main__":
     parser.add_argument("--text", default="shakespeare")
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
-    subprocess.run([ROOT / "Scripts/fetch-texts"], check=True)
-    text = ROOT / "data/texts" / options.text / "train"
+    text = raw(options.text)
     results = [run(kind, seconds, text, options.threads) for seconds in options.seconds for kind in options.kinds]
     sys.exit(0 if all(results) else 1)

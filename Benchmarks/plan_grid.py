@@ -10,61 +10,36 @@ come, and what is there is not run again. The machine should be idle.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import shutil
 import statistics
-import subprocess
-import tempfile
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-MAYFLY = Path(os.environ.get("MAYFLY", ROOT / ".build/release/mayfly")).absolute()
-RESULTS = ROOT / "docs/plan-grid.jsonl"
+from runs import Results, prepared, train
+
+RESULTS = Results("plan-grid.jsonl")
 WIDTHS = [64, 96, 128, 192]
 BATCH_TOKENS = [512, 1024, 2048, 4096]
 
 
-def data(text: str) -> Path:
-    folder = ROOT / f"data/prepared/{text}-1024"
-    if not folder.exists():
-        subprocess.run([ROOT / "Scripts/fetch-texts"], check=True)
-        subprocess.run(
-            [MAYFLY, "prepare", ROOT / f"data/texts/{text}/train", "--out", folder, "--vocab-size", "1024"], check=True)
-    return folder
-
-
-def train(text: str, minutes: float, seed: int, width: int | None, batch_tokens: int | None) -> dict:
+def run(text: str, minutes: float, seed: int, width: int | None, batch_tokens: int | None) -> dict:
     """What a setting reaches; without a width, what the plan chooses and reaches."""
-    work = Path(tempfile.mkdtemp())
-    try:
-        chosen = []
-        if width and batch_tokens:
-            context = 128 if width < 192 else 256
-            chosen = ["--preset", f"decoder-{width}", "--set", f"train.batch_size={max(1, batch_tokens // context)}"]
-        subprocess.run(
-            [
-                MAYFLY, "train", "--data", data(text), "--out", work / "run", "--seed", str(seed), "--budget",
-                f"{60 * minutes:g}s", *chosen,
-            ],
-            check=True, capture_output=True)
-        lines = [json.loads(line) for line in (work / "run/metrics.jsonl").read_text().splitlines()]
-        result = {"bits_per_byte": [line["bits_per_byte"] for line in lines if line["kind"] == "eval"][-1]}
-        result["tokens"] = [line["tokens"] for line in lines if line["kind"] == "train"][-1]
-        if not chosen:
-            plan = json.loads((work / "run/plan.json").read_text())["chosen"]
-            result |= {
-                "planned": plan["bits_per_byte"], "planned_width": plan["hidden_size"],
-                "planned_batch_tokens": plan["batch_size"] * plan["context"],
-            }
-        return result
-    finally:
-        shutil.rmtree(work)
+    budget = ["--budget", f"{60 * minutes:g}s", "--seed", seed]
+    if width is None or batch_tokens is None:
+        ended = train(prepared(text), *budget)
+        plan = ended.plan or {}
+        more = {
+            "planned": plan["bits_per_byte"], "planned_width": plan["hidden_size"],
+            "planned_batch_tokens": plan["batch_size"] * plan["context"],
+        }
+    else:
+        context = 128 if width < 192 else 256
+        ended = train(
+            prepared(text), *budget, "--preset", f"decoder-{width}",
+            settings={"train.batch_size": max(1, batch_tokens // context)})
+        more = {}
+    return {"bits_per_byte": ended.bits_per_byte[-1], "tokens": ended.tokens} | more
 
 
 def found(text: str, minutes: float) -> list[dict]:
-    results = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
-    return [each for each in results if (each["text"], each["minutes"]) == (text, minutes)]
+    return [each for each in RESULTS.all() if (each["text"], each["minutes"]) == (text, minutes)]
 
 
 def measured(text: str, minutes: float, seed: int, width: int | None, batch_tokens: int | None) -> float:
@@ -72,9 +47,7 @@ def measured(text: str, minutes: float, seed: int, width: int | None, batch_toke
     for each in found(text, minutes):
         if key.items() <= each.items():
             return each["bits_per_byte"]
-    result = key | train(text, minutes, seed, width, batch_tokens)
-    with RESULTS.open("a") as file:
-        file.write(json.dumps(result) + "\n")
+    result = RESULTS.add(key | run(text, minutes, seed, width, batch_tokens))
     print(f"seed {seed}, width {width}, {batch_tokens} tokens: {result['bits_per_byte']:.4f}", flush=True)
     return result["bits_per_byte"]
 

@@ -23,15 +23,17 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-MAYFLY = Path(os.environ.get("MAYFLY", ROOT / ".build/release/mayfly")).absolute()
+from machine import machine
+from runs import Results, raw
+from sides import MAYFLY, ROOT
+
 PYTHON = ROOT / ".venv/bin/python"
-RESULTS = ROOT / "docs/race.jsonl"
+RESULTS = Results("race.jsonl")
 TEXTS = ["shakespeare", "python", "gcide"]
 KINDS = ["characters", "bpe"]
 
 # Where a processor doesn't multiply bf16 itself, PyTorch is many times slower with it.
-HAS_BF16 = any(flag in Path("/proc/cpuinfo").read_text() for flag in ["avx512_bf16", "amx_bf16", " bf16"])
+HAS_BF16 = bool({"avx512_bf16", "amx_bf16"} & set(machine()["vector_units"]))
 # nanoGPT's own settings for a CPU, where the search begins.
 NANOGPT = {
     "layers": 4, "heads": 4, "width": 128, "context": 64, "batch": 12, "rate": 1e-3, "beta2": 0.99, "decay": 0.1,
@@ -57,26 +59,9 @@ AGAIN = {
 FINALS = {"characters": [], "bpe": [{"width": 128, "rate": 4e-3}, {"width": 160, "rate": 3e-3}]}
 
 
-def found() -> list[dict]:
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
-
-
-def record(result: dict) -> dict:
-    with RESULTS.open("a") as file:
-        file.write(json.dumps(result) + "\n")
-    return result
-
-
-def text(name: str, split: str) -> str:
-    folder = ROOT / "data/texts" / name / split
-    if not folder.exists():
-        subprocess.run([ROOT / "Scripts/fetch-texts"], check=True)
-    return str(folder)
-
-
 def peer(name: str, recipe: dict, seconds: float, seed: int) -> dict:
     request = recipe | {
-        "train": text(name, "train"), "test": text(name, "test"), "seconds": seconds, "seed": seed,
+        "train": str(raw(name)), "test": str(raw(name, "test")), "seconds": seconds, "seed": seed,
         "threads": os.cpu_count(),
     }
     done = subprocess.run(
@@ -89,11 +74,11 @@ def mayfly(name: str, seconds: float, seed: int) -> dict:
     try:
         start = time.perf_counter()
         subprocess.run(
-            [MAYFLY, "train", "--data", text(name, "train"), "--budget", f"{seconds:g}s", "--out", work / "run", "--seed",
+            [MAYFLY, "train", "--data", str(raw(name)), "--budget", f"{seconds:g}s", "--out", work / "run", "--seed",
              str(seed)], check=True, capture_output=True)
         took = time.perf_counter() - start
         subprocess.run(
-            [MAYFLY, "prepare", text(name, "test"), "--tokenizer", work / "run", "--out", work / "test", "--val-fraction",
+            [MAYFLY, "prepare", str(raw(name, "test")), "--tokenizer", work / "run", "--out", work / "test", "--val-fraction",
              "0", "--test-fraction", "0"], check=True, capture_output=True)
         done = subprocess.run(
             [MAYFLY, "eval", work / "run", "--data", work / "test", "--split", "train", "--json"], check=True,
@@ -111,12 +96,12 @@ def mayfly(name: str, seconds: float, seed: int) -> dict:
 
 
 def tried(name: str, kind: str, seconds: float, recipe: dict) -> dict:
-    for result in found():
+    for result in RESULTS.all():
         if (result.get("tune"), result.get("kind"), result.get("budget"), result.get("recipe")) == (
             name, kind, seconds, recipe
         ):
             return result
-    result = record({"tune": name, "kind": kind, "budget": seconds, "recipe": recipe} | peer(name, recipe, seconds, 1))
+    result = RESULTS.add({"tune": name, "kind": kind, "budget": seconds, "recipe": recipe} | peer(name, recipe, seconds, 1))
     print(f"{name} {kind}: {result['bits_per_byte']:.4f}  {json.dumps(recipe)}", flush=True)
     return result
 
@@ -140,7 +125,7 @@ def tune(name: str, seconds: float) -> None:
 
 def tuned(name: str, kind: str) -> dict:
     """The best recipe of the longest search."""
-    results = [result for result in found() if result.get("tune") == name and result.get("kind") == kind]
+    results = [result for result in RESULTS.all() if result.get("tune") == name and result.get("kind") == kind]
     if not results:
         sys.exit(f"no recipe for {name} yet; run: python3 Benchmarks/race.py tune --text {name}")
     longest = max(result["budget"] for result in results)
@@ -151,7 +136,7 @@ def tuned(name: str, kind: str) -> dict:
 
 
 def race(names: list[str], rounds: int, seconds: float) -> None:
-    done = {(each["race"], each["side"], each["budget"], each["round"]) for each in found() if "race" in each}
+    done = {(each["race"], each["side"], each["budget"], each["round"]) for each in RESULTS.all() if "race" in each}
     for turn in range(1, rounds + 1):
         for name in names:
             sides = [
@@ -162,12 +147,12 @@ def race(names: list[str], rounds: int, seconds: float) -> None:
             for side, budget, run in sides:
                 if (name, side, budget, turn) in done:
                     continue
-                result = record({"race": name, "side": side, "budget": budget, "round": turn} | run())
+                result = RESULTS.add({"race": name, "side": side, "budget": budget, "round": turn} | run())
                 print(f"round {turn} {name}: {side} in {budget:g} s: {result['bits_per_byte']:.4f}", flush=True)
 
 
 def table() -> None:
-    results = [each for each in found() if "race" in each]
+    results = [each for each in RESULTS.all() if "race" in each]
     print("| text | seconds | Mayfly | nanoGPT, characters | nanoGPT, BPE |\n|---|---|---|---|---|")
     for name in TEXTS:
         for budget in sorted({each["budget"] for each in results if each["race"] == name}):

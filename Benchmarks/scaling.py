@@ -11,15 +11,10 @@ import concurrent.futures
 import json
 import math
 import os
-import pathlib
-import shutil
-import subprocess
-import tempfile
-import threading
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-MAYFLY = pathlib.Path(os.environ.get("MAYFLY", ROOT / ".build/release/mayfly"))
-RESULTS = ROOT / "docs/scaling.jsonl"
+from runs import Results, planned, prepared, train
+
+RESULTS = Results("scaling.jsonl")
 TEXTS = ["shakespeare", "python", "gcide"]
 # Width: tokens of its runs, in thousands.
 GRID = {64: [256, 1024, 4096], 96: [256, 1024, 4096], 128: [256, 1024, 4096], 192: [256, 1024, 2048], 256: [512, 1024]}
@@ -42,71 +37,43 @@ def runs() -> list[dict]:
     return sorted(grid + batches, key=lambda run: run["tokens"] * run["width"] ** 1.5)
 
 
-def data(text: str) -> pathlib.Path:
-    folder = ROOT / f"data/prepared/{text}-1k"
-    if not folder.exists():
-        subprocess.run([ROOT / "Scripts/fetch-texts"], check=True)
-        subprocess.run(
-            [MAYFLY, "prepare", ROOT / f"data/texts/{text}/train", "--out", folder, "--vocab-size", "1024"], check=True)
-    return folder
-
-
-def train(run: dict) -> dict:
+def result(run: dict) -> dict:
     """The run with what it found."""
-    folder = pathlib.Path(tempfile.mkdtemp())
-    try:
-        context = 128 if run["width"] < 192 else 256
-        subprocess.run(
-            [
-                MAYFLY, "train", "--data", data(run["text"]), "--out", folder / "run", "--threads", "1",
-                "--preset", f"decoder-{run['width']}", "--steps", str(run["tokens"] // run["batch_tokens"]),
-                "--set", f"train.batch_size={run['batch_tokens'] // context}",
-            ],
-            check=True, capture_output=True, text=True)
-        lines = [json.loads(line) for line in (folder / "run/metrics.jsonl").read_text().splitlines()]
-        config = json.loads((folder / "run/checkpoints/latest/config.json").read_text())
-        summary = json.loads((data(run["text"]) / "dataset.json").read_text())
-        evaluated = [line for line in lines if line["kind"] == "eval"][-1]
-        layers, width = config["num_hidden_layers"], config["hidden_size"]
-        return run | {
-            "bits_per_byte": evaluated["bits_per_byte"], "matrix_parameters": 12 * layers * width * width,
-            "train_tokens": summary["tokens"]["train"],
-            "bytes_per_token": summary["bytes"]["train"] / summary["tokens"]["train"],
-        }
-    finally:
-        shutil.rmtree(folder)
+    context = 128 if run["width"] < 192 else 256
+    data = prepared(run["text"])
+    ended = train(
+        data, "--threads", 1, "--preset", f"decoder-{run['width']}", "--steps", run["tokens"] // run["batch_tokens"],
+        settings={"train.batch_size": run["batch_tokens"] // context})
+    summary = json.loads((data / "dataset.json").read_text())
+    layers, width = ended.config["num_hidden_layers"], ended.config["hidden_size"]
+    return run | {
+        "bits_per_byte": ended.bits_per_byte[-1], "matrix_parameters": 12 * layers * width * width,
+        "train_tokens": summary["tokens"]["train"],
+        "bytes_per_token": summary["bytes"]["train"] / summary["tokens"]["train"],
+    }
 
 
 def key(run: dict) -> tuple:
     return run["text"], run["width"], run["batch_tokens"], run["tokens"]
 
 
-def found() -> list[dict]:
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
-
-
 def measure() -> None:
-    done = {key(run) for run in found()}
-    lock = threading.Lock()
+    done = {key(run) for run in RESULTS.all()}
 
     def work(run: dict) -> None:
-        result = train(run)
-        with lock, RESULTS.open("a") as file:
-            file.write(json.dumps(result) + "\n")
-            print(f"{run['text']:12} width {run['width']:4} batch {run['batch_tokens']:6} "
-                  f"tokens {run['tokens'] / 1e6:5.2f}M: {result['bits_per_byte']:.4f}", flush=True)
+        found = RESULTS.add(result(run))
+        print(f"{run['text']:12} width {run['width']:4} batch {run['batch_tokens']:6} "
+              f"tokens {run['tokens'] / 1e6:5.2f}M: {found['bits_per_byte']:.4f}", flush=True)
 
     for text in TEXTS:
-        data(text)
+        prepared(text)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(work, [run for run in runs() if key(run) not in done]))
 
 
 def found_by_plan(text: str) -> tuple[list[tuple[float, float]], float]:
     """What a counting model makes of the text (tokens counted, bits per token), and the scale of the gradients' noise."""
-    done = subprocess.run(
-        [MAYFLY, "plan", "--data", data(text), "--budget", "3m", "--json"], check=True, capture_output=True, text=True)
-    plan = json.loads(done.stdout)
+    plan = planned(prepared(text), 180)
     return [(point["tokens"], point["bits_per_token"]) for point in plan["difficulty"]], plan["noise_scale_tokens"]
 
 
@@ -165,4 +132,4 @@ if __name__ == "__main__":
     parser.add_argument("--fit", action="store_true", help="no runs, only the fit")
     if not parser.parse_args().fit:
         measure()
-    fit(found())
+    fit(RESULTS.all())

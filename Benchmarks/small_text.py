@@ -13,16 +13,15 @@ import argparse
 import concurrent.futures
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import tempfile
-import threading
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-MAYFLY = Path(os.environ.get("MAYFLY", ROOT / ".build/release/mayfly")).absolute()
-RESULTS = ROOT / "docs/small-text.jsonl"
+from runs import Results, planned, raw, train
+from sides import MAYFLY, ROOT
+
+RESULTS = Results("small-text.jsonl")
 SIZE, PASSES, BATCH_TOKENS = 1_000_000, 20, 1024
 
 
@@ -30,72 +29,52 @@ def data(text: str) -> Path:
     """The first megabyte of a text, prepared; a tenth of it is for validation."""
     folder = ROOT / f"data/prepared/small-{text}"
     if not folder.exists():
-        subprocess.run([ROOT / "Scripts/fetch-texts"], check=True)
-        with tempfile.TemporaryDirectory() as raw:
+        with tempfile.TemporaryDirectory() as work:
             left = SIZE
-            for path in sorted((ROOT / f"data/texts/{text}/train").iterdir()):
+            for path in sorted(raw(text).iterdir()):
                 part = path.read_bytes()[:left]
-                (Path(raw) / path.name).write_bytes(part.decode("utf-8", "ignore").encode())
+                (Path(work) / path.name).write_bytes(part.decode("utf-8", "ignore").encode())
                 left -= len(part)
                 if left == 0:
                     break
             subprocess.run(
-                [MAYFLY, "prepare", raw, "--out", folder, "--vocab-size", "1024", "--val-fraction", "0.1"], check=True)
+                [MAYFLY, "prepare", work, "--out", folder, "--vocab-size", "1024", "--val-fraction", "0.1"], check=True)
     return folder
 
 
-def planned(text: str) -> dict[str, str]:
+def protections(text: str) -> dict[str, str]:
     """What a plan adds where a small text is read often."""
-    done = subprocess.run(
-        [MAYFLY, "plan", "--data", data(text), "--budget", "1h", "--json"], check=True, capture_output=True, text=True)
-    return {k: v for k, v in json.loads(done.stdout)["additions"].items() if k != "train.micro_batch_size"}
+    additions = planned(data(text), 3600)["additions"]
+    return {key: value for key, value in additions.items() if key != "train.micro_batch_size"}
 
 
-def train(text: str, width: int, seed: int, settings: dict[str, str]) -> list[float]:
+def run(text: str, width: int, seed: int, settings: dict[str, str]) -> list[float]:
     """Bits per byte of the validation split on the way and at the end."""
     tokens = json.loads((data(text) / "dataset.json").read_text())["tokens"]["train"]
     steps = tokens * PASSES // BATCH_TOKENS
-    work = Path(tempfile.mkdtemp())
-    try:
-        sets = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
-        subprocess.run(
-            [
-                MAYFLY, "train", "--data", data(text), "--out", work / "run", "--preset", f"decoder-{width}", "--threads",
-                "1", "--steps", str(steps), "--seed", str(seed), "--set", f"train.eval_every={steps // 10}", *sets,
-            ],
-            check=True, capture_output=True)
-        lines = [json.loads(line) for line in (work / "run/metrics.jsonl").read_text().splitlines()]
-        return [line["bits_per_byte"] for line in lines if line["kind"] == "eval"]
-    finally:
-        shutil.rmtree(work)
-
-
-def found() -> list[dict]:
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    return train(
+        data(text), "--preset", f"decoder-{width}", "--threads", 1, "--steps", steps, "--seed", seed,
+        settings={"train.eval_every": steps // 10} | settings).bits_per_byte
 
 
 def measure(text: str, width: int, seeds: int, choices: dict[str, dict[str, str]]) -> None:
-    done = [(each["text"], each["width"], each["settings"], each["seed"]) for each in found()]
+    done = [(each["text"], each["width"], each["settings"], each["seed"]) for each in RESULTS.all()]
     jobs = [
         (settings, seed) for seed in range(1, seeds + 1) for settings in choices.values()
         if (text, width, settings, seed) not in done
     ]
-    lock = threading.Lock()
-
     def work(job: tuple[dict[str, str], int]) -> None:
         settings, seed = job
-        bits = train(text, width, seed, settings)
-        with lock, RESULTS.open("a") as file:
-            file.write(json.dumps(
-                {"text": text, "width": width, "seed": seed, "settings": settings, "bits_per_byte": bits}) + "\n")
-            print(f"seed {seed}: {bits[-1]:.4f}  {settings or 'none'}", flush=True)
+        bits = run(text, width, seed, settings)
+        RESULTS.add({"text": text, "width": width, "seed": seed, "settings": settings, "bits_per_byte": bits})
+        print(f"seed {seed}: {bits[-1]:.4f}  {settings or 'none'}", flush=True)
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(work, jobs))
 
 
 def table(text: str, width: int) -> None:
-    results = [each for each in found() if (each["text"], each["width"]) == (text, width)]
+    results = [each for each in RESULTS.all() if (each["text"], each["width"]) == (text, width)]
     print("| settings | seeds | at the end, each | mean | best on the way, mean |\n|---|---:|---|---:|---:|")
     kinds: list[dict[str, str]] = []
     for each in results:
@@ -117,7 +96,7 @@ if __name__ == "__main__":
     parser.add_argument("--width", type=int, default=96)
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=key=value,…")
     options = parser.parse_args()
-    choices: dict[str, dict[str, str]] = {"none": {}, "planned": planned(options.text)}
+    choices: dict[str, dict[str, str]] = {"none": {}, "planned": protections(options.text)}
     for choice in options.set:
         name, settings = choice.split("=", 1)
         choices[name] = dict(setting.split("=") for setting in settings.split(","))

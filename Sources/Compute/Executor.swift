@@ -93,9 +93,6 @@ package protocol Executor: AnyObject {
   /// What programs and parameters take of the device's own memory; nil where it has none.
   var plannedBytes: Int? { get }
 
-  /// Bytes that parameters and programs hold now, where the device computes.
-  var heldBytes: Int { get }
-
   /// What was chosen by timing, where other choices give other bits: a training that goes on is given what it began with.
   /// Keys name the device, and choices of another one are passed over.
   var choices: [String: String] { get set }
@@ -127,8 +124,6 @@ extension Executor {
   package func peakFlops(_ precision: Precision) -> Double? { nil }
 
   package var plannedBytes: Int? { nil }
-
-  package var heldBytes: Int { plannedBytes ?? SystemMemory.heldBytes }
 
   /// Nothing is chosen by timing.
   package var choices: [String: String] {

@@ -21,7 +21,9 @@ extension Settings {
 
 /// Settings that somebody gave, in the order in which they apply: a config file, then `--set`.
 package struct SettingOverrides: Sendable {
-  package private(set) var assignments: [(key: String, value: String)] = []
+  package typealias Assignment = (key: String, value: String)
+
+  package private(set) var assignments: [Assignment] = []
 
   package init() {}
 
@@ -76,7 +78,7 @@ package struct SettingOverrides: Sendable {
   package subscript(key: String) -> String? { assignments.last { $0.key == key }?.value }
 
   /// The same, with settings where these have none.
-  package func adding(_ additions: [(key: String, value: String)]) throws(SettingsError) -> SettingOverrides {
+  package func adding(_ additions: [Assignment]) throws(SettingsError) -> SettingOverrides {
     var all = self
     for (key, value) in additions where self[key] == nil { try all.add(key, value) }
     return all

@@ -115,6 +115,26 @@ package struct TrainSettings: Sendable, Equatable {
 }
 
 extension Settings {
+  /// Halves the passes until what is made from these settings fits into memory.
+  ///
+  /// - Parameter halved: is told what could not be had; passes are smaller then.
+  /// - Throws: what `make` does; ``ComputeError/outOfMemory(bytes:purpose:)`` where one row is too much.
+  package mutating func fitting<T>(
+    halved: (_ bytes: Int, _ purpose: String, Settings) -> Void = { _, _, _ in }, _ make: (Settings) throws -> T
+  ) throws -> T {
+    while true {
+      do {
+        return try make(self)
+      } catch ComputeError.outOfMemory(let bytes, let purpose) {
+        guard let smaller = train.withHalfMicroBatch() else {
+          throw ComputeError.outOfMemory(bytes: bytes, purpose: purpose)
+        }
+        train = smaller
+        halved(bytes, purpose, self)
+      }
+    }
+  }
+
   /// Chooses what is left to the machine, so that a resumed run goes on with the same choice.
   package mutating func choosePrecision(for executor: any Executor) {
     let precision = train.precision ?? executor.fastestPrecision

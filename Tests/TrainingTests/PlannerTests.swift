@@ -85,16 +85,14 @@ struct NGramModelTests {
 @Suite("Planning a budget", .serialized)
 struct PlannerTests {
   private func plan(
-    budget: Double, trainTokens: Int = 2_000_000, choosesBatch: Bool = true, _ assignments: [String] = []
+    budget: Double, trainTokens: Int = 2_000_000, _ assignments: [String] = []
   ) throws -> Planner.Plan {
     var overrides = SettingOverrides()
     for assignment in assignments { try overrides.add(assignment: assignment) }
     return try Planner(
       executor: CPUExecutor(threads: 1), law: ScalingLaw(ScalingLawTests.difficulty, trainTokens: trainTokens),
-      choosesBatch: choosesBatch
-    ) { [overrides] preset, additions in
-      try Settings.resolve(preset: preset, overrides: overrides.adding(additions), initial: nil, tokens: 256)
-    }.plan(budget: budget)
+      overrides: overrides, tokens: 256
+    ).plan(budget: budget)
   }
 
   @Test("chooses the candidate of the lowest loss, and a larger model for more time and text")
@@ -112,7 +110,7 @@ struct PlannerTests {
 
   @Test("leaves what was asked for as it is")
   func asked() throws {
-    let batch = try plan(budget: 20, choosesBatch: false, ["train.batch_size=6", "train.context=32"])
+    let batch = try plan(budget: 20, ["train.batch_size=6", "train.context=32"])
     #expect(batch.candidates.allSatisfy { $0.settings.train.batchSize == 6 && $0.settings.train.context == 32 })
     let model = try plan(
       budget: 20, ["model.hidden_size=48", "model.num_hidden_layers=2", "model.num_attention_heads=2"])
@@ -136,6 +134,7 @@ struct PlannerTests {
     let asked = try plan(budget: 20, trainTokens: 2000, ["model.dropout=0", "train.patience=0"])
     #expect(asked.chosen.settings.model.dropout == 0 && asked.chosen.settings.train.patience == 0)
     #expect(asked.chosen.settings.data.bpeDropout > 0)
+    #expect(asked.protections.map(\.key) == ["data.bpe_dropout"], "what was asked for is no addition")
     #expect(!SmallText.settings(passes: 100, hasText: false).contains { $0.key == "data.bpe_dropout" })
   }
 

@@ -119,7 +119,7 @@ struct UpdateStepTests {
     switch precision {
     case .fp32: (1e-4, 1e-3)
     case .bf16: (1e-2, 3e-2)
-    case .fp16: (4e-3, 1e-2)
+    case .fp16: (2e-3, 1e-2)
     }
   }
 
@@ -131,8 +131,10 @@ struct UpdateStepTests {
     let found = try train(settings, updates: 4, lossScale: 1024, on: CPUExecutor(threads: 2))
     let tolerance = Self.tolerance(precision)
     for (index, (a, b)) in zip(found.results, expected.results).enumerated() {
-      #expect(abs(a.loss - b.loss) <= tolerance.loss * abs(b.loss))
-      // AdamW's first updates make much of small differences: in halves the weights then differ.
+      // AdamW's first updates make much of small differences: in halves the weights then differ, and in fp16 the losses by
+      // up to twice as much.
+      let slack = precision == .fp16 && index > 0 ? 2.0 : 1
+      #expect(abs(a.loss - b.loss) <= slack * tolerance.loss * abs(b.loss))
       guard precision == .fp32 || index == 0 else { continue }
       #expect(abs(a.gradientNorm - b.gradientNorm) <= tolerance.norm * abs(b.gradientNorm))
     }

@@ -25,31 +25,23 @@ package struct PassTrials: Sendable {
   package init(_ settings: Settings, fixed: Double, executor: any Executor, seconds limit: Double) throws {
     let (B, T) = (settings.train.batchSize, settings.train.context)
     let start = ContinuousClock.now
-    var last = 0.0
-    for rows in (0..<Int.bitWidth - 2).lazy.map({ 1 << $0 }) where B.isMultiple(of: rows) || rows > B {
-      if rows > B {
-        isComplete = true
-        return
-      }
+    var (rows, last) = (1, 0.0)
+    while rows <= B, B.isMultiple(of: rows), trialsSinceBest < 2 {
       // A pass of twice the rows takes twice the time at most; three are measured, and the model is made.
       guard seconds(ContinuousClock.now - start) + 8 * last < limit else { return }
       do {
         last = try StepTime.fastest(settings, rows: rows, executor: executor)
       } catch ComputeError.outOfMemory where !trials.isEmpty {
-        isComplete = true
-        return
+        break
       }
       let update = fixed + Double(B / rows) * max(last - fixed, 0.1 * last)
       trials.append(Trial(rows: rows, tokensPerSecond: Double(B * T) / update))
-      if slowerInARow >= 2 {
-        isComplete = true
-        return
-      }
+      rows *= 2
     }
+    isComplete = true
   }
 
-  /// How many trials since the best.
-  private var slowerInARow: Int {
+  private var trialsSinceBest: Int {
     trials.reversed().prefix { $0.tokensPerSecond < fastest }.count
   }
 

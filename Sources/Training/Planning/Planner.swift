@@ -20,8 +20,8 @@ package struct Planner {
     /// How often each token of the text is read.
     package let passes: Double
     /// Bytes that training takes, where the device computes: weights, optimizer state, programs, and in main memory all
-    /// else that the process holds.
-    package fileprivate(set) var memory = 0
+    /// else that the process holds. Nil: not found yet.
+    package fileprivate(set) var memory: Int?
     /// Of the validation split when the time is over, as the law has it.
     package let bitsPerToken: Double
   }
@@ -30,9 +30,11 @@ package struct Planner {
   package struct Plan: Sendable {
     package let candidates: [Candidate]
     package let chosen: Candidate
-    /// Settings of the chosen one that neither its preset has nor anybody asked for.
-    package let additions: [(key: String, value: String)]
-    /// All batches of the chosen width.
+    /// What keeps the chosen one from learning a small text by heart (``SmallText``), as far as nothing else was asked for.
+    package let protections: [SettingOverrides.Assignment]
+    /// Settings of the chosen one that neither its preset has nor anybody asked for: these, and the rows of a pass.
+    package let additions: [SettingOverrides.Assignment]
+    /// All batches of the chosen width, without their memory.
     package let batches: [Candidate]
     /// Seconds that measuring took.
     package let calibrationSeconds: Double
@@ -48,28 +50,34 @@ package struct Planner {
 
   private let executor: any Executor
   private let law: ScalingLaw
-  private let choosesBatch: Bool
+  private let overrides: SettingOverrides
+  private let tokens: Int?
   /// Bytes of the text that training keeps in memory.
   private let dataBytes: Int
   private let hasText: Bool
-  private let resolve: (Preset, _ additions: [(key: String, value: String)]) throws -> Settings
 
   /// - Parameters:
-  ///   - choosesBatch: false: the batch is what `resolve` says.
+  ///   - overrides: what was asked for and is not to be chosen.
+  ///   - tokens: the data's vocabulary; nil: `overrides` say it.
   ///   - dataBytes: of the text that training keeps in memory.
   ///   - hasText: whether ids are known as text.
-  ///   - resolve: settings of a preset, with additions where nothing else was asked for.
   package init(
-    executor: any Executor, law: ScalingLaw, choosesBatch: Bool = true, dataBytes: Int = 0,
-    hasText: Bool = true, resolve: @escaping (Preset, _ additions: [(key: String, value: String)]) throws -> Settings
+    executor: any Executor, law: ScalingLaw, overrides: SettingOverrides, tokens: Int?, dataBytes: Int = 0,
+    hasText: Bool = true
   ) {
     self.executor = executor
     self.law = law
-    self.choosesBatch = choosesBatch
+    self.overrides = overrides
+    self.tokens = tokens
     self.dataBytes = dataBytes
     self.hasText = hasText
-    self.resolve = resolve
   }
+
+  private func resolve(_ preset: Preset, adding additions: [SettingOverrides.Assignment] = []) throws -> Settings {
+    try Settings.resolve(preset: preset, overrides: overrides.adding(additions), initial: nil, tokens: tokens)
+  }
+
+  private var choosesBatch: Bool { overrides["train.batch_size"] == nil }
 
   /// - Parameter budget: seconds.
   /// - Throws: ``ComputeError``, ``SettingsError``.
@@ -79,7 +87,7 @@ package struct Planner {
     var ladder: [[Candidate]] = []
     var last: (time: StepTime, flops: Double, parameters: Double)?
     for width in Preset.decoderWidths {
-      let settings = try resolve(.decoder(width: width), [])
+      let settings = try resolve(.decoder(width: width))
       // What was asked for may leave no choice of a width.
       if let before = ladder.last?.first, before.settings.model == settings.model { break }
       let model = try Transformer(settings.model)
@@ -110,25 +118,21 @@ package struct Planner {
       ladder.append(possible.isEmpty ? Array(batches.prefix(1)) : possible)
       if isPastBest(ladder) { break }
     }
-    let candidates = try ladder.compactMap { $0.min { $0.bitsPerToken < $1.bitsPerToken } }.map {
-      try $0.with(memory: memory($0.settings))
-    }
+    let candidates = ladder.compactMap { $0.min { $0.bitsPerToken < $1.bitsPerToken } }
     guard var chosen = candidates.min(by: { $0.bitsPerToken < $1.bitsPerToken }) else {
       preconditionFailure("no width to choose from")
     }
-    let batches = try (ladder.first { $0.contains { $0.preset == chosen.preset } } ?? []).map {
-      try $0.with(memory: memory($0.settings))
-    }
-    var additions = SmallText.settings(passes: chosen.passes, hasText: hasText)
+    let protections = SmallText.settings(passes: chosen.passes, hasText: hasText).filter { overrides[$0.key] == nil }
+    let canChoosePasses = choosesBatch && overrides["train.micro_batch_size"] == nil
     let left = Self.calibrationTime(budget) - elapsed()
-    if choosesBatch, let rows = try passTrials(of: chosen, seconds: left).chosenRows {
-      additions.append(("train.micro_batch_size", "\(rows)"))
-    }
-    chosen.settings = try resolve(chosen.preset, additions)
-    chosen.memory = try memory(chosen.settings)
+    let passRows = canChoosePasses ? try passTrials(of: chosen, seconds: left).chosenRows : nil
+    let additions = protections + (passRows.map { [("train.micro_batch_size", "\($0)")] } ?? [])
+    chosen.settings = try resolve(chosen.preset, adding: additions)
+    chosen = try withMemory(chosen)
     return Plan(
-      candidates: candidates.map { $0.preset == chosen.preset ? chosen : $0 }, chosen: chosen, additions: additions,
-      batches: batches, calibrationSeconds: elapsed())
+      candidates: try candidates.map { try $0.preset == chosen.preset ? chosen : withMemory($0) }, chosen: chosen,
+      protections: protections, additions: additions,
+      batches: ladder.first { $0.contains { $0.preset == chosen.preset } } ?? [], calibrationSeconds: elapsed())
   }
 
   /// What passes of which size are worth on this machine.
@@ -174,7 +178,7 @@ package struct Planner {
     let context = settings.train.context
     return try (10...20).map { 1 << $0 }.filter { $0 >= context }.map { tokens in
       let preset = Preset.decoder(width: width, batchSize: tokens / context)
-      return (preset, try resolve(preset, []))
+      return (preset, try resolve(preset))
     }
   }
 
@@ -193,23 +197,24 @@ package struct Planner {
       bitsPerToken: law.bitsPerToken(parameters: inMatrices, tokens: tokens, batchTokens: batchTokens))
   }
 
+  /// The candidate with the memory that its training takes.
+  ///
+  /// - Throws: ``ComputeError``.
+  package func withMemory(_ candidate: Candidate) throws -> Candidate {
+    var found = candidate
+    found.memory = try memory(candidate.settings)
+    return found
+  }
+
   /// Bytes that a training with these settings takes, where the device computes.
   ///
   /// - Throws: ``ComputeError``.
-  package func memory(_ settings: Settings) throws(ComputeError) -> Int {
+  package func memory(_ settings: Settings) throws -> Int {
     // Nothing is held between measurements: what the process has now it will have beside the training.
     let resident = ProcessMemory.resident
     let held = try TrainingMemory.bytes(settings, executor: executor)
     if executor.plannedBytes != nil { return held }
     // Planning itself may have taken more than a small model's training will.
     return max(ProcessMemory.peak, resident + held + min(dataBytes, settings.data.cache))
-  }
-}
-
-extension Planner.Candidate {
-  fileprivate func with(memory: Int) -> Planner.Candidate {
-    var same = self
-    same.memory = memory
-    return same
   }
 }

@@ -7,7 +7,7 @@ package enum SmallText {
   /// Settings for a text that is read so often, where nothing else was asked for.
   ///
   /// - Parameter hasText: false: ids only, whose words can't be cut anew.
-  package static func settings(passes: Double, hasText: Bool) -> [(key: String, value: String)] {
+  package static func settings(passes: Double, hasText: Bool) -> [SettingOverrides.Assignment] {
     guard passes > Self.passes else { return [] }
     return [("model.dropout", "0.05"), ("train.patience", "3")] + (hasText ? [("data.bpe_dropout", "0.02")] : [])
   }

@@ -8,23 +8,15 @@ enum TrainingMemory {
   /// returns. Passes are halved until they fit, as a training does.
   ///
   /// - Throws: ``ComputeError``.
-  static func bytes(_ settings: Settings, executor: any Executor) throws(ComputeError) -> Int {
+  static func bytes(_ settings: Settings, executor: any Executor) throws -> Int {
     var settings = settings
     settings.choosePrecision(for: executor)
-    while true {
-      do {
-        return try held(settings, executor)
-      } catch .outOfMemory(let bytes, let purpose) {
-        guard let smaller = settings.train.withHalfMicroBatch() else {
-          throw .outOfMemory(bytes: bytes, purpose: purpose)
-        }
-        settings.train = smaller
-      }
-    }
+    return try settings.fitting { try held($0, executor) }
   }
 
   private static func held(_ settings: Settings, _ executor: any Executor) throws(ComputeError) -> Int {
-    let before = executor.heldBytes
+    var heldBytes: Int { executor.plannedBytes ?? SystemMemory.heldBytes }
+    let before = heldBytes
     let transformer = try Transformer(settings.model)
     let store = try executor.makeParameters(
       transformer.parameterLayout, training: true, moments: settings.train.moments ?? .fp32)
@@ -33,6 +25,6 @@ enum TrainingMemory {
       transformer, weights: store, executor: executor, batch: settings.train.resolvedMicroBatch,
       time: settings.train.context)
     let snapshot = try? Snapshot(transformer.parameterLayout)
-    return withExtendedLifetime((update, evaluator, snapshot)) { executor.heldBytes - before }
+    return withExtendedLifetime((update, evaluator, snapshot)) { heldBytes - before }
   }
 }

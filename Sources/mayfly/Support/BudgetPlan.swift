@@ -22,11 +22,9 @@ struct BudgetPlan {
   static func make(
     budget: Double, _ dataset: Dataset, tokens: Int?, _ overrides: SettingOverrides, _ executor: any Executor
   ) throws -> BudgetPlan {
-    func resolve(_ preset: Preset, _ additions: [(key: String, value: String)]) throws -> Settings {
-      try Settings.resolve(
-        preset: preset, overrides: overrides.adding(additions), initial: nil, tokens: tokens)
-    }
-    let vocabularySize = try resolve(.decoder(width: 64), []).model.vocabularySize
+    let vocabularySize = try Settings.resolve(
+      preset: .decoder(width: 64), overrides: overrides, initial: nil, tokens: tokens
+    ).model.vocabularySize
     let difficulty = try TextDifficulty(dataset, vocabularySize: vocabularySize)
     // Of the smallest model, whose updates are the fastest.
     var small = try Settings.resolve(
@@ -37,9 +35,9 @@ struct BudgetPlan {
       small, source: try ShardSource(dataset, small), executor: executor, seconds: 0.005 * budget)
     let planner = Planner(
       executor: executor, law: ScalingLaw(difficulty, trainTokens: dataset.tokenCount(of: .train), noise: noise),
-      choosesBatch: overrides["train.batch_size"] == nil,
+      overrides: overrides, tokens: tokens,
       dataBytes: try dataset.shards(of: .train).reduce(0) { $0 + $1.count * $1.width },
-      hasText: dataset.tokenizer != nil, resolve: resolve)
+      hasText: dataset.tokenizer != nil)
     return BudgetPlan(
       budget: budget, plan: try planner.plan(budget: budget), difficulty: difficulty, noise: noise,
       bytesPerToken: dataset.bytesPerToken, planner: planner)
@@ -73,7 +71,7 @@ struct BudgetPlan {
     return """
       gradient noise scale after a moment's training: \(scale)
 
-      \(table(of: plan.batches))
+      \(table(of: try plan.batches.map(planner.withMemory)))
 
       an update of \(chosen.settings.train.batchSize) rows, computed in passes:
 
@@ -89,7 +87,8 @@ struct BudgetPlan {
       table.rows.append([
         mark(each), "\(each.settings.model.hiddenSize)", "\(each.settings.model.layers)",
         compact(Double(each.parameters)), "\(each.settings.train.batchSize)×\(each.settings.train.context)",
-        compact(Double(each.updates)), compact(each.tokens), fixed(each.passes, 2), "\(each.memory >> 20) MiB",
+        compact(Double(each.updates)), compact(each.tokens), fixed(each.passes, 2),
+        each.memory.map { "\($0 >> 20) MiB" } ?? "",
         loss(each) + (each.isMeasured ? "" : " ~"),
       ])
     }
@@ -123,12 +122,12 @@ struct BudgetPlan {
       parts.append("width \(larger.settings.model.hiddenSize) would see too few (\(loss(larger)))")
     }
     var text = parts.joined(separator: "; ") + "."
-    let keys = plan.additions.map(\.key)
-    if keys.contains("train.patience") {
-      let means = plan.additions.filter { $0.key != "train.micro_batch_size" }.map { "\($0.key) = \($0.value)" }
+    if !plan.protections.isEmpty {
+      let means = plan.protections.map { "\($0.key) = \($0.value)" }
       text +=
         " The text is read \(fixed(chosen.passes, 0)) times, and a model could learn it by heart: against that, "
-        + "\(means.joined(separator: ", ")); the training ends early if it does."
+        + "\(means.joined(separator: ", "))"
+        + (plan.protections.contains { $0.key == "train.patience" } ? "; the training ends early if it does." : ".")
     }
     return text
   }
@@ -152,7 +151,8 @@ struct BudgetPlan {
       "hidden_size": JSON(model.hiddenSize), "num_hidden_layers": JSON(model.layers),
       "parameters": JSON(candidate.parameters), "batch_size": JSON(train.batchSize), "context": JSON(train.context),
       "updates": JSON(candidate.updates), "tokens": .number(candidate.tokens), "passes": .number(candidate.passes),
-      "memory_bytes": JSON(candidate.memory), "seconds_per_update": .number(candidate.updateSeconds),
+      "memory_bytes": candidate.memory.map { JSON($0) } ?? .null,
+      "seconds_per_update": .number(candidate.updateSeconds),
       "measured": .bool(candidate.isMeasured), "bits_per_token": .number(candidate.bitsPerToken),
       "bits_per_byte": bytesPerToken.map { .number(candidate.bitsPerToken / $0) } ?? .null,
     ]

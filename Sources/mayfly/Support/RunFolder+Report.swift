@@ -4,15 +4,20 @@ import Training
 
 extension RunFolder {
   /// Writes `report.html` from what the run has left so far. One that can't be written fails no training.
-  func writeReport() {
+  ///
+  /// - Returns: what it was written from; nil where that can't be read.
+  func writeReport() -> RunHistory? {
+    var history: RunHistory?
     do {
+      let found = RunHistory(metrics: try FileSystem.read(metricsPath))
+      history = found
       let report = RunReport(
-        name: Path.name(path), history: RunHistory(metrics: try FileSystem.read(metricsPath)),
-        settings: try text(settingsPath), samples: try samples())
+        name: Path.name(path), history: found, settings: try text(settingsPath), samples: try samples())
       try FileSystem.write(report.html, to: Path.join(path, "report.html"))
     } catch {
       Log.line("warning: no report.html: \(error)")
     }
+    return history
   }
 
   /// What the model wrote on the way.

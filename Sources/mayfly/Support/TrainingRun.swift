@@ -1,5 +1,6 @@
 import Compute
 import Corpus
+import Evaluation
 import Formats
 import Models
 import Serving
@@ -88,8 +89,7 @@ struct TrainingRun {
       executor)
     var settings = try Self.resolve(
       overrides.adding(plan?.plan.additions ?? []), preset: plan?.chosen.preset ?? preset ?? Preset.all[0],
-      initial: initial?.config,
-      tokenizer: tokenizer, from: model)
+      initial: initial?.config, tokenizer: tokenizer, from: model)
     let V = settings.model.vocabularySize
     if isMasked {
       // Ids without a tokenizer say nothing of a mask: then it is the vocabulary's last, which no text has.
@@ -112,10 +112,9 @@ struct TrainingRun {
   /// - Throws: ``Stopped`` after a signal, when the run is saved.
   func start() throws {
     if let plan {
-      try FileSystem.createFolder(folder.path)
       try FileSystem.write(plan.json.serialized(pretty: true) + "\n", to: folder.planPath)
     }
-    try Self.train(
+    let history = try Self.train(
       settings, inputs, initial: initial, checkpoint: checkpoint, resumes: request.resumes, folder: folder,
       tokenizer: tokenizer, chatTemplate: try (checkpoint ?? initial)?.chatTemplate(), executor: executor,
       dashboard: request.dashboard
@@ -128,18 +127,19 @@ struct TrainingRun {
         dataset, settings, store: store, executor: executor, tokenizer: tokenizer, mask: maskToken,
         place: state.place)
     }
-    if plan != nil, let outcome = try RunRecord(folder.path).planOutcome { Log.line(outcome.text) }
+    if plan != nil, let history, let outcome = PlanOutcome(folder, history) { Log.line(outcome.text) }
   }
 
   /// Trains for any objective to the end, from a checkpoint, a model or anew.
   ///
+  /// - Returns: how the run went; nil where that can't be read.
   /// - Throws: ``Stopped`` after a signal, when the run is saved.
-  static func train(
+  @discardableResult static func train(
     _ settings: Settings, _ inputs: RunInputs, initial: ModelFolder?, checkpoint: ModelFolder?, resumes: Bool,
     folder: RunFolder, tokenizer: Tokenizer?, chatTemplate: ChatTemplate?, executor: any Executor,
     dashboard: DashboardAddress?,
     objective: (_ settings: Settings, _ store: any ParameterStore, _ state: TrainerState) throws -> Objective
-  ) throws {
+  ) throws -> RunHistory? {
     var settings = settings
     settings.choosePrecision(for: executor)
     let transformer = try Transformer(settings.model)
@@ -165,7 +165,11 @@ struct TrainingRun {
     let page = dashboard.map { DashboardView($0, folder) }
     let observers = Observers(
       [ProgressView { executor.plannedBytes }, TensorBoardLog(folder)] + [page].compactMap(\.self))
-    let trainer = try fitting(&settings) { settings in
+    let trainer = try settings.fitting(halved: { bytes, purpose, settings in
+      Log.line(
+        "\(bytes >> 20) MiB for \(purpose) can't be had: passes of \(settings.train.resolvedMicroBatch) of "
+          + "\(settings.train.batchSize) rows instead")
+    }) { settings in
       try Trainer(
         settings, store: store, state: state, executor: executor, tokenizer: tokenizer, chatTemplate: chatTemplate,
         folder: folder, objective: objective(settings, store, state), usedBefore: usedBefore, startAnew: startAnew,
@@ -175,30 +179,14 @@ struct TrainingRun {
     try folder.create()
     try FileSystem.write(settings.yaml, to: folder.settingsPath)
     Signals.watch()
-    defer { folder.writeReport() }
     let outcome = Result { try trainer.run { Signals.stop != nil } }
     observers.finish()
+    let history = folder.writeReport()
     if try outcome.get() == .stopped, let signal = Signals.stop {
       Log.line("stopped and saved; go on with --resume --out \(folder.path)")
       throw Stopped(signal: signal)
     }
-  }
-
-  /// Halves the passes until they fit into memory.
-  private static func fitting(_ settings: inout Settings, _ make: (Settings) throws -> Trainer) throws -> Trainer {
-    while true {
-      do {
-        return try make(settings)
-      } catch ComputeError.outOfMemory(let bytes, let purpose) {
-        guard let smaller = settings.train.withHalfMicroBatch() else {
-          throw ComputeError.outOfMemory(bytes: bytes, purpose: purpose)
-        }
-        settings.train = smaller
-        Log.line(
-          "\(bytes >> 20) MiB for \(purpose) can't be had: passes of \(smaller.resolvedMicroBatch) of "
-            + "\(smaller.batchSize) rows instead")
-      }
-    }
+    return history
   }
 
   // MARK: Resolving

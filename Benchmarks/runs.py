@@ -1,0 +1,84 @@
+"""Trainings that benchmarks compare: prepared texts, runs in folders that are gone afterwards, results written as they come."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from sides import MAYFLY, ROOT
+
+
+class Results:
+    """A file of JSON lines: what is there is not measured again."""
+
+    def __init__(self, name: str) -> None:
+        self.path = ROOT / "docs" / name
+        self.lock = threading.Lock()
+
+    def all(self) -> list[dict]:
+        return [json.loads(line) for line in self.path.read_text().splitlines()] if self.path.exists() else []
+
+    def add(self, result: dict) -> dict:
+        with self.lock, self.path.open("a") as file:
+            file.write(json.dumps(result) + "\n")
+        return result
+
+
+def raw(text: str, split: str = "train") -> Path:
+    """One of the texts of Scripts/fetch-texts."""
+    folder = ROOT / "data/texts" / text / split
+    if not folder.exists():
+        subprocess.run([ROOT / "Scripts/fetch-texts"], check=True)
+    return folder
+
+
+def prepared(text: str, vocabulary: int = 1024) -> Path:
+    folder = ROOT / f"data/prepared/{text}-{vocabulary}"
+    if not folder.exists():
+        subprocess.run(
+            [MAYFLY, "prepare", raw(text), "--out", folder, "--vocab-size", str(vocabulary)], check=True)
+    return folder
+
+
+@dataclass(frozen=True)
+class Run:
+    metrics: list[dict]
+    config: dict
+    """Of the model."""
+    plan: dict | None
+    """What a budget's plan chose."""
+
+    @property
+    def bits_per_byte(self) -> list[float]:
+        """Of the validation split, on the way and at the end."""
+        return [line["bits_per_byte"] for line in self.metrics if line["kind"] == "eval"]
+
+    @property
+    def tokens(self) -> int:
+        return [line["tokens"] for line in self.metrics if line["kind"] == "train"][-1]
+
+
+def train(data: Path, *arguments: object, settings: dict[str, object] | None = None) -> Run:
+    with tempfile.TemporaryDirectory() as work:
+        run = Path(work) / "run"
+        sets = [word for key, value in (settings or {}).items() for word in ("--set", f"{key}={value}")]
+        subprocess.run(
+            [str(word) for word in (MAYFLY, "train", "--data", data, "--out", run, *arguments, *sets)], check=True,
+            capture_output=True)
+        plan = run / "plan.json"
+        return Run(
+            metrics=[json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()],
+            config=json.loads((run / "checkpoints/latest/config.json").read_text()),
+            plan=json.loads(plan.read_text())["chosen"] if plan.exists() else None)
+
+
+def planned(data: Path, seconds: float) -> dict:
+    """What `mayfly plan` says of a budget."""
+    done = subprocess.run(
+        [MAYFLY, "plan", "--data", data, "--budget", f"{seconds:g}s", "--json"], check=True, capture_output=True,
+        text=True)
+    return json.loads(done.stdout)
