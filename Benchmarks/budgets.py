@@ -4,6 +4,7 @@
 
 Prints how long the processes ran beside the budget, what the learning rate was at the end, and what the plan had promised. A
 run is right if it ends between 97 % and 100.5 % of its budget, or one second over where that is more. Exit 1 if one is not.
+What ran is added to docs/budgets.jsonl.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from runs import raw
+from runs import Results, raw
 from sides import MAYFLY
 
+RESULTS = Results("budgets.jsonl")
 KINDS = ["plain", "slowed", "killed"]
 
 
@@ -42,7 +44,7 @@ def seconds_of(command: list, at: float = 0, act=None) -> float:
 
 def slow(_process: subprocess.Popen):
     """Other processes take a part of every core from here on."""
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in os.sched_getaffinity(0)]
 
     def end() -> None:
         for each in busy:
@@ -71,6 +73,11 @@ def run(kind: str, seconds: float, text: Path, threads: int | None) -> bool:
         memory = [line["peak_memory_bytes"] for line in lines if line.get("name") == "finished"][-1]
         kept = 0.97 * seconds <= took <= max(1.005 * seconds, seconds + 1)
         ends_low = rates[-1] <= 0.01 * max(rates)
+        RESULTS.add({
+            "text": text.parent.name, "budget": seconds, "kind": kind, "cores": len(os.sched_getaffinity(0)), "seconds": took,
+            "last_rate": rates[-1] / max(rates), "planned": planned["bits_per_byte"], "reached": reached,
+            "planned_memory": planned["memory_bytes"], "memory": memory,
+        })
         print(
             f"{seconds:6g} s {kind:7} {took:8.2f} s = {100 * took / seconds:6.2f} %  last rate {rates[-1] / max(rates):.4f} "
             f"of the peak  planned {planned['bits_per_byte']:.3f}, reached {reached:.3f} "

@@ -20,6 +20,8 @@ TEXTS = ["shakespeare", "python", "gcide"]
 GRID = {64: [256, 1024, 4096], 96: [256, 1024, 4096], 128: [256, 1024, 4096], 192: [256, 1024, 2048], 256: [512, 1024]}
 # Tokens per update and tokens of the runs that tell what a larger batch costs, at a width of 128.
 BATCHES = [(256, 1024), (4096, 1024), (16384, 1024), (4096, 4096)]
+# Far beyond what the others read: text, width, tokens.
+LONG = [("gcide", 96, 16384)]
 USUAL_BATCH = 1024
 # The exponent of parameters: small runs can't tell it, and larger ones agree on about so much.
 ALPHA = 0.3
@@ -34,7 +36,11 @@ def runs() -> list[dict]:
         {"text": text, "width": 128, "batch_tokens": batch, "tokens": thousands << 10}
         for batch, thousands in BATCHES for text in TEXTS[:2]
     ]
-    return sorted(grid + batches, key=lambda run: run["tokens"] * run["width"] ** 1.5)
+    long = [
+        {"text": text, "width": width, "batch_tokens": USUAL_BATCH, "tokens": thousands << 10}
+        for text, width, thousands in LONG
+    ]
+    return sorted(grid + batches + long, key=lambda run: run["tokens"] * run["width"] ** 1.5)
 
 
 def result(run: dict) -> dict:
@@ -73,7 +79,7 @@ def measure() -> None:
 
 def found_by_plan(text: str) -> tuple[list[tuple[float, float]], float]:
     """What a counting model makes of the text (tokens counted, bits per token), and the scale of the gradients' noise."""
-    plan = planned(prepared(text), 180)
+    plan = planned(prepared(text), 1800)
     return [(point["tokens"], point["bits_per_token"]) for point in plan["difficulty"]], plan["noise_scale_tokens"]
 
 

@@ -221,9 +221,10 @@ struct Lowering {
         .headLoss(
           mf_head_loss(
             rows: rows(op.x), width: width(op.x), vocabulary: rows(op.weight), softcap: op.softcap ?? 0,
-            x: at.activation(op.x), weight: at.operand(op.weight), bias: at.floats(op.bias),
-            targets: at.integers(op.targets), weights: at.floats(op.weights), normalizer: at.floats(op.normalizer),
-            gradient_scale: 1, losses: at.floats(op.losses), correct: at.floats(op.correct),
+            smoothing: op.terms.labelSmoothing, z_loss: op.terms.zLoss, x: at.activation(op.x),
+            weight: at.operand(op.weight), bias: at.floats(op.bias), targets: at.integers(op.targets),
+            weights: at.floats(op.weights), normalizer: at.floats(op.normalizer), gradient_scale: 1,
+            losses: at.floats(op.losses), correct: at.floats(op.correct),
             dx: at.activation(gradients?.dx), dweight: at.floats(gradients?.dWeight.node),
             dbias: at.floats(gradients?.dBias?.node), accumulate_weight: false, accumulate_bias: false,
             workspace: headWorkspace),

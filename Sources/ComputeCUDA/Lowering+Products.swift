@@ -89,9 +89,9 @@ extension Lowering {
       commands.append(
         try kernel(
           .headLoss, result == .fp32 ? "mf_head_loss_fp32" : "mf_head_loss", grid: (count, 1, 1), threads: 512, V,
-          leading, op.softcap ?? 0, z, at.integers(op.targets) + 4 * first, at.floats(op.weights) + 4 * first,
-          at.floats(op.normalizer), at.run, at.floats(op.losses) + 4 * first, at.floats(op.correct) + 4 * first,
-          op.gradients != nil))
+          leading, op.softcap ?? 0, op.terms.labelSmoothing, op.terms.zLoss, z, at.integers(op.targets) + 4 * first,
+          at.floats(op.weights) + 4 * first, at.floats(op.normalizer), at.run, at.floats(op.losses) + 4 * first,
+          at.floats(op.correct) + 4 * first, op.gradients != nil))
       guard let gradients = op.gradients else { continue }
       commands += [
         try inputProduct(

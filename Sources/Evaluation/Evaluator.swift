@@ -49,7 +49,7 @@ package final class Evaluator {
   /// - Parameters:
   ///   - rows: of this evaluator's B and T.
   ///   - bytes: nil where ids have no text.
-  ///   - limit: stop after so many tokens; nil: all.
+  ///   - limit: look at so many tokens, in batches from everywhere in the split; nil: all.
   /// - Throws: ``CorpusError``, ``ComputeError``.
   package func evaluate(
     _ rows: EvaluationRows, bytes: TokenBytes?, limit: Int? = nil
@@ -57,8 +57,8 @@ package final class Evaluator {
     precondition(rows.batchSize == batch && rows.context == time)
     var result = EvaluationResult(bytes: bytes == nil || masking != nil ? nil : 0)
     var frequencies: [Int32: Int] = [:]
-    for index in 0..<rows.batchCount {
-      if let limit, result.tokens >= limit { break }
+    let size = masking == nil ? batch * time : Masking.chosen(of: batch * time)
+    for index in Self.batches(of: rows.batchCount, size: size, limit: limit) {
       let count = try rows.read(batch: index, inputs: inputs, targets: targets, weights: weights)
       if let masking { try hide(masking, firstRow: index * batch, count: count) }
       try run()
@@ -72,6 +72,16 @@ package final class Evaluator {
     }
     if masking != nil { result.mostFrequent = frequencies.values.max() ?? 0 }
     return result
+  }
+
+  /// Batches at equal distances: the beginning of a split may be a text of its own kind.
+  ///
+  /// - Parameters:
+  ///   - size: tokens that are predicted in a batch.
+  ///   - limit: tokens that are to be predicted; nil: all.
+  package static func batches(of count: Int, size: Int, limit: Int?) -> [Int] {
+    let chosen = min(count, limit.map { ($0 - 1) / size + 1 } ?? count)
+    return (0..<chosen).map { $0 * count / chosen }
   }
 
   /// Hides tokens of a batch of which the first `count` are text; no token sees the padding behind them.

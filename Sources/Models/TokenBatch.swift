@@ -99,13 +99,21 @@ extension TokenBatch {
 
   /// Puts a sequence at `start` of a row, where it sees nothing but itself.
   package func place(_ sequence: some Collection<Int32>, row: Int, start: Int, isBidirectional: Bool) {
-    let end = start + sequence.count
-    precondition(row < rows && end <= time)
-    for (position, id) in sequence.enumerated() {
-      let t = start + position
-      let index = row * time + t
-      (ids[index], positions[index]) = (id, Int32(position))
-      (ranges[2 * index], ranges[2 * index + 1]) = (Int32(start), Int32(isBidirectional ? end : t + 1))
+    precondition(row < rows && start + sequence.count <= time)
+    let first = row * time + start
+    for (position, id) in sequence.enumerated() { ids[first + position] = id }
+    see(first..<first + sequence.count, isBidirectional: isBidirectional)
+  }
+
+  /// Lets tokens see nothing but each other, the first of them at position 0. The mask must be ``MaskKind/ranges``.
+  ///
+  /// - Parameter tokens: indices into ``ids``, all of one row.
+  package func see(_ tokens: Range<Int>, isBidirectional: Bool) {
+    let start = tokens.lowerBound % time
+    for (position, index) in tokens.enumerated() {
+      positions[index] = Int32(position)
+      let end = start + (isBidirectional ? tokens.count : position + 1)
+      (ranges[2 * index], ranges[2 * index + 1]) = (Int32(start), Int32(end))
     }
   }
 

@@ -28,7 +28,8 @@ extension Transformer {
 
   /// Loss and accuracy of a classifier; targets, weights and results are (B, S).
   package func labelLossProgram(
-    batch: Int, time: Int, perRow: Int, training: Bool, precision: Precision = .fp32
+    batch: Int, time: Int, perRow: Int, training: Bool, terms: HeadLoss.Terms = HeadLoss.Terms(),
+    precision: Precision = .fp32
   ) throws(ComputeError) -> LossProgram {
     var graph = Graph(parameters: parameterLayout, precision: precision)
     let dropout = training ? config.dropout : 0
@@ -38,8 +39,8 @@ extension Transformer {
     let weights = graph.input("weights", [batch, perRow], .float32)
     let normalizer = graph.input("normalizer", [], .float32)
     let result = try graph.headLoss(
-      graph.dropout(x, rate: dropout), weight: graph.parameter(Self.scoreName), targets: targets, weights: weights,
-      normalizer: normalizer)
+      graph.dropout(x, rate: dropout), weight: graph.parameter(Self.scoreName), terms: terms, targets: targets,
+      weights: weights, normalizer: normalizer)
     if training { try graph.differentiate() }
     return LossProgram(
       program: Program(graph), ids: ids, positions: positions, targets: targets, ranges: ranges, pools: pools,

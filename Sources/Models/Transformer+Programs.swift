@@ -54,9 +54,11 @@ extension ModelConfig {
 extension Transformer {
   /// - Parameters:
   ///   - training: with the backward pass and dropout.
+  ///   - terms: what the loss has beside the cross-entropy.
   ///   - kind: nil: what the architecture was made for.
   package func lossProgram(
-    batch: Int, time: Int, training: Bool, mask kind: MaskKind? = nil, precision: Precision = .fp32
+    batch: Int, time: Int, training: Bool, terms: HeadLoss.Terms = HeadLoss.Terms(), mask kind: MaskKind? = nil,
+    precision: Precision = .fp32
   ) throws(ComputeError) -> LossProgram {
     var graph = Graph(parameters: parameterLayout, precision: precision)
     let shape: Shape = [batch, time]
@@ -70,7 +72,7 @@ extension Transformer {
     let x = try hiddenStates(&graph, ids: ids, positions: positions, dropout: dropout) {
       (graph, qkv, _) throws(ComputeError) in try attention(&graph, qkv, mask: mask, dropout: dropout)
     }
-    let result = try loss(&graph, x, targets: targets, weights: weights, normalizer: normalizer)
+    let result = try loss(&graph, x, terms: terms, targets: targets, weights: weights, normalizer: normalizer)
     if training { try graph.differentiate() }
     return LossProgram(
       program: Program(graph), ids: ids, positions: positions, targets: targets, ranges: mask.ranges, pools: nil,

@@ -81,11 +81,11 @@ package struct Transformer: Sendable {
   ///
   /// - Parameter x: (B, T, C), from ``hiddenStates(_:ids:positions:dropout:attend:)``.
   package func loss(
-    _ graph: inout Graph, _ x: Node, targets: Node, weights: Node, normalizer: Node
+    _ graph: inout Graph, _ x: Node, terms: HeadLoss.Terms, targets: Node, weights: Node, normalizer: Node
   ) throws(ComputeError) -> (losses: Node, correct: Node) {
     try graph.headLoss(
       headInput(&graph, x), weight: graph.parameter(headName), bias: headBias(&graph), softcap: config.softcap,
-      targets: targets, weights: weights, normalizer: normalizer)
+      terms: terms, targets: targets, weights: weights, normalizer: normalizer)
   }
 
   /// - Returns: (B, T, V).

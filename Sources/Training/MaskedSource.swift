@@ -17,7 +17,7 @@ package final class MaskedSource: BatchSource {
     row = startRow
   }
 
-  package var mask: MaskKind { .bidirectional }
+  package var mask: MaskKind { text.mask == .ranges ? .ranges : .bidirectional }
   package var dataWaitSeconds: Double { text.dataWaitSeconds }
 
   package func move(to place: DataPlace) throws {

@@ -77,14 +77,24 @@ package struct Objective {
   private static func rows(
     _ data: Dataset, _ settings: Settings, _ tokenizer: Tokenizer?, place: DataPlace
   ) throws -> any BatchSource {
-    let text = try ShardSource(data, settings, place: place)
+    var text: any BatchSource = try ShardSource(data, settings, place: place)
     let rate = settings.data.bpeDropout
-    guard rate > 0 else { return text }
-    guard let tokenizer else {
-      throw SettingsError.impossible(
-        key: "data.bpe_dropout", value: "\(rate)", expected: "0, as the data has no tokenizer beside it")
+    if rate > 0 {
+      guard let tokenizer else {
+        throw SettingsError.impossible(
+          key: "data.bpe_dropout", value: "\(rate)", expected: "0, as the data has no tokenizer beside it")
+      }
+      text = DropoutSource(text, tokenizer, rate: Double(rate), seed: settings.train.seed, place: place)
     }
-    return DropoutSource(text, tokenizer, rate: Double(rate), seed: settings.train.seed, place: place)
+    if settings.data.documentMask {
+      guard let endOfText = tokenizer?.endOfText else {
+        throw SettingsError.impossible(
+          key: "data.document_mask", value: "true",
+          expected: "false, as no tokenizer beside the data says where documents end")
+      }
+      text = DocumentSource(text, endOfText: endOfText, isBidirectional: settings.model.isBidirectional)
+    }
+    return text
   }
 
   /// The hidden tokens of a text in shards.

@@ -63,7 +63,7 @@ package struct SettingKey: Sendable {
 
   private static let data: [SettingKey] = [
     choice("data.order", \.data.order),
-    fixed("data.document_mask", "false"),
+    boolean("data.document_mask", \.data.documentMask),
     float("data.bpe_dropout", \.data.bpeDropout, 0...1),
     integer("data.prefetch", \.data.prefetch, 1...1024),
     integer("data.cache", \.data.cache, 0...),
@@ -71,12 +71,8 @@ package struct SettingKey: Sendable {
 
   private static let train: [SettingKey] = [
     integer("train.batch_size", \.train.batchSize, 1...),
-    SettingKey(
-      name: "train.micro_batch_size",
-      read: { $0.train.microBatchSize.map { "\($0)" } ?? "auto" },
-      write: { (settings, text) throws(SettingsError) in
-        settings.train.microBatchSize = text == "auto" ? nil : try parseInteger("train.micro_batch_size", text, 1...)
-      }),
+    integerOrAuto("train.first_batch_size", \.train.firstBatchSize),
+    integerOrAuto("train.micro_batch_size", \.train.microBatchSize),
     integer("train.context", \.train.context, 1...(1 << 24)),
     choice("train.optimizer", \.train.optimizer),
     float("train.learning_rate", \.train.learningRate, 0...),
@@ -107,7 +103,8 @@ package struct SettingKey: Sendable {
     choice("train.schedule", \.train.schedule),
     float("train.decay_share", \.train.decayShare, 0...1),
     float("train.min_lr_ratio", \.train.minLearningRateRatio, 0...1),
-    fixed("train.label_smoothing", "0", also: ["0.0"]),
+    float("train.label_smoothing", \.train.lossTerms.labelSmoothing, 0...1),
+    float("train.z_loss", \.train.lossTerms.zLoss, 0...),
     integer("train.eval_every", \.train.evalEvery, 0...),
     integer("train.checkpoint_every", \.train.checkpointEvery, 0...),
     integer("train.keep_checkpoints", \.train.keepCheckpoints, 1...),
@@ -147,6 +144,14 @@ extension SettingKey {
       })
   }
 
+  fileprivate static func integerOrAuto(_ name: String, _ path: Path<Int?>) -> SettingKey {
+    SettingKey(
+      name: name, read: { $0[keyPath: path].map { "\($0)" } ?? "auto" },
+      write: { (settings, text) throws(SettingsError) in
+        settings[keyPath: path] = text == "auto" ? nil : try parseInteger(name, text, 1...)
+      })
+  }
+
   fileprivate static func float(
     _ name: String, _ path: Path<Float>, _ range: PartialRangeFrom<Float> = (-Float.greatestFiniteMagnitude)...
   ) -> SettingKey {
@@ -182,7 +187,7 @@ extension SettingKey {
   }
 
   fileprivate static func choice<T: RawRepresentable<String> & CaseIterable & Sendable>(
-    _ name: String, _ path: Path<T>, notBuilt: [String] = []
+    _ name: String, _ path: Path<T>
   ) -> SettingKey {
     let values = Array(T.allCases)
     let names = values.map(\.rawValue)
@@ -194,7 +199,6 @@ extension SettingKey {
         return value.rawValue
       },
       write: { (settings, text) throws(SettingsError) in
-        if notBuilt.contains(text) { throw .notBuilt(key: name, value: text, available: available) }
         guard let index = names.firstIndex(of: text) else {
           throw .impossible(key: name, value: text, expected: available)
         }
@@ -213,15 +217,6 @@ extension SettingKey {
           throw .impossible(key: name, value: text, expected: names.joined(separator: ", "))
         }
         settings[keyPath: path] = value
-      })
-  }
-
-  /// A setting of the contract that has only one value yet.
-  fileprivate static func fixed(_ name: String, _ value: String, also: [String] = []) -> SettingKey {
-    SettingKey(
-      name: name, read: { _ in value },
-      write: { (_, text) throws(SettingsError) in
-        guard text == value || also.contains(text) else { throw .notBuilt(key: name, value: text, available: value) }
       })
   }
 

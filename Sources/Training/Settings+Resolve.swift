@@ -71,10 +71,17 @@ extension Settings {
       throw .impossible(
         key: "model.vocab_size", value: "\(model.vocabularySize)", expected: "at least the tokenizer's \(tokens)")
     }
-    if let micro = train.microBatchSize, micro > train.batchSize || !train.batchSize.isMultiple(of: micro) {
+    let least = train.batchSizes[0]
+    if let first = train.firstBatchSize, first != least {
+      throw .impossible(
+        key: "train.first_batch_size", value: "\(first)",
+        expected: "what comes of halving train.batch_size = \(train.batchSize) some times")
+    }
+    if let micro = train.microBatchSize, micro > least || !least.isMultiple(of: micro) {
       throw .impossible(
         key: "train.micro_batch_size", value: "\(micro)",
-        expected: "a divisor of train.batch_size = \(train.batchSize)")
+        expected: train.firstBatchSize == nil
+          ? "a divisor of train.batch_size = \(least)" : "a divisor of train.first_batch_size = \(least)")
     }
     if train.learningRate <= 0 {
       throw .impossible(key: "train.learning_rate", value: "\(train.learningRate)", expected: "above 0")

@@ -15,6 +15,8 @@ package struct Settings: Sendable, Equatable {
 
 package struct DataSettings: Sendable, Equatable {
   package var order = RowOrder.Kind.shuffled
+  /// No token of a row sees another document than its own.
+  package var documentMask = false
   /// The share of merges that are left out when words of the training split are cut into tokens anew; 0: tokens stay.
   package var bpeDropout: Float = 0
   /// Batches laid out ahead of the step.
@@ -48,8 +50,12 @@ package struct TrainSettings: Sendable, Equatable {
   package var steps: Int?
   /// Wall-clock seconds; nil when `steps` decides.
   package var budget: Double?
-  /// B: sequences per update.
+  /// B: sequences per update; where `firstBatchSize` is set, at the end.
   package var batchSize = 16
+  /// Sequences per update at the beginning. They double on the way to `batchSize`, each number for an equal share of the
+  /// run: while the loss falls, the noise of a batch's gradient matters more and more. McCandlish et al.,
+  /// arXiv:1812.06162, section 4. Nil: `batchSize`.
+  package var firstBatchSize: Int?
   /// Sequences per pass; nil: the whole batch, as far as memory allows.
   package var microBatchSize: Int?
   /// T: tokens per sequence.
@@ -69,6 +75,7 @@ package struct TrainSettings: Sendable, Equatable {
   package var weightDecay: Float = 0.1
   /// The global gradient norm is clipped to it; 0: not.
   package var gradientClip: Float = 1
+  package var lossTerms = HeadLoss.Terms()
   package var warmupSteps = 30
   package var schedule = Decay.linear
   /// The share of the run, at its end, in which the rate of `wsd` falls.
@@ -92,10 +99,20 @@ package struct TrainSettings: Sendable, Equatable {
 
   package init() {}
 
-  /// Sequences of one pass: the largest divisor of the batch that is no larger than asked.
+  /// Sequences of one pass: the largest divisor of every batch that is no larger than asked.
   package var resolvedMicroBatch: Int {
-    let wanted = min(microBatchSize ?? batchSize, batchSize)
-    return (1...max(1, wanted)).last { batchSize.isMultiple(of: $0) } ?? 1
+    let least = batchSizes[0]
+    let wanted = min(microBatchSize ?? least, least)
+    return (1...max(1, wanted)).last { least.isMultiple(of: $0) } ?? 1
+  }
+
+  /// The sizes that batches have on the way.
+  package var batchSizes: [Int] {
+    var sizes = [batchSize]
+    while let firstBatchSize, sizes[0] > firstBatchSize, sizes[0].isMultiple(of: 2) {
+      sizes.insert(sizes[0] / 2, at: 0)
+    }
+    return sizes
   }
 
   /// Muon's momentum rises to what is set: gradients change fast at first. Jordan et al., modded-nanogpt.

@@ -6,8 +6,6 @@ package enum SettingsError: ContractError, Equatable {
   case unknownKey(String, nearest: String)
   case wrongType(key: String, value: String, expected: String)
   case impossible(key: String, value: String, expected: String)
-  /// A value of the contract whose feature isn't there yet.
-  case notBuilt(key: String, value: String, available: String)
   case unknownPreset(String, known: String)
   case notYAML(file: String, problem: String)
   /// `--set` without `=`.
@@ -20,8 +18,6 @@ package enum SettingsError: ContractError, Equatable {
     case .unknownKey(let key, let nearest): "unknown setting '\(key)'; the nearest is '\(nearest)'"
     case .wrongType(let key, let value, let expected): "setting \(key) = \(value): expected \(expected)"
     case .impossible(let key, let value, let expected): "setting \(key) = \(value) is impossible: expected \(expected)"
-    case .notBuilt(let key, let value, let available):
-      "setting \(key) = \(value) is not built yet; it can be \(available)"
     case .unknownPreset(let name, let known): "unknown preset '\(name)'; there are \(known)"
     case .notYAML(let file, let problem): "\(file): not a settings file: \(problem)"
     case .notAnAssignment(let text): "--set \(text): expected key=value"

@@ -38,7 +38,7 @@ package final class SpeedTest {
   package var parameters: Int { store.layout.parameterCount }
   package var tokensPerUpdate: Int { settings.batchSize * settings.context }
   /// Floating-point operations of one update, as the program counts them.
-  package var flops: Double { update.flops }
+  package var flops: Double { update.flopsPerToken * Double(tokensPerUpdate) }
 
   /// Makes so many updates, each sent to the device while it is at the one before where it can be.
   ///

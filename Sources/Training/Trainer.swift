@@ -41,7 +41,9 @@ package final class Trainer {
 
   /// What is known of an update before the device has made it.
   private struct StepUnderWay {
-    let step, tokens: Int
+    let step: Int
+    /// Of this update, and of the run with it.
+    let newTokens, tokens: Int
     let learningRate: Float
     let progress: Double
     let dataWaitSeconds: Double
@@ -96,7 +98,7 @@ package final class Trainer {
       .started(
         RunDescription(
           device: executor.deviceDescription, parameters: store.layout.parameterCount,
-          flopsPerToken: update.flops / Double(tokensPerStep),
+          flopsPerToken: update.flopsPerToken,
           peakFlops: settings.train.precision.flatMap { executor.peakFlops($0) },
           trainTokens: objective.trainTokens, firstStep: state.step, elapsed: clock.elapsed, settings: settings)))
     if budget != nil { try measureEvaluation() }
@@ -155,12 +157,12 @@ package final class Trainer {
 
   // MARK: Updates
 
-  private var tokensPerStep: Int { settings.train.batchSize * settings.train.context }
-
   /// Sends the next update to the device; from here on it belongs to the state.
   private func beginUpdate(_ schedule: Schedule) throws {
     let step = state.step + 1
     let progress = progress(atStep: step)
+    let rows = update.rows(at: progress)
+    let tokens = rows * settings.train.context
     let warmupStep = warmupStep(step, progress: progress)
     if warmupStep >= settings.train.warmupSteps, state.warmupEnd == nil {
       // The rate peaks where the warmup ends; without a warmup, where the run begins.
@@ -175,16 +177,18 @@ package final class Trainer {
     // before may be here or not.
     let isLate = executor.runsAhead && state.lossScale == nil && state.spikes.hasSkipped(step - 1)
     try update.begin(
-      step: step - state.skippedUpdates + (isLate ? 1 : 0), firstMicroStep: state.microSteps, rateFactor: factor,
+      step: step - state.skippedUpdates + (isLate ? 1 : 0), rows: rows, firstMicroStep: state.microSteps,
+      rateFactor: factor,
       lossScale: state.lossScale?.value ?? 1, limits: state.spikes.limits(step: step), source: source)
     budget?.beginStep()
     state.step = step
-    state.rows += settings.train.batchSize
-    state.tokens += tokensPerStep
-    state.microSteps += settings.train.batchSize / settings.train.resolvedMicroBatch
+    state.rows += rows
+    state.tokens += tokens
+    state.microSteps += rows / settings.train.resolvedMicroBatch
     underWay.append(
       StepUnderWay(
-        step: step, tokens: state.tokens, learningRate: settings.train.learningRate * factor, progress: progress,
+        step: step, newTokens: tokens, tokens: state.tokens, learningRate: settings.train.learningRate * factor,
+        progress: progress,
         dataWaitSeconds: source.dataWaitSeconds - waitedBefore, start: start))
   }
 
@@ -202,7 +206,7 @@ package final class Trainer {
       let metrics = StepMetrics(
         step: this.step, tokens: this.tokens, loss: result.loss, accuracy: result.accuracy,
         learningRate: this.learningRate, gradientNorm: result.gradientNorm, skippedUpdates: state.skippedUpdates,
-        rollbacks: state.rollbacks, tokensPerSecond: Double(tokensPerStep) / max(took, 1e-9),
+        rollbacks: state.rollbacks, tokensPerSecond: Double(this.newTokens) / max(took, 1e-9),
         dataWaitSeconds: this.dataWaitSeconds, elapsed: state.elapsed, progress: this.progress)
       try output.tell(.step(metrics))
       if let problem {

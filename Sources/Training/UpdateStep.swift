@@ -8,11 +8,11 @@ package final class UpdateStep {
   private let program: LossProgram
   private let execution: any Execution
   private let microBatch: Int
-  private let microSteps: Int
-  private let batch: TokenBatch
+  /// One for each size.
+  private let batches: [TokenBatch]
 
-  /// Floating-point operations of one update.
-  package var flops: Double { program.program.flops * Double(microSteps) }
+  /// Floating-point operations for each token.
+  package var flopsPerToken: Double { program.program.flops / Double(microBatch * settings.context) }
   /// Bytes of activations, for reports.
   package var activationBytes: Int { program.program.memory.byteCount }
 
@@ -24,31 +24,44 @@ package final class UpdateStep {
     self.settings = settings
     self.store = store
     microBatch = settings.resolvedMicroBatch
-    microSteps = settings.batchSize / microBatch
     let (B, T) = (microBatch, settings.context)
     let precision = settings.precision ?? .fp32
     program =
       if let perRow {
-        try transformer.labelLossProgram(batch: B, time: T, perRow: perRow, training: true, precision: precision)
+        try transformer.labelLossProgram(
+          batch: B, time: T, perRow: perRow, training: true, terms: settings.lossTerms, precision: precision)
       } else {
-        try transformer.lossProgram(batch: B, time: T, training: true, mask: mask, precision: precision)
+        try transformer.lossProgram(
+          batch: B, time: T, training: true, terms: settings.lossTerms, mask: mask, precision: precision)
       }
     execution = try executor.prepare(program.program, parameters: store, states: nil)
     if settings.optimizer == .muon { try store.reserveMuon() }
-    batch = TokenBatch(rows: settings.batchSize, time: T, mask: mask, perRow: perRow)
+    batches = settings.batchSizes.map { TokenBatch(rows: $0, time: T, mask: mask, perRow: perRow) }
+  }
+
+  /// Rows of an update.
+  ///
+  /// - Parameter progress: the share of the run that is done, in 0...1.
+  package func rows(at progress: Double) -> Int {
+    batches[min(batches.count - 1, Int(progress * Double(batches.count)))].rows
   }
 
   /// Sends update `step` (from 1) to the device; ``finish()`` reports it. At most two may be under way.
   ///
   /// - Parameters:
+  ///   - rows: one of the sizes that batches have; nil: the last.
   ///   - firstMicroStep: passes done before, the counter of random numbers.
   ///   - rateFactor: what the learning rates are times those of the settings.
   ///   - lossScale: what gradients are computed times, in fp16; it is gone from the norm and the update.
   ///   - limits: beyond which the update is skipped.
   package func begin(
-    step: Int, firstMicroStep: Int, rateFactor: Float, lossScale: Float = 1,
+    step: Int, rows: Int? = nil, firstMicroStep: Int, rateFactor: Float, lossScale: Float = 1,
     limits: SpikeGuard.Limits = SpikeGuard.Limits(), source: any BatchSource
   ) throws {
+    let rows = rows ?? settings.batchSize
+    guard let batch = batches.first(where: { $0.rows == rows }) else {
+      preconditionFailure("no batch has \(rows) rows")
+    }
     try source.next(batch)
     // Of the whole update, so that micro-steps add up to one large batch. Where nothing counts, all sums are 0.
     let total = batch.totalWeight
@@ -56,7 +69,7 @@ package final class UpdateStep {
     try withUnsafePointer(to: Float(normalizer)) {
       try execution.set(program.normalizer, UnsafeBufferPointer(start: $0, count: 1))
     }
-    for micro in 0..<microSteps {
+    for micro in 0..<rows / microBatch {
       let rows = micro * microBatch..<(micro + 1) * microBatch
       try batch.bind(rows: rows, to: program, of: execution)
       try execution.run(

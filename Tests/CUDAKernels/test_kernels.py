@@ -506,9 +506,12 @@ def test_mean_pool(device: Device, storage: str, batch: int, time: int, width: i
 
 
 @pytest.mark.parametrize("rows, vocabulary, ld", [(1, 1, 8), (3, 7, 7), (4, 5003, 5008), (3, 9000, 9000)])
-@pytest.mark.parametrize("cap", [0.0, 5.0])
+@pytest.mark.parametrize("cap, smoothing, z_loss", [(0.0, 0.0, 0.0), (5.0, 0.0, 0.0), (0.0, 0.1, 0.02), (5.0, 0.2, 0.01)])
 @pytest.mark.parametrize("halves", [False, True])
-def test_head_loss(device: Device, storage: str, rows: int, vocabulary: int, ld: int, cap: float, halves: bool) -> None:
+def test_head_loss(
+    device: Device, storage: str, rows: int, vocabulary: int, ld: int, cap: float, smoothing: float, z_loss: float,
+    halves: bool,
+) -> None:
     if halves and storage == "fp32":
         pytest.skip("there are no halves in fp32")
     logits = 3 * torch.randn(rows, ld)
@@ -529,7 +532,8 @@ def test_head_loss(device: Device, storage: str, rows: int, vocabulary: int, ld:
     capped = cap * torch.tanh(used / cap) if cap else used
     picked = targets[counted].long()
     losses = torch.zeros(rows, dtype=torch.float64)
-    losses[counted] = torch.nn.functional.cross_entropy(capped, picked, reduction="none")
+    losses[counted] = torch.nn.functional.cross_entropy(capped, picked, reduction="none", label_smoothing=smoothing)
+    losses[counted] += z_loss * capped.logsumexp(dim=-1) ** 2
     ((losses * wide(weights)).sum() / 12.5 * LOSS_SCALE).backward()
     correct = torch.zeros(rows)
     correct[counted] = (capped.argmax(dim=-1) == picked).float()
@@ -538,7 +542,7 @@ def test_head_loss(device: Device, storage: str, rows: int, vocabulary: int, ld:
     for gradient in (0, 1):
         found, right, inputs = device.empty(rows), device.empty(rows), device.array(logits)
         device.launch(
-            kernel, storage, rows, 512, Int64(vocabulary), Int64(ld), cap, inputs, *constants, found, right, gradient)
+            kernel, storage, rows, 512, Int64(vocabulary), Int64(ld), cap, smoothing, z_loss, inputs, *constants, found, right, gradient)
         check(found, losses, "fp32")
         assert torch.equal(right.get(), correct)
         after = inputs.get()

@@ -97,7 +97,7 @@ struct EvaluatorTests {
     #expect(first.bytes == nil && first.bitsPerByte == nil)
   }
 
-  @Test("stops behind a limit, at the end of a batch")
+  @Test("looks at no more batches than a limit asks for")
   func limit() throws {
     let transformer = try Transformer(.tiny(.gpt2, vocabularySize: Self.vocabulary, context: 6))
     let executor = try CPUExecutor(threads: 1)
@@ -107,6 +107,15 @@ struct EvaluatorTests {
     for (limit, tokens) in [(1, 12), (12, 12), (13, 24), (1000, 39)] {
       #expect(try evaluator.evaluate(rows, bytes: nil, limit: limit).tokens == tokens)
     }
+  }
+
+  @Test("within a limit takes its batches from everywhere in the split")
+  func spread() {
+    #expect(Evaluator.batches(of: 10, size: 4, limit: nil) == Array(0..<10))
+    #expect(Evaluator.batches(of: 10, size: 4, limit: 12) == [0, 3, 6])
+    #expect(Evaluator.batches(of: 10, size: 4, limit: 13) == [0, 2, 5, 7])
+    #expect(Evaluator.batches(of: 10, size: 4, limit: 1000) == Array(0..<10))
+    #expect(Evaluator.batches(of: 0, size: 4, limit: 1) == [])
   }
 
   @Test("of nothing is no number, and no trap")

@@ -393,6 +393,7 @@ static void head_loss_case(side *ours, side *plain) {
   const float *x = numbers(rows * width, type), *weight = numbers(V * width, type);
   const float *bias = random_below(2) ? numbers(V, MF_FP32) : NULL;
   const float cap = random_below(2) ? 15.0f : 0.0f, normalizer = (float)rows;
+  const float smoothing = random_below(2) ? 0.1f : 0.0f, z_loss = random_below(2) ? 0.01f : 0.0f;
   const int32_t *targets = ids_below(rows, V);
   float *weights = allocate((size_t)rows * sizeof *weights);
   for (int64_t i = 0; i < rows; i++) weights[i] = random_below(4) == 0 ? 0.0f : 1.0f;
@@ -402,6 +403,7 @@ static void head_loss_case(side *ours, side *plain) {
     float *workspace = allocate((size_t)mf_head_loss_workspace(rows, width, V) * sizeof *workspace);
     s->kernels->head_loss(
         s->pool, &(mf_head_loss){.rows = rows, .width = width, .vocabulary = V, .softcap = cap,
+                                 .smoothing = smoothing, .z_loss = z_loss,
                                  .x = input(s, x, rows * width), .weight = input(s, weight, V * width), .bias = bias,
                                  .targets = targets, .weights = weights, .normalizer = &normalizer, .gradient_scale = 1,
                                  .losses = full(s, rows), .correct = correct, .dx = stored(s, rows * width),

@@ -147,18 +147,6 @@ def test_a_setting_that_cannot_be(data: Path, small: list[str], tmp_path: Path, 
     assert not (tmp_path / "run").exists(), "it was found before any work"
 
 
-@pytest.mark.parametrize(
-    "setting",
-    ["train.label_smoothing=0.1"],
-)
-def test_a_setting_whose_feature_is_not_built(data: Path, small: list[str], tmp_path: Path, setting: str) -> None:
-    key, value = setting.split("=")
-    refused(
-        "train", "--data", data, "--steps", 1, "--out", tmp_path / "run", *small, "--set", setting,
-        code=BAD_INPUT, saying=f"(?s){re.escape(key)}.*{re.escape(value)}",
-    )
-
-
 def test_a_config_file_that_is_no_yaml(data: Path, tmp_path: Path) -> None:
     config = tmp_path / "run.yaml"
     config.write_text("train: [\n")

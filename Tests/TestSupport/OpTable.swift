@@ -229,18 +229,25 @@ package enum OpTable {
     shapes.heads.flatMap { (rows: Int, C: Int, V: Int, weightsInTurn: [Float]) in
       let weights = (0..<rows).map { weightsInTurn[$0 % weightsInTurn.count] }
       let total = max(1, weights.reduce(0, +))
-      let variants: [(Float?, Bool)] = [(nil, false), (2, false), (nil, true), (2, true)]
-      return variants.flatMap { softcap, bias in
+      let plain = HeadLoss.Terms()
+      let more = HeadLoss.Terms(labelSmoothing: 0.1, zLoss: 0.5)
+      var variants: [(Float?, Bool, HeadLoss.Terms)] = [
+        (nil, false, plain), (2, false, plain), (nil, true, plain), (2, true, plain),
+      ]
+      // Of a single token there is nothing to predict: what is left of its gradient is what rounding leaves.
+      if V > 1 { variants += [(nil, false, more), (2, true, more)] }
+      return variants.flatMap { softcap, bias, terms in
         let parameters: [(String, Shape)] = [("weight", [V, C])] + (bias ? [("bias", [V])] : [])
         return [
           OpCase(
-            "head loss \(rows)×\(C)×\(V) \(weightsInTurn)\(softcap == nil ? "" : " softcap")\(bias ? " bias" : "")",
+            "head loss \(rows)×\(C)×\(V) \(weightsInTurn)\(softcap == nil ? "" : " softcap")\(bias ? " bias" : "")"
+              + (terms == plain ? "" : " smoothed"),
             parameters: parameters, integers: ["targets": integers(rows, below: V, seed: 7)],
             floats: ["weights": weights, "normalizer": [total]], backward: .loss
           ) { graph in
             let result = try graph.headLoss(
               graph.input("x", [rows, C]), weight: graph.parameter("weight"),
-              bias: bias ? graph.parameter("bias") : nil, softcap: softcap,
+              bias: bias ? graph.parameter("bias") : nil, softcap: softcap, terms: terms,
               targets: graph.input("targets", [rows], .int32), weights: graph.input("weights", [rows], .float32),
               normalizer: graph.input("normalizer", [], .float32))
             return [result.losses, result.correct]

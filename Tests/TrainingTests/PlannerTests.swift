@@ -48,13 +48,19 @@ struct ScalingLawTests {
 
 @Suite("A counting model")
 struct NGramModelTests {
+  private static func bits(of text: [Int32], counted: [Int32], vocabularySize: Int) -> Double {
+    var model = NGramModel(of: text, vocabularySize: vocabularySize)
+    model.count(counted)
+    return model.bitsPerToken
+  }
+
   @Test("finds what follows from up to three tokens before, and no more")
   func finds() {
     var chance = PhiloxGenerator(seed: 1)
     let random = (0..<20_000).map { _ in Int32(chance.next() % 16) }
     let cycle = (0..<20_000).map { Int32($0 % 7) }
     func bits(_ tokens: [Int32]) -> Double {
-      NGramModel.bitsPerToken(of: Array(tokens.suffix(2000)), counted: Array(tokens.prefix(18_000)), vocabularySize: 16)
+      Self.bits(of: Array(tokens.suffix(2000)), counted: Array(tokens.prefix(18_000)), vocabularySize: 16)
     }
     #expect(bits(cycle) < 0.01)
     // 4 bits are all that there is.
@@ -65,11 +71,11 @@ struct NGramModelTests {
   func sums() {
     let counted: [Int32] = [0, 1, 2, 0, 1, 3, 0, 1, 2, 2]
     for history in [[], [0], [0, 1], [3, 3, 3], [2, 0, 1]] as [[Int32]] {
-      let before = NGramModel.bitsPerToken(of: history, counted: counted, vocabularySize: 5) * Double(history.count)
+      let before = Self.bits(of: history, counted: counted, vocabularySize: 5) * Double(history.count)
       let all = (0..<5).map { next -> Double in
         let text = history + [Int32(next)]
         return exp2(
-          before - NGramModel.bitsPerToken(of: text, counted: counted, vocabularySize: 5) * Double(text.count))
+          before - Self.bits(of: text, counted: counted, vocabularySize: 5) * Double(text.count))
       }
       #expect(abs(all.reduce(0, +) - 1) < 1e-9)
     }
@@ -77,8 +83,8 @@ struct NGramModelTests {
 
   @Test("takes nothing for a text")
   func empty() {
-    #expect(NGramModel.bitsPerToken(of: [], counted: [1, 2], vocabularySize: 5) == 0)
-    #expect(abs(NGramModel.bitsPerToken(of: [1, 2], counted: [], vocabularySize: 4) - 2) < 1e-9)
+    #expect(Self.bits(of: [], counted: [1, 2], vocabularySize: 5) == 0)
+    #expect(abs(Self.bits(of: [1, 2], counted: [], vocabularySize: 4) - 2) < 1e-9)
   }
 }
 

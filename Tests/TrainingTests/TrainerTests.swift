@@ -213,6 +213,25 @@ struct TrainerTests {
     }
   }
 
+  @Test("whose batches grow doubles them for equal shares of its updates, also across a resume", arguments: [3, 6, 7])
+  func grows(stop: Int) throws {
+    var settings = tinySettings(.llama)
+    settings.train.steps = 12
+    settings.train.batchSize = 8
+    settings.train.firstBatchSize = 2
+    settings.model.dropout = 0.1
+    let whole = RunFolder(folder.file("whole"))
+    let expected = try train(settings, in: whole)
+    let tokens = steps(expected.events).map(\.tokens)
+    let rows = zip(tokens, [0] + tokens).map { ($0 - $1) / settings.train.context }
+    #expect(rows == rows.sorted() && Set(rows) == [2, 4, 8])
+    #expect(rows.count { $0 == 4 } == 4 && rows.count == 12)
+    try train(settings, stopAfter: stop)
+    let resumed = try train(settings, from: newest(run))
+    #expect(try numbers(run) == numbers(whole))
+    #expect(try resumed.store.bits(.weights) == expected.store.bits(.weights))
+  }
+
   @Test("killed and resumed from its last checkpoint gives the same bits, and forgets what came after it")
   func killed() throws {
     var settings = tinySettings(.nanochat)

@@ -210,12 +210,13 @@ typedef struct {
 
 /// Projection, softcap, cross-entropy and gradients in one pass over chunks of rows, so that the logits held are bounded
 /// by a constant. z = cap·tanh((x·Wᵀ + bias)/cap), cap 0: no softcap.
-/// loss_i = logsumexp(z_i) − z_i[target_i]; total = Σ weight_i·loss_i / normalizer.
+/// loss_i = s_i − (1 − smoothing)·z_i[target_i] − smoothing·mean(z_i) + z_loss·s_i² with s_i = logsumexp(z_i);
+/// total = Σ weight_i·loss_i / normalizer.
 /// Rows of weight 0 may hold any target, cost next to nothing, and get loss 0, correct 0 and dx 0.
 /// dx and dweight NULL: forward only (evaluation). The gradients are multiplied by gradient_scale, the losses are not.
 typedef struct {
   int64_t rows, width, vocabulary;
-  float softcap;
+  float softcap, smoothing, z_loss;
   const void *x;                                   // (rows, width)
   const void *weight;                              // (vocabulary, width)
   const float *bias;                               // (vocabulary) or NULL

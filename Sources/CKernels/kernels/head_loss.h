@@ -1,6 +1,7 @@
 // The head in one pass: logits z = cap·tanh((x·Wᵀ + bias)/cap), cross-entropy, and the gradients of x, W and bias.
 //
-// loss_i = log Σ_j e^(z_ij) − z_i,target;  dz_ij = (softmax_ij − [j = target])·weight_i/normalizer·(1 − (z_ij/cap)²)
+// loss_i = s_i − (1 − ε)·z_i,target − ε·mean_j z_ij + ζ·s_i²,  s_i = log Σ_j e^(z_ij)
+// dz_ij = (softmax_ij·(1 + 2ζ·s_i) − (1 − ε)·[j = target] − ε/vocabulary)·weight_i/normalizer·(1 − (z_ij/cap)²)
 // dx = dz·W, dW (+)= dzᵀ·x, dbias (+)= Σ_i dz_i
 // Shapes: x, dx (rows, width); W, dW (vocabulary, width); bias (vocabulary).
 // dz is of storage, and takes the place of the fp32 logits: row i begins where theirs does.
@@ -36,6 +37,12 @@ MF_INLINE void head_cap(float *z, int64_t n, float cap) {
   }
 }
 
+MF_INLINE float head_total(const float *z, int64_t n) {
+  vf sum = (vf)0.0f;
+  for (int64_t j = 0; j < n; j += W) sum += v_load_n(z + j, v_left(j, n));
+  return v_sum(sum);
+}
+
 /// Σ e^(z_j − largest), and the terms in place of z when `store`.
 MF_INLINE float head_exponentials(float *z, int64_t n, float largest, bool store) {
   vf sum0 = (vf)0.0f, sum1 = sum0;
@@ -68,9 +75,9 @@ MF_INLINE bool is_first_largest(const float *z, int64_t target, float largest) {
 }
 
 /// dz of a softcapped logit v but for the target's share.
-MF_INLINE vf head_capped_gradient(vf v, float largest, float scale, float inverse) {
+MF_INLINE vf head_capped_gradient(vf v, float largest, float scale, float everywhere, float inverse) {
   const vf ratio = v * inverse;
-  return v_exp(v - largest) * scale * (1.0f - ratio * ratio);
+  return (v_exp(v - largest) * scale - everywhere) * (1.0f - ratio * ratio);
 }
 
 /// Logits of one row → loss, correct, and in place the gradient dz: an element is read before its place is written.
@@ -87,28 +94,34 @@ static void head_row(const mf_head_loss *args, int64_t row, float *z) {
     head_cap(z, n, cap);
     largest = head_capped((vf)largest, cap)[0];
   }
-  const float target_logit = z[target];
+  const float target_logit = z[target], smoothing = args->smoothing;
+  const float mean = smoothing > 0 ? head_total(z, n) / (float)n : 0;
   const bool store = gradient && !(cap > 0);
   const float sum = head_exponentials(z, n, largest, store);
-  args->losses[row] = logf(sum) + (largest - target_logit);
+  const float log_sum = logf(sum) + largest;
+  args->losses[row] = logf(sum) + (largest - target_logit) + smoothing * (target_logit - mean) +
+                      args->z_loss * log_sum * log_sum;
   if (!gradient) return;
 
-  const float share = weight / *args->normalizer * args->gradient_scale, scale = share / sum;
+  const float share = weight / *args->normalizer * args->gradient_scale;
+  const float scale = share / sum * (1.0f + 2.0f * args->z_loss * log_sum);
+  const float everywhere = share * smoothing / (float)n, at_target = share * (1.0f - smoothing);
   float target_gradient;
   if (store) {
-    target_gradient = z[target] * scale;
-    target_gradient -= share;
+    target_gradient = z[target] * scale - everywhere;
+    target_gradient -= at_target;
     for (int64_t j = 0; j < n; j += W) {
       const int64_t left = v_left(j, n);
-      v_store_act_n(dz + j, v_load_n(z + j, left) * scale, left);
+      v_store_act_n(dz + j, v_load_n(z + j, left) * scale - everywhere, left);
     }
   } else {
     const float inverse = 1.0f / cap, target_slope = 1.0f - (target_logit * inverse) * (target_logit * inverse);
-    target_gradient = head_capped_gradient((vf)target_logit, largest, scale, inverse)[0];
-    target_gradient -= share * target_slope;
+    target_gradient = head_capped_gradient((vf)target_logit, largest, scale, everywhere, inverse)[0];
+    target_gradient -= at_target * target_slope;
     for (int64_t j = 0; j < n; j += W) {
       const int64_t left = v_left(j, n);
-      v_store_act_n(dz + j, head_capped_gradient(v_load_n(z + j, left), largest, scale, inverse), left);
+      const vf v = v_load_n(z + j, left);
+      v_store_act_n(dz + j, head_capped_gradient(v, largest, scale, everywhere, inverse), left);
     }
   }
   store_act(dz + target, target_gradient);

@@ -18,9 +18,23 @@ package struct Logits: Operands {
 /// The head and its loss as one operation: projection, softcap, cross-entropy, and the gradients of its inputs, tiled so
 /// that the logits of all rows are never held.
 ///
-/// lossᵢ = logsumexp(zᵢ) − zᵢ[targetᵢ]; what is minimised is Σ weightᵢ·lossᵢ / normalizer. The normalizer is the sum of
-/// weights of the whole update, an input, so that accumulated micro-steps equal one large batch.
+/// lossᵢ = sᵢ − (1 − ε)·zᵢ[targetᵢ] − ε·mean(zᵢ) + ζ·sᵢ² with sᵢ = logsumexp(zᵢ), see ``Terms``; what is minimised is
+/// Σ weightᵢ·lossᵢ / normalizer. The normalizer is the sum of weights of the whole update, an input, so that accumulated
+/// micro-steps equal one large batch.
 package struct HeadLoss: Operands {
+  /// What a loss has beside the cross-entropy.
+  package struct Terms: Sendable, Equatable {
+    /// ε: the share of the target's probability that goes to all V alike. Szegedy et al., "Rethinking the Inception
+    /// Architecture", arXiv:1512.00567, section 7.
+    package var labelSmoothing: Float = 0
+    /// ζ: how much logits are kept from drifting. Chowdhery et al., "PaLM", arXiv:2204.02311, section 5.
+    package var zLoss: Float = 0
+
+    package init(labelSmoothing: Float = 0, zLoss: Float = 0) {
+      (self.labelSmoothing, self.zLoss) = (labelSmoothing, zLoss)
+    }
+  }
+
   /// What the backward pass gets from the same pass over the logits.
   package struct Gradients: Sendable {
     package let dx: Node
@@ -29,6 +43,7 @@ package struct HeadLoss: Operands {
   }
 
   package let softcap: Float?
+  package let terms: Terms
   /// (…, C).
   package let x: Node
   /// (V, C).
@@ -82,7 +97,8 @@ extension Graph {
   /// - Returns: losses (…) in nats and correct (…), 1 or 0.
   /// - Throws: ``ComputeError/shape(op:expected:got:)``.
   package mutating func headLoss(
-    _ x: Node, weight: Node, bias: Node? = nil, softcap: Float? = nil, targets: Node, weights: Node, normalizer: Node
+    _ x: Node, weight: Node, bias: Node? = nil, softcap: Float? = nil, terms: HeadLoss.Terms = HeadLoss.Terms(),
+    targets: Node, weights: Node, normalizer: Node
   ) throws(ComputeError) -> (losses: Node, correct: Node) {
     try checkHead("headLoss", x, weight, bias)
     let rows = Shape(Array(shape(x).dimensions.dropLast()))
@@ -96,7 +112,7 @@ extension Graph {
     operations.append(
       .headLoss(
         HeadLoss(
-          softcap: softcap, x: x, weight: weight, bias: bias, targets: targets, weights: weights,
+          softcap: softcap, terms: terms, x: x, weight: weight, bias: bias, targets: targets, weights: weights,
           normalizer: normalizer, losses: losses, correct: correct)))
     return (losses, correct)
   }

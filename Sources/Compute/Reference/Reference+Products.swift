@@ -77,6 +77,7 @@ extension ReferenceExecution {
     var losses = weights
     var correct = weights
     var dz = [Double](repeating: 0, count: z.count)
+    let (smoothing, zLoss) = (Double(op.terms.labelSmoothing), Double(op.terms.zLoss))
     for row in weights.indices {
       guard weights[row] != 0 else {
         (losses[row], correct[row]) = (0, 0)
@@ -85,12 +86,15 @@ extension ReferenceExecution {
       let logits = z[row * V..<(row + 1) * V]
       let maximum = logits.reduce(-Double.infinity, max)
       let logSumExp = maximum + log(logits.reduce(0) { $0 + exp($1 - maximum) })
-      losses[row] = logSumExp - z[row * V + targets[row]]
+      losses[row] =
+        logSumExp - (1 - smoothing) * z[row * V + targets[row]] - smoothing * logits.reduce(0, +) / Double(V)
+        + zLoss * logSumExp * logSumExp
       correct[row] = logits.firstIndex(of: maximum) == row * V + targets[row] ? 1 : 0
       let share = weights[row] / normalizer * Double(context.lossScale)
       for v in 0..<V {
         let i = row * V + v
-        dz[i] = (exp(z[i] - logSumExp) - (v == targets[row] ? 1 : 0)) * share
+        let wanted = (v == targets[row] ? 1 - smoothing : 0) + smoothing / Double(V)
+        dz[i] = (exp(z[i] - logSumExp) * (1 + 2 * zLoss * logSumExp) - wanted) * share
         if let cap = op.softcap.map(Double.init) { dz[i] *= 1 - (z[i] / cap) * (z[i] / cap) }
       }
     }

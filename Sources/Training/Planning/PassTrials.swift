@@ -26,7 +26,8 @@ package struct PassTrials: Sendable {
     let (B, T) = (settings.train.batchSize, settings.train.context)
     let start = ContinuousClock.now
     var (rows, last) = (1, 0.0)
-    while rows <= B, B.isMultiple(of: rows), trialsSinceBest < 2 {
+    let least = settings.train.batchSizes[0]
+    while rows <= least, least.isMultiple(of: rows), trialsSinceBest < 2 {
       // A pass of twice the rows takes twice the time at most; three are measured, and the model is made.
       guard seconds(ContinuousClock.now - start) + 8 * last < limit else { return }
       do {

@@ -8,11 +8,12 @@ package struct TextDifficulty: Sendable {
   /// What was measured.
   package let points: [(tokens: Int, bitsPerToken: Double)]
 
-  /// Tokens counted at most, and tokens that are predicted.
-  private static let most = 1 << 20
+  /// Where the curve is measured: numbers of tokens counted.
+  private static let marks = [16, 18, 20, 21, 22, 23, 24].map { 1 << $0 }
+  /// Tokens that are predicted.
   private static let predicted = 1 << 16
-  /// Tokens that are read in one piece.
-  private static let piece = 4096
+  /// Tokens that are read in one piece: few, so that many places of the text are seen.
+  private static let piece = 512
 
   package init(points: [(tokens: Int, bitsPerToken: Double)]) {
     self.points = points
@@ -21,8 +22,10 @@ package struct TextDifficulty: Sendable {
   /// Counts pieces of the training split, drawn by chance, and predicts the validation split; where there is none, other
   /// pieces.
   ///
+  /// - Parameter limit: seconds that it may take, as far as three points are had.
   /// - Throws: ``CorpusError``.
-  package init(_ data: Dataset, vocabularySize: Int) throws(CorpusError) {
+  package init(_ data: Dataset, vocabularySize: Int, seconds limit: Double) throws(CorpusError) {
+    let start = ContinuousClock.now
     var chance = PhiloxGenerator(seed: 0)
     var pieces = try Self.pieces(of: data.shards(of: .train)).shuffled(using: &chance)
     var held: [Piece]
@@ -32,16 +35,24 @@ package struct TextDifficulty: Sendable {
       held = Array(pieces.prefix(pieces.count / 8 + 1))
       pieces.removeFirst(held.count)
     }
-    let text = try Self.read(held, Self.predicted)
-    let counted = try Self.read(pieces, Self.most)
+    let text = try Self.read(held.prefix(Self.predicted / Self.piece))
+    var model = NGramModel(of: text, vocabularySize: vocabularySize)
     var points: [(tokens: Int, bitsPerToken: Double)] = []
-    for size in [1 << 16, 1 << 18, 1 << 20].map({ min($0, counted.count) })
-    where size > (points.last?.tokens ?? 0) && !text.isEmpty {
-      points.append(
-        (
-          size,
-          NGramModel.bitsPerToken(of: text, counted: Array(counted.prefix(size)), vocabularySize: vocabularySize)
-        ))
+    var rest = pieces[...]
+    var last = 0.0
+    for mark in Self.marks where !text.isEmpty && !rest.isEmpty {
+      let before = points.last?.tokens ?? 0
+      let begin = seconds(ContinuousClock.now - start)
+      if points.count > 2 {
+        // What comes next is three times the last at most; from little more than was counted no slope can be told.
+        guard begin + 3 * last < limit, 2 * Self.piece * rest.count > before else { break }
+      }
+      let count = (mark - before + Self.piece - 1) / Self.piece
+      let counted = try Self.read(rest.prefix(count))
+      rest = rest.dropFirst(count)
+      model.count(counted)
+      points.append((before + counted.count, model.bitsPerToken))
+      last = seconds(ContinuousClock.now - start) - begin
     }
     self.points = points
   }
@@ -78,11 +89,9 @@ package struct TextDifficulty: Sendable {
     }
   }
 
-  private static func read(_ pieces: [Piece], _ most: Int) throws(CorpusError) -> [Int32] {
+  private static func read(_ pieces: some Sequence<Piece>) throws(CorpusError) -> [Int32] {
     var tokens: [Int32] = []
-    for piece in pieces where tokens.count < most {
-      tokens += try withFiles(try piece.shard.read(piece.start..<piece.start + piece.count))
-    }
-    return Array(tokens.prefix(most))
+    for piece in pieces { tokens += try withFiles(try piece.shard.read(piece.start..<piece.start + piece.count)) }
+    return tokens
   }
 }

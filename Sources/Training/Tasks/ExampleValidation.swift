@@ -42,8 +42,9 @@ package final class ExampleValidation: Validation {
 
   package func evaluate(limit: Int?) throws(ComputeError) -> EvaluationResult {
     var result = EvaluationResult()
-    for start in stride(from: 0, to: examples.rowCount, by: batch.rows) {
-      if let limit, result.tokens >= limit { break }
+    let batches = (examples.rowCount + batch.rows - 1) / batch.rows
+    for number in Evaluator.batches(of: batches, size: batchTokens, limit: limit) {
+      let start = number * batch.rows
       for place in 0..<batch.rows {
         examples.write(start + place < examples.rowCount ? start + place : nil, to: place, of: batch)
       }

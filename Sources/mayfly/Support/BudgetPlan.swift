@@ -25,14 +25,15 @@ struct BudgetPlan {
     let vocabularySize = try Settings.resolve(
       preset: .decoder(width: 64), overrides: overrides, initial: nil, tokens: tokens
     ).model.vocabularySize
-    let difficulty = try TextDifficulty(dataset, vocabularySize: vocabularySize)
+    let difficulty = try TextDifficulty(
+      dataset, vocabularySize: vocabularySize, seconds: min(10, 0.004 * budget))
     // Of the smallest model, whose updates are the fastest.
     var small = try Settings.resolve(
       preset: .decoder(width: 64, batchSize: 2), overrides: SettingOverrides(), initial: nil, tokens: vocabularySize)
     // It reads little.
     small.data.cache = 0
     let noise = try GradientNoise.measure(
-      small, source: try ShardSource(dataset, small), executor: executor, seconds: 0.005 * budget)
+      small, source: try ShardSource(dataset, small), executor: executor, seconds: 0.004 * budget)
     let planner = Planner(
       executor: executor, law: ScalingLaw(difficulty, trainTokens: dataset.tokenCount(of: .train), noise: noise),
       overrides: overrides, tokens: tokens,

@@ -1,0 +1,37 @@
+package import Models
+
+/// Rows of text in which no token sees another document than its own, and each document begins at position 0.
+///
+/// The end of a document is the first token that the next one sees, as where a model begins to write.
+package final class DocumentSource: BatchSource {
+  private let text: any BatchSource
+  private let endOfText: Int32
+  private let isBidirectional: Bool
+
+  /// - Parameters:
+  ///   - text: gives the rows.
+  ///   - endOfText: the token that stands between documents.
+  package init(_ text: any BatchSource, endOfText: Int32, isBidirectional: Bool) {
+    self.text = text
+    self.endOfText = endOfText
+    self.isBidirectional = isBidirectional
+  }
+
+  package var mask: MaskKind { .ranges }
+  package var dataWaitSeconds: Double { text.dataWaitSeconds }
+
+  package func move(to place: DataPlace) throws { try text.move(to: place) }
+
+  package func next(_ batch: TokenBatch) throws {
+    try text.next(batch)
+    for row in 0..<batch.rows {
+      let tokens = row * batch.time..<(row + 1) * batch.time
+      var start = tokens.lowerBound
+      while start < tokens.upperBound {
+        let end = batch.ids[start + 1..<tokens.upperBound].firstIndex(of: endOfText) ?? tokens.upperBound
+        batch.see(start..<end, isBidirectional: isBidirectional)
+        start = end
+      }
+    }
+  }
+}
