@@ -11,38 +11,66 @@ from __future__ import annotations
 
 import argparse
 import statistics
+from dataclasses import dataclass, field
 
 from runs import Results, planned, prepared, train
 
 RESULTS = Results("ablation.jsonl")
 
-# The part: the settings that take it away or change it, and the vocabulary where that is the part.
-CHANGES: dict[str, dict] = {
-    "the recipe": {},
-    "AdamW in place of Muon": {"train.optimizer": "adamw"},
-    "Muon at half its rate": {"train.matrix_learning_rate": 0.01},
-    "Muon at twice its rate": {"train.matrix_learning_rate": 0.04},
-    "embeddings at the others' rate": {"train.embedding_learning_rate": "auto"},
-    "tied head": {"model.tie_word_embeddings": "true"},
-    "no softcap": {"model.final_logit_softcapping": "none"},
-    "GELU in place of ReLU²": {"model.hidden_act": "gelu_new"},
-    "SwiGLU, learned norms (Qwen3)": {"model.architecture": "qwen3"},
-    "no query/key norm (Llama)": {"model.architecture": "llama"},
-    "no weight decay": {"train.weight_decay": 0},
-    "no clipping": {"train.grad_clip": 0},
-    "cosine decay": {"train.schedule": "cosine"},
-    "wsd, the last half decays": {"train.schedule": "wsd", "train.decay_share": 0.5},
-    "vocabulary of 512": {"vocabulary": 512},
-    "vocabulary of 2,048": {"vocabulary": 2048},
-    "vocabulary of 4,096": {"vocabulary": 4096},
+
+@dataclass(frozen=True)
+class Change:
+    settings: dict[str, object] = field(default_factory=dict)
+    vocabulary: int = 1024
+    grows: bool = False
+    """Batches, from half the planner's to twice as large."""
+
+
+# The part: what takes it away or changes it.
+CHANGES: dict[str, Change] = {
+    "the recipe": Change(),
+    "AdamW in place of Muon": Change({"train.optimizer": "adamw"}),
+    "Muon at half its rate": Change({"train.matrix_learning_rate": 0.01}),
+    "Muon at twice its rate": Change({"train.matrix_learning_rate": 0.04}),
+    "embeddings at the others' rate": Change({"train.embedding_learning_rate": "auto"}),
+    "tied head": Change({"model.tie_word_embeddings": "true"}),
+    "no softcap": Change({"model.final_logit_softcapping": "none"}),
+    "GELU in place of ReLU²": Change({"model.hidden_act": "gelu_new"}),
+    "SwiGLU, learned norms (Qwen3)": Change({"model.architecture": "qwen3"}),
+    "no query/key norm (Llama)": Change({"model.architecture": "llama"}),
+    "no weight decay": Change({"train.weight_decay": 0}),
+    "no clipping": Change({"train.grad_clip": 0}),
+    "cosine decay": Change({"train.schedule": "cosine"}),
+    "wsd, the last half decays": Change({"train.schedule": "wsd", "train.decay_share": 0.5}),
+    "batches that double twice": Change(grows=True),
+    "context of 64": Change({"train.context": 64}),
+    "documents apart": Change({"data.document_mask": "true"}),
+    "z-loss 1e-4": Change({"train.z_loss": 1e-4}),
+    "label smoothing 0.05": Change({"train.label_smoothing": 0.05}),
+    "momentum of 0.9": Change({"train.momentum": 0.9}),
+    "vocabulary of 512": Change(vocabulary=512),
+    "vocabulary of 2,048": Change(vocabulary=2048),
+    "vocabulary of 4,096": Change(vocabulary=4096),
 }
 
 
-def run(text: str, minutes: float, seed: int, change: dict, chosen: dict) -> float:
-    settings = {"train.batch_size": chosen["batch_size"]} | {k: v for k, v in change.items() if k != "vocabulary"}
+def settings_of(change: Change, chosen: dict) -> dict[str, object]:
+    batch = chosen["batch_size"]
+    settings: dict[str, object] = {"train.batch_size": batch} | change.settings
+    if change.grows:
+        # As many sequences in the middle.
+        settings |= {"train.batch_size": 2 * batch, "train.first_batch_size": max(1, batch // 2)}
+    if "train.context" in settings:
+        # As many tokens an update.
+        settings["train.batch_size"] = batch * chosen["context"] // settings["train.context"]
+    return settings
+
+
+def run(text: str, minutes: float, seed: int, change: Change, chosen: dict) -> float:
+    settings = settings_of(change, chosen)
     return train(
-        prepared(text, change.get("vocabulary", 1024)), "--seed", seed, "--budget", f"{minutes * 60:g}s", "--preset",
-        f"decoder-{chosen['hidden_size']}", settings=settings).bits_per_byte[-1]
+        prepared(text, change.vocabulary), "--seed", seed, "--budget", f"{minutes * 60:g}s", "--preset",
+        f"decoder-{chosen['hidden_size']}", settings=settings, evaluates=True).whole
 
 
 def measure(text: str, minutes: float, seeds: int, names: list[str]) -> None:

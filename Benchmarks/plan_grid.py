@@ -23,7 +23,7 @@ def run(text: str, minutes: float, seed: int, width: int | None, batch_tokens: i
     """What a setting reaches; without a width, what the plan chooses and reaches."""
     budget = ["--budget", f"{60 * minutes:g}s", "--seed", seed]
     if width is None or batch_tokens is None:
-        ended = train(prepared(text), *budget)
+        ended = train(prepared(text), *budget, evaluates=True)
         plan = ended.plan or {}
         more = {
             "planned": plan["bits_per_byte"], "planned_width": plan["hidden_size"],
@@ -33,9 +33,9 @@ def run(text: str, minutes: float, seed: int, width: int | None, batch_tokens: i
         context = 128 if width < 192 else 256
         ended = train(
             prepared(text), *budget, "--preset", f"decoder-{width}",
-            settings={"train.batch_size": max(1, batch_tokens // context)})
+            settings={"train.batch_size": max(1, batch_tokens // context)}, evaluates=True)
         more = {}
-    return {"bits_per_byte": ended.bits_per_byte[-1], "tokens": ended.tokens} | more
+    return {"bits_per_byte": ended.whole, "tokens": ended.tokens} | more
 
 
 def found(text: str, minutes: float) -> list[dict]:

@@ -52,6 +52,9 @@ class Run:
     plan: dict | None
     """What a budget's plan chose."""
 
+    whole: float | None
+    """Bits per byte of the whole validation split at the end, of which a budget's evaluations look at a part."""
+
     @property
     def bits_per_byte(self) -> list[float]:
         """Of the validation split, on the way and at the end."""
@@ -62,7 +65,9 @@ class Run:
         return [line["tokens"] for line in self.metrics if line["kind"] == "train"][-1]
 
 
-def train(data: Path, *arguments: object, settings: dict[str, object] | None = None) -> Run:
+def train(
+    data: Path, *arguments: object, settings: dict[str, object] | None = None, evaluates: bool = False
+) -> Run:
     with tempfile.TemporaryDirectory() as work:
         run = Path(work) / "run"
         sets = [word for key, value in (settings or {}).items() for word in ("--set", f"{key}={value}")]
@@ -70,10 +75,16 @@ def train(data: Path, *arguments: object, settings: dict[str, object] | None = N
             [str(word) for word in (MAYFLY, "train", "--data", data, "--out", run, *arguments, *sets)], check=True,
             capture_output=True)
         plan = run / "plan.json"
+        whole = None
+        if evaluates:
+            done = subprocess.run(
+                [MAYFLY, "eval", run, "--data", data, "--split", "val", "--json"], check=True, capture_output=True,
+                text=True)
+            whole = json.loads(done.stdout)["bits_per_byte"]
         return Run(
             metrics=[json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()],
             config=json.loads((run / "checkpoints/latest/config.json").read_text()),
-            plan=json.loads(plan.read_text())["chosen"] if plan.exists() else None)
+            plan=json.loads(plan.read_text())["chosen"] if plan.exists() else None, whole=whole)
 
 
 def planned(data: Path, seconds: float) -> dict:

@@ -146,3 +146,13 @@ def test_a_terminal_that_cannot_go_up_gets_lines(data: Path, small: list[str], t
     terminal = Terminal(arguments(data, small, tmp_path / "run", 20), 80, term="dumb")
     assert terminal.end() == 0
     assert b"\x1b" not in terminal.bytes and b"tokens/s" in terminal.bytes
+
+
+def test_a_terminal_shows_control_characters_of_a_model_and_obeys_none(run: Path) -> None:
+    asked = ["generate", run, "--prompt", "a\x1b[31mb\rc", "--max-tokens", 20]
+    terminal = Terminal(asked, 80)
+    assert terminal.end() == 0
+    assert b"\x1b" not in terminal.bytes and "a␛[31mb␍c" in terminal.bytes.decode()
+    # A file gets the text as it is.
+    piped = subprocess.run(command(*asked), capture_output=True, check=True).stdout
+    assert piped.startswith(b"a\x1b[31mb\rc")

@@ -1,7 +1,10 @@
 import Compute
 import ComputeCPU
+import Corpus
+import Formats
 import Foundation
 import Models
+import TestSupport
 import Testing
 import Training
 
@@ -43,6 +46,32 @@ struct ScalingLawTests {
     #expect((7.0..<10).contains(Self.difficulty.bitsPerToken(tokens: Double(1 << 14))))
     #expect(TextDifficulty(points: []).bitsPerToken(tokens: 10) > 0)
     #expect(TextDifficulty(points: [(5, 3)]).bitsPerToken(tokens: 10) == 3)
+  }
+}
+
+@Suite("A text's difficulty")
+struct TextDifficultyTests {
+  private let folder: TemporaryFolder
+
+  init() throws {
+    folder = try TemporaryFolder()
+    try FileSystem.createFolder(folder.file("data"))
+    try writeShard(learnable(1_500_000), to: folder.file("data/train-00000.bin"))
+    try writeShard(learnable(800_000, from: 3), to: folder.file("data/train-00001.bin"))
+    try writeShard(learnable(3000, from: 5), to: folder.file("data/val-00000.bin"))
+  }
+
+  @Test(
+    "is found from three samples at least, and from more of the text where there is time", arguments: [0, .infinity])
+  func samples(limit: Double) throws {
+    let difficulty = try TextDifficulty(Dataset(path: folder.file("data")), vocabularySize: 37, seconds: limit)
+    let tokens = difficulty.points.map(\.tokens)
+    #expect(tokens.count == (limit > 0 ? 4 : 3))
+    for (found, expected) in zip(tokens, [1 << 16, 1 << 18, 1 << 20, 1 << 21]) {
+      // Whole pieces, and the last of a shard may be short.
+      #expect(abs(found - expected) <= 2 * 512)
+    }
+    #expect(difficulty.points.allSatisfy { $0.bitsPerToken > 0 && $0.bitsPerToken < log2(37) })
   }
 }
 

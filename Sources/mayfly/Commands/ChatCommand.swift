@@ -65,7 +65,7 @@ struct Chat: ParsableCommand {
         // A space stands between a template's words and the answer.
         let shown = begins ? text.drop(while: \.isWhitespace) : text[...]
         begins = begins && shown.isEmpty
-        try Output.write(String(shown))
+        try Output.write(ofModel: String(shown))
         return !Interruption.isAsked
       }
       Interruption.finish()

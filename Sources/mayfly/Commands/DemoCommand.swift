@@ -59,7 +59,7 @@ struct Demo: ParsableCommand {
     _ = try model.generator(longest: ids.count + maxTokens).generate(
       prompt: ids, maxTokens: maxTokens, options: options
     ) { text in
-      try Output.write(text)
+      try Output.write(ofModel: text)
       return true
     }
     try Output.line("")

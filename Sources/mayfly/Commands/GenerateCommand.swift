@@ -42,12 +42,12 @@ struct Generate: ParsableCommand {
       }
       ids = [start]
     }
-    if !json { try Output.write(prompt) }
+    if !json { try Output.write(ofModel: prompt) }
     let (longest, isEndless) = ids.count.addingReportingOverflow(maxTokens)
     let result = try model.generator(longest: isEndless ? .max : longest).generate(
       prompt: try model.checked(ids), maxTokens: maxTokens, options: sampling.options, stops: stop
     ) { text in
-      if !json { try Output.write(text) }
+      if !json { try Output.write(ofModel: text) }
       return true
     }
     guard json else {

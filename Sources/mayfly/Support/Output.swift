@@ -14,6 +14,13 @@ enum Output {
     }
   }
 
+  /// Writes what a model says, which may be anything: a terminal shows control characters and obeys none.
+  ///
+  /// - Throws: as ``write(_:)``.
+  static func write(ofModel text: String) throws { try write(isTerminal ? text.withVisibleControls : text) }
+
+  private static let isTerminal = isatty(STDOUT_FILENO) == 1
+
   static func line(_ text: String) throws { try write(text + "\n") }
 
   /// The one JSON document of `--json`; numbers that are none are null there.
