@@ -41,7 +41,7 @@ package struct Planner {
   }
 
   /// The share of a budget in which the machine is measured, and seconds that are enough for any.
-  private static let calibrationShare = 0.012
+  private static let calibrationShare = 0.015
   private static let mostCalibration = 30.0
   /// The share of a budget that is left for updates when evaluations, samples and checkpoints are paid.
   private static let trainingShare = 0.93

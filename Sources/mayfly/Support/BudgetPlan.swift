@@ -32,8 +32,13 @@ struct BudgetPlan {
       preset: .decoder(width: 64, batchSize: 2), overrides: SettingOverrides(), initial: nil, tokens: vocabularySize)
     // It reads little.
     small.data.cache = 0
-    let noise = try GradientNoise.measure(
-      small, source: try ShardSource(dataset, small), executor: executor, seconds: 0.004 * budget)
+    // What less than a second's training finds says nothing of a run.
+    let noiseSeconds = 0.004 * budget
+    let noise =
+      noiseSeconds < 1
+      ? nil
+      : try GradientNoise.measure(
+        small, source: try ShardSource(dataset, small), executor: executor, seconds: noiseSeconds)
     let planner = Planner(
       executor: executor, law: ScalingLaw(difficulty, trainTokens: dataset.tokenCount(of: .train), noise: noise),
       overrides: overrides, tokens: tokens,
