@@ -8,8 +8,8 @@ package struct TextDifficulty: Sendable {
   /// What was measured.
   package let points: [(tokens: Int, bitsPerToken: Double)]
 
-  /// Where the curve is measured: numbers of tokens counted.
-  private static let marks = [16, 18, 20, 21, 22, 23, 24].map { 1 << $0 }
+  /// Tokens at which the curve is first measured at most, up to which in steps of four, and at which the last time.
+  private static let (first, coarse, last) = (1 << 16, 1 << 20, 1 << 24)
   /// Tokens that are predicted.
   private static let predicted = 1 << 16
   /// Tokens that are read in one piece: few, so that many places of the text are seen.
@@ -39,20 +39,23 @@ package struct TextDifficulty: Sendable {
     var model = NGramModel(of: text, vocabularySize: vocabularySize)
     var points: [(tokens: Int, bitsPerToken: Double)] = []
     var rest = pieces[...]
-    var last = 0.0
-    for mark in Self.marks where !text.isEmpty && !rest.isEmpty {
+    var took = 0.0
+    // Of a small text too there must be a slope to tell.
+    var mark = min(Self.first, pieces.reduce(0) { $0 + $1.count } / 16)
+    while mark <= Self.last, !text.isEmpty, !rest.isEmpty {
       let before = points.last?.tokens ?? 0
       let begin = seconds(ContinuousClock.now - start)
       if points.count > 2 {
         // What comes next is three times the last at most; from little more than was counted no slope can be told.
-        guard begin + 3 * last < limit, 2 * Self.piece * rest.count > before else { break }
+        guard begin + 3 * took < limit, 2 * Self.piece * rest.count > before else { break }
       }
-      let count = (mark - before + Self.piece - 1) / Self.piece
+      let count = max(1, (mark - before + Self.piece - 1) / Self.piece)
       let counted = try Self.read(rest.prefix(count))
       rest = rest.dropFirst(count)
       model.count(counted)
       points.append((before + counted.count, model.bitsPerToken))
-      last = seconds(ContinuousClock.now - start) - begin
+      took = seconds(ContinuousClock.now - start) - begin
+      mark = max(1, mark) * (mark < Self.coarse ? 4 : 2)
     }
     self.points = points
   }
