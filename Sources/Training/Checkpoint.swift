@@ -147,3 +147,18 @@ package enum Checkpoint {
     return try TrainerState(json: FileSystem.readJSON(path), path: path)
   }
 }
+
+extension TrainerState {
+  /// Where the run is in its data.
+  package var place: DataPlace { DataPlace(row: rows, order: rollbacks) }
+}
+
+extension ParameterStore {
+  /// Sets the optimizer's moments to zero, as in the beginning.
+  func clearMoments() throws(ComputeError) {
+    for entry in layout.entries {
+      let zeros = [Float](repeating: 0, count: entry.shape.count)
+      for buffer in [ParameterBuffer.firstMoment, .secondMoment] { try write(buffer, entry, zeros) }
+    }
+  }
+}

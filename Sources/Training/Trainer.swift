@@ -177,9 +177,9 @@ package final class Trainer {
     // before may be here or not.
     let isLate = executor.runsAhead && state.lossScale == nil && state.spikes.hasSkipped(step - 1)
     try update.begin(
-      step: step - state.skippedUpdates + (isLate ? 1 : 0), rows: rows, firstMicroStep: state.microSteps,
-      rateFactor: factor,
-      lossScale: state.lossScale?.value ?? 1, limits: state.spikes.limits(step: step), source: source)
+      step: step - state.skippedUpdates + (isLate ? 1 : 0), progress: progress, firstMicroStep: state.microSteps,
+      rateFactor: factor, lossScale: state.lossScale?.value ?? 1, limits: state.spikes.limits(step: step),
+      source: source)
     budget?.beginStep()
     state.step = step
     state.rows += rows
@@ -188,8 +188,7 @@ package final class Trainer {
     underWay.append(
       StepUnderWay(
         step: step, newTokens: tokens, tokens: state.tokens, learningRate: settings.train.learningRate * factor,
-        progress: progress,
-        dataWaitSeconds: source.dataWaitSeconds - waitedBefore, start: start))
+        progress: progress, dataWaitSeconds: source.dataWaitSeconds - waitedBefore, start: start))
   }
 
   /// Reports updates as the device makes them, until so many are under way.
@@ -387,20 +386,5 @@ package final class Trainer {
     try output.tell(
       .rolledBack(from: failed, to: state.step, reason: reason, rollbacks: rollbacks, elapsed: state.elapsed))
     try output.flush()
-  }
-}
-
-extension TrainerState {
-  /// Where the run is in its data.
-  package var place: DataPlace { DataPlace(row: rows, order: rollbacks) }
-}
-
-extension ParameterStore {
-  /// Sets the optimizer's moments to zero, as in the beginning.
-  fileprivate func clearMoments() throws(ComputeError) {
-    for entry in layout.entries {
-      let zeros = [Float](repeating: 0, count: entry.shape.count)
-      for buffer in [ParameterBuffer.firstMoment, .secondMoment] { try write(buffer, entry, zeros) }
-    }
   }
 }

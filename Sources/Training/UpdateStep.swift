@@ -42,26 +42,25 @@ package final class UpdateStep {
   /// Rows of an update.
   ///
   /// - Parameter progress: the share of the run that is done, in 0...1.
-  package func rows(at progress: Double) -> Int {
-    batches[min(batches.count - 1, Int(progress * Double(batches.count)))].rows
+  package func rows(at progress: Double) -> Int { batch(at: progress).rows }
+
+  private func batch(at progress: Double) -> TokenBatch {
+    batches[min(batches.count - 1, Int(progress * Double(batches.count)))]
   }
 
   /// Sends update `step` (from 1) to the device; ``finish()`` reports it. At most two may be under way.
   ///
   /// - Parameters:
-  ///   - rows: one of the sizes that batches have; nil: the last.
+  ///   - progress: the share of the run that is done, in 0...1, which says how large the batch is.
   ///   - firstMicroStep: passes done before, the counter of random numbers.
   ///   - rateFactor: what the learning rates are times those of the settings.
   ///   - lossScale: what gradients are computed times, in fp16; it is gone from the norm and the update.
   ///   - limits: beyond which the update is skipped.
   package func begin(
-    step: Int, rows: Int? = nil, firstMicroStep: Int, rateFactor: Float, lossScale: Float = 1,
+    step: Int, progress: Double = 1, firstMicroStep: Int, rateFactor: Float, lossScale: Float = 1,
     limits: SpikeGuard.Limits = SpikeGuard.Limits(), source: any BatchSource
   ) throws {
-    let rows = rows ?? settings.batchSize
-    guard let batch = batches.first(where: { $0.rows == rows }) else {
-      preconditionFailure("no batch has \(rows) rows")
-    }
+    let batch = batch(at: progress)
     try source.next(batch)
     // Of the whole update, so that micro-steps add up to one large batch. Where nothing counts, all sums are 0.
     let total = batch.totalWeight
@@ -69,7 +68,7 @@ package final class UpdateStep {
     try withUnsafePointer(to: Float(normalizer)) {
       try execution.set(program.normalizer, UnsafeBufferPointer(start: $0, count: 1))
     }
-    for micro in 0..<rows / microBatch {
+    for micro in 0..<batch.rows / microBatch {
       let rows = micro * microBatch..<(micro + 1) * microBatch
       try batch.bind(rows: rows, to: program, of: execution)
       try execution.run(

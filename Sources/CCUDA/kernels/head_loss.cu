@@ -44,9 +44,9 @@ MF_DEVICE float capped(float logit, float cap, float inverse) {
 }
 
 template <typename Logit, bool CAPPED>
-MF_DEVICE void head_row(int64_t vocabulary, int64_t ld, float cap, float smoothing, float z_loss, Logit *logits, const int32_t *targets,
-                        const float *weights, const float *normalizer, const mf_run *run, float *losses,
-                        float *correct, int gradient) {
+MF_DEVICE void head_row(int64_t vocabulary, int64_t ld, float cap, float smoothing, float z_loss, Logit *logits,
+                        const int32_t *targets, const float *weights, const float *normalizer, const mf_run *run,
+                        float *losses, float *correct, int gradient) {
   __shared__ softmax_state states[HEAD_THREADS / 32];
   const int64_t row = blockIdx.x;
   Logit *z = logits + row * ld;
@@ -101,9 +101,9 @@ MF_DEVICE void head_row(int64_t vocabulary, int64_t ld, float cap, float smoothi
 
   const int64_t target = targets[row];
   const float target_logit = capped<CAPPED>(widen(z[target]), cap, inverse);
-  const float log_sum = logf(state.sum) + state.largest;
+  const float log_of_sum = logf(state.sum), log_sum = log_of_sum + state.largest;
   if (threadIdx.x == 0) {
-    losses[row] = logf(state.sum) + (state.largest - target_logit) +
+    losses[row] = log_of_sum + (state.largest - target_logit) +
                   (smoothing > 0 ? smoothing * (target_logit - state.total / float(vocabulary)) : 0.0f) +
                   z_loss * log_sum * log_sum;
     correct[row] = state.index == target ? 1.0f : 0.0f;

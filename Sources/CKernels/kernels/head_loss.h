@@ -98,8 +98,8 @@ static void head_row(const mf_head_loss *args, int64_t row, float *z) {
   const float mean = smoothing > 0 ? head_total(z, n) / (float)n : 0;
   const bool store = gradient && !(cap > 0);
   const float sum = head_exponentials(z, n, largest, store);
-  const float log_sum = logf(sum) + largest;
-  args->losses[row] = logf(sum) + (largest - target_logit) + smoothing * (target_logit - mean) +
+  const float log_of_sum = logf(sum), log_sum = log_of_sum + largest;
+  args->losses[row] = log_of_sum + (largest - target_logit) + smoothing * (target_logit - mean) +
                       args->z_loss * log_sum * log_sum;
   if (!gradient) return;
 

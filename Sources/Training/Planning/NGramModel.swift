@@ -26,7 +26,7 @@ package struct NGramModel {
   /// Counts tokens, whose first ones have nothing before them.
   package mutating func count(_ tokens: [Int32]) {
     orders.withUnsafeMutableBufferPointer {
-      // Each order is counted by one thread.
+      // Unsafe only in what the compiler can see: each order is touched by one iteration alone.
       nonisolated(unsafe) let orders = $0
       DispatchQueue.concurrentPerform(iterations: orders.count) { orders[$0].count(tokens) }
     }

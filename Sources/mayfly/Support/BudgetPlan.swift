@@ -25,20 +25,20 @@ struct BudgetPlan {
     let vocabularySize = try Settings.resolve(
       preset: .decoder(width: 64), overrides: overrides, initial: nil, tokens: tokens
     ).model.vocabularySize
-    let difficulty = try TextDifficulty(
-      dataset, vocabularySize: vocabularySize, seconds: min(10, 0.004 * budget))
+    // What counting and what training for a moment may take.
+    let limit = 0.004 * budget
+    let difficulty = try TextDifficulty(dataset, vocabularySize: vocabularySize, seconds: min(10, limit))
     // Of the smallest model, whose updates are the fastest.
     var small = try Settings.resolve(
       preset: .decoder(width: 64, batchSize: 2), overrides: SettingOverrides(), initial: nil, tokens: vocabularySize)
     // It reads little.
     small.data.cache = 0
     // What less than a second's training finds says nothing of a run.
-    let noiseSeconds = 0.004 * budget
     let noise =
-      noiseSeconds < 1
+      limit < 1
       ? nil
       : try GradientNoise.measure(
-        small, source: try ShardSource(dataset, small), executor: executor, seconds: noiseSeconds)
+        small, source: try ShardSource(dataset, small), executor: executor, seconds: limit)
     let planner = Planner(
       executor: executor, law: ScalingLaw(difficulty, trainTokens: dataset.tokenCount(of: .train), noise: noise),
       overrides: overrides, tokens: tokens,
