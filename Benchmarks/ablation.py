@@ -44,6 +44,7 @@ CHANGES: dict[str, Change] = {
     "wsd, the last half decays": Change({"train.schedule": "wsd", "train.decay_share": 0.5}),
     "batches that double twice": Change(grows=True),
     "context of 64": Change({"train.context": 64}),
+    "context that doubles twice": Change({"train.first_context": 32}),
     "documents apart": Change({"data.document_mask": "true"}),
     "z-loss 1e-4": Change({"train.z_loss": 1e-4}),
     "label smoothing 0.05": Change({"train.label_smoothing": 0.05}),

@@ -39,16 +39,16 @@ NANOGPT = {
     "layers": 4, "heads": 4, "width": 128, "context": 64, "batch": 12, "rate": 1e-3, "beta2": 0.99, "decay": 0.1,
     "warmup": 100, "floor": 0.1, "schedule": "cosine", "rotary": False, "bf16": HAS_BF16, "compiled": True,
 }
-# One setting after the other: the best of a line goes into the next. The first text is searched whole, the others from what
-# the first has found.
+# One setting after the other: the best of a line goes into the next. The first text is searched whole, byte pairs from what
+# characters have found, the other texts from what the first has found.
 WHOLE = {
     "characters": [
         {"rate": [2e-3, 4e-3]}, {"schedule": ["linear"], "floor": [0.0]}, {"rotary": [True]}, {"width": [96]},
         {"context": [128, 256]}, {"batch": [6, 24]}, {"rate": [3e-3, 6e-3]},
     ],
     "bpe": [
-        {"rate": [2e-3, 4e-3]}, {"schedule": ["linear"], "floor": [0.0]}, {"rotary": [True]},
-        {"vocabulary": [2048, 8192]}, {"width": [96]}, {"context": [128]}, {"batch": [6, 24]}, {"rate": [3e-3, 6e-3]},
+        {"schedule": ["linear"], "floor": [0.0]}, {"vocabulary": [2048, 8192]}, {"width": [96, 128]}, {"context": [64, 128]},
+        {"batch": [6, 24]}, {"rate": [3e-3, 6e-3]},
     ],
 }
 AGAIN = {
@@ -56,7 +56,7 @@ AGAIN = {
     "bpe": [{"vocabulary": [2048, 4096, 8192]}, {"width": [96, 128]}, {"rate": [3e-3, 6e-3]}],
 }
 # What a short search may have chosen wrongly for a longer run.
-FINALS = {"characters": [], "bpe": [{"width": 128, "rate": 4e-3}, {"width": 160, "rate": 3e-3}]}
+FINALS = {"characters": [{"width": 128}], "bpe": [{"width": 128, "rate": 4e-3}, {"width": 160, "rate": 3e-3}]}
 
 
 def peer(name: str, recipe: dict, seconds: float, seed: int) -> dict:
@@ -109,7 +109,8 @@ def tried(name: str, kind: str, seconds: float, recipe: dict) -> dict:
 def tune(name: str, seconds: float) -> None:
     for kind in KINDS:
         if name == TEXTS[0]:
-            search, start = WHOLE[kind], NANOGPT | {"vocabulary": 0 if kind == "characters" else 4096}
+            search = WHOLE[kind]
+            start = NANOGPT | {"vocabulary": 0} if kind == "characters" else tuned(name, "characters") | {"vocabulary": 4096}
         else:
             search, start = AGAIN[kind], tuned(TEXTS[0], kind)
         best = tried(name, kind, seconds, start)

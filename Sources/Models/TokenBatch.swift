@@ -117,6 +117,17 @@ extension TokenBatch {
     }
   }
 
+  /// Lets no token see more than the last `count` tokens, itself among them. The mask must be ``MaskKind/ranges``.
+  ///
+  /// - Parameter isCausal: tokens see all before them in their row, whatever they saw in the batch before; otherwise what
+  ///   their ranges say.
+  package func look(back count: Int, isCausal: Bool) {
+    for index in ids.indices {
+      if isCausal { (ranges[2 * index], ranges[2 * index + 1]) = (0, Int32(index % time + 1)) }
+      ranges[2 * index] = max(ranges[2 * index], ranges[2 * index + 1] - Int32(count))
+    }
+  }
+
   /// Sequence `place` of a row gets its vector from these tokens.
   package func setPool(_ tokens: Range<Int>, row: Int, place: Int) {
     guard let perRow, place < perRow else { preconditionFailure("a row has room for \(perRow ?? 0) sequences") }

@@ -72,6 +72,7 @@ package struct SettingKey: Sendable {
   private static let train: [SettingKey] = [
     integer("train.batch_size", \.train.batchSize, 1...),
     integerOrAuto("train.first_batch_size", \.train.firstBatchSize),
+    integerOrAuto("train.first_context", \.train.firstContext),
     integerOrAuto("train.micro_batch_size", \.train.microBatchSize),
     integer("train.context", \.train.context, 1...(1 << 24)),
     choice("train.optimizer", \.train.optimizer),

@@ -77,6 +77,12 @@ extension Settings {
         key: "train.first_batch_size", value: "\(first)",
         expected: "what comes of halving train.batch_size = \(train.batchSize) some times")
     }
+    if let first = train.firstContext, model.isBidirectional || first != train.contexts[0] {
+      throw .impossible(
+        key: "train.first_context", value: "\(first)",
+        expected: model.isBidirectional
+          ? "auto, as this model sees both ways" : "what comes of halving train.context = \(train.context) some times")
+    }
     if let micro = train.microBatchSize, micro > least || !least.isMultiple(of: micro) {
       throw .impossible(
         key: "train.micro_batch_size", value: "\(micro)",

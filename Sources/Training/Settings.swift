@@ -60,6 +60,9 @@ package struct TrainSettings: Sendable, Equatable {
   package var microBatchSize: Int?
   /// T: tokens per sequence.
   package var context = 128
+  /// How far back a token sees at the beginning, itself among them. It doubles on the way to `context`, each window for an
+  /// equal share of the run: what is near is learned first. Nil: `context`.
+  package var firstContext: Int?
   package var optimizer = Optimizer.adamw
   /// AdamW's, of all that has no rate of its own.
   package var learningRate: Float = 1e-3
@@ -107,11 +110,14 @@ package struct TrainSettings: Sendable, Equatable {
   }
 
   /// The sizes that batches have on the way.
-  package var batchSizes: [Int] {
-    var sizes = [batchSize]
-    while let firstBatchSize, sizes[0] > firstBatchSize, sizes[0].isMultiple(of: 2) {
-      sizes.insert(sizes[0] / 2, at: 0)
-    }
+  package var batchSizes: [Int] { Self.doubling(from: firstBatchSize, to: batchSize) }
+
+  /// How far back tokens see on the way.
+  package var contexts: [Int] { Self.doubling(from: firstContext, to: context) }
+
+  private static func doubling(from first: Int?, to last: Int) -> [Int] {
+    var sizes = [last]
+    while let first, sizes[0] > first, sizes[0].isMultiple(of: 2) { sizes.insert(sizes[0] / 2, at: 0) }
     return sizes
   }
 

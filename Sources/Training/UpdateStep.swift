@@ -10,6 +10,7 @@ package final class UpdateStep {
   private let microBatch: Int
   /// One for each size.
   private let batches: [TokenBatch]
+  private let contexts: [Int]
 
   /// Floating-point operations for each token.
   package var flopsPerToken: Double { program.program.flops / Double(microBatch * settings.context) }
@@ -26,6 +27,8 @@ package final class UpdateStep {
     microBatch = settings.resolvedMicroBatch
     let (B, T) = (microBatch, settings.context)
     let precision = settings.precision ?? .fp32
+    contexts = settings.contexts
+    let mask = contexts.count > 1 ? .ranges : mask
     program =
       if let perRow {
         try transformer.labelLossProgram(
@@ -44,14 +47,16 @@ package final class UpdateStep {
   /// - Parameter progress: the share of the run that is done, in 0...1.
   package func rows(at progress: Double) -> Int { batch(at: progress).rows }
 
-  private func batch(at progress: Double) -> TokenBatch {
-    batches[min(batches.count - 1, Int(progress * Double(batches.count)))]
+  private func batch(at progress: Double) -> TokenBatch { Self.stage(of: batches, at: progress) }
+
+  private static func stage<T>(of stages: [T], at progress: Double) -> T {
+    stages[min(stages.count - 1, Int(progress * Double(stages.count)))]
   }
 
   /// Sends update `step` (from 1) to the device; ``finish()`` reports it. At most two may be under way.
   ///
   /// - Parameters:
-  ///   - progress: the share of the run that is done, in 0...1, which says how large the batch is.
+  ///   - progress: the share of the run that is done, in 0...1, which says how large the batch is and how far back tokens see.
   ///   - firstMicroStep: passes done before, the counter of random numbers.
   ///   - rateFactor: what the learning rates are times those of the settings.
   ///   - lossScale: what gradients are computed times, in fp16; it is gone from the norm and the update.
@@ -62,6 +67,9 @@ package final class UpdateStep {
   ) throws {
     let batch = batch(at: progress)
     try source.next(batch)
+    if contexts.count > 1 {
+      batch.look(back: Self.stage(of: contexts, at: progress), isCausal: source.mask == .causal)
+    }
     // Of the whole update, so that micro-steps add up to one large batch. Where nothing counts, all sums are 0.
     let total = batch.totalWeight
     let normalizer = total > 0 ? total : 1

@@ -34,6 +34,21 @@ struct DocumentSourceTests {
       ])
   }
 
+  @Test("and rows of plain text are seen through a window, whatever the batch before has left")
+  func window() throws {
+    let source = DocumentSource(Documents(), endOfText: 0, isBidirectional: false)
+    let batch = TokenBatch(rows: 2, time: 6, mask: .ranges)
+    func row(_ row: Int) -> [[Int32]] { (6 * row..<6 * row + 6).map { [batch.ranges[2 * $0], batch.ranges[2 * $0 + 1]] } }
+    try source.next(batch)
+    batch.look(back: 2, isCausal: false)
+    #expect(row(0) == [[0, 1], [0, 2], [2, 3], [2, 4], [4, 5], [4, 6]])
+    #expect(row(1) == [[0, 1], [1, 2], [1, 3], [2, 4], [3, 5], [4, 6]])
+    for count in [2, 3, 6] {
+      batch.look(back: count, isCausal: true)
+      #expect(row(1) == (0..<6).map { [Int32(max(0, $0 + 1 - count)), Int32($0 + 1)] })
+    }
+  }
+
   @Test("let tokens of an encoder see all of their document")
   func bidirectional() throws {
     let (_, ranges) = try Self.ranges(isBidirectional: true)

@@ -30,7 +30,7 @@ struct SettingsTests {
     "model.final_logit_softcapping": "30.5", "model.initializer_range": "0.03", "model.dropout": "0.15",
     "data.order": "sequential", "data.document_mask": "true", "data.bpe_dropout": "0.1", "data.prefetch": "9",
     "data.cache": "12345", "train.batch_size": "24", "train.first_batch_size": "12", "train.micro_batch_size": "6",
-    "train.context": "55",
+    "train.context": "55", "train.first_context": "11",
     "train.optimizer": "muon", "train.learning_rate": "0.00123", "train.embedding_learning_rate": "0.01",
     "train.matrix_learning_rate": "0.03", "train.momentum": "0.9", "train.decay_share": "0.25",
     "train.betas": "[0.8, 0.999]", "train.eps": "1e-06",
@@ -191,6 +191,11 @@ struct SettingsTests {
       }
       #expect((error == nil) == fits, "\(first), \(micro)")
     }
+    for (first, fits) in [(16, true), (64, true), (24, false), (128, false)] {
+      let error = thrown { _ = try Self.resolve(["train.context=64", "train.first_context=\(first)"]) }
+      #expect((error == nil) == fits, "\(first)")
+    }
+    #expect(thrown { _ = try Self.resolve(["model.architecture=bert", "train.context=64", "train.first_context=32"]) } != nil)
     let bare = thrown { _ = try Self.resolve([], tokens: nil) }
     #expect(bare?.description.contains("model.vocab_size") == true)
     #expect(try Self.resolve(["model.vocab_size=50"], tokens: nil).model.vocabularySize == 50)

@@ -232,6 +232,20 @@ struct TrainerTests {
     #expect(try resumed.store.bits(.weights) == expected.store.bits(.weights))
   }
 
+  @Test("whose context grows sees less at first, and resumes as if it had not stopped", arguments: [3, 9])
+  func contextGrows(stop: Int) throws {
+    var settings = tinySettings(.llama)
+    let plain = try train(settings, in: RunFolder(folder.file("plain")))
+    settings.train.firstContext = settings.train.context / 4
+    let whole = RunFolder(folder.file("whole"))
+    let expected = try train(settings, in: whole)
+    #expect(steps(expected.events)[0].loss != steps(plain.events)[0].loss)
+    try train(settings, stopAfter: stop)
+    let resumed = try train(settings, from: newest(run))
+    #expect(try numbers(run) == numbers(whole))
+    #expect(try resumed.store.bits(.weights) == expected.store.bits(.weights))
+  }
+
   @Test("killed and resumed from its last checkpoint gives the same bits, and forgets what came after it")
   func killed() throws {
     var settings = tinySettings(.nanochat)
