@@ -24,6 +24,8 @@ class Change:
     vocabulary: int = 1024
     grows: bool = False
     """Batches, from half the planner's to twice as large."""
+    widens: bool = False
+    """How far back tokens see, from a quarter of the planner's context."""
 
 
 # The part: what takes it away or changes it.
@@ -44,7 +46,7 @@ CHANGES: dict[str, Change] = {
     "wsd, the last half decays": Change({"train.schedule": "wsd", "train.decay_share": 0.5}),
     "batches that double twice": Change(grows=True),
     "context of 64": Change({"train.context": 64}),
-    "context that doubles twice": Change({"train.first_context": 32}),
+    "context that doubles twice": Change(widens=True),
     "documents apart": Change({"data.document_mask": "true"}),
     "z-loss 1e-4": Change({"train.z_loss": 1e-4}),
     "label smoothing 0.05": Change({"train.label_smoothing": 0.05}),
@@ -61,6 +63,8 @@ def settings_of(change: Change, chosen: dict) -> dict[str, object]:
     if change.grows:
         # As many sequences in the middle.
         settings |= {"train.batch_size": 2 * batch, "train.first_batch_size": max(1, batch // 2)}
+    if change.widens:
+        settings["train.first_context"] = chosen["context"] // 4
     if "train.context" in settings:
         # As many tokens an update.
         settings["train.batch_size"] = batch * chosen["context"] // settings["train.context"]

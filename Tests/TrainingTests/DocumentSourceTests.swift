@@ -38,7 +38,9 @@ struct DocumentSourceTests {
   func window() throws {
     let source = DocumentSource(Documents(), endOfText: 0, isBidirectional: false)
     let batch = TokenBatch(rows: 2, time: 6, mask: .ranges)
-    func row(_ row: Int) -> [[Int32]] { (6 * row..<6 * row + 6).map { [batch.ranges[2 * $0], batch.ranges[2 * $0 + 1]] } }
+    func row(_ row: Int) -> [[Int32]] {
+      (6 * row..<6 * row + 6).map { [batch.ranges[2 * $0], batch.ranges[2 * $0 + 1]] }
+    }
     try source.next(batch)
     batch.look(back: 2, isCausal: false)
     #expect(row(0) == [[0, 1], [0, 2], [2, 3], [2, 4], [4, 5], [4, 6]])

@@ -195,7 +195,8 @@ struct SettingsTests {
       let error = thrown { _ = try Self.resolve(["train.context=64", "train.first_context=\(first)"]) }
       #expect((error == nil) == fits, "\(first)")
     }
-    #expect(thrown { _ = try Self.resolve(["model.architecture=bert", "train.context=64", "train.first_context=32"]) } != nil)
+    let bothWays = ["model.architecture=bert", "train.context=64", "train.first_context=32"]
+    #expect(thrown { _ = try Self.resolve(bothWays) } != nil)
     let bare = thrown { _ = try Self.resolve([], tokens: nil) }
     #expect(bare?.description.contains("model.vocab_size") == true)
     #expect(try Self.resolve(["model.vocab_size=50"], tokens: nil).model.vocabularySize == 50)
