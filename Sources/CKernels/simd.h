@@ -32,7 +32,7 @@ MF_INLINE vi v_lanes(void) {
 }
 
 /// The first n (0...W) floats at p, zeros behind them; touches no memory beyond.
-MF_INLINE vf v_load_n(const float *p, int64_t n) {
+MF_INLINE vf v_load_masked(const float *p, int64_t n) {
 #if MF_WIDTH == 16
   return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
 #elif MF_WIDTH == 8
@@ -44,7 +44,7 @@ MF_INLINE vf v_load_n(const float *p, int64_t n) {
 #endif
 }
 
-MF_INLINE void v_store_n(float *p, vf v, int64_t n) {
+MF_INLINE void v_store_masked(float *p, vf v, int64_t n) {
 #if MF_WIDTH == 16
   _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
 #elif MF_WIDTH == 8
@@ -52,6 +52,14 @@ MF_INLINE void v_store_n(float *p, vf v, int64_t n) {
 #else
   for (int64_t i = 0; i < n; i++) p[i] = v[i];
 #endif
+}
+
+/// The same where most vectors are whole: a masked store takes many times as long on some processors (Zen).
+MF_INLINE vf v_load_n(const float *p, int64_t n) { return n == W ? v_load(p) : v_load_masked(p, n); }
+
+MF_INLINE void v_store_n(float *p, vf v, int64_t n) {
+  if (n == W) v_store(p, v);
+  else v_store_masked(p, v, n);
 }
 
 MF_INLINE vi vi_load_n(const int32_t *p, int64_t n) { return (vi)v_load_n((const float *)p, n); }

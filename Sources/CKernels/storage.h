@@ -91,10 +91,10 @@ MF_INLINE void v_store_act(act *p, vf v) { *(vh_unaligned *)p = v_narrow(v); }
 
 /// The first n (0...W) at p, zeros behind them; touches no memory beyond.
 MF_INLINE vf v_load_act_n(const act *p, int64_t n) {
+  if (n == W) return v_load_act(p);
 #if MF_WIDTH == 16
   return v_widen((vh)_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), p));
 #else
-  if (n >= W) return v_load_act(p);
   vh h = (vh)(uint16_t)0;
   for (int64_t i = 0; i < n; i++) h[i] = p[i].bits;
   return v_widen(h);
@@ -102,13 +102,13 @@ MF_INLINE vf v_load_act_n(const act *p, int64_t n) {
 }
 
 MF_INLINE void v_store_act_n(act *p, vf v, int64_t n) {
-#if MF_WIDTH == 16
-  _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1), (__m256i)v_narrow(v));
-#else
-  if (n >= W) {
+  if (n == W) {
     v_store_act(p, v);
     return;
   }
+#if MF_WIDTH == 16
+  _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1), (__m256i)v_narrow(v));
+#else
   const vh h = v_narrow(v);
   for (int64_t i = 0; i < n; i++) p[i].bits = h[i];
 #endif

@@ -198,7 +198,7 @@ static void attention_strip(
     act *o = queries->o + (row + r) * queries->ld_o;
     for (int64_t d = 0; d < size; d += W) {
       const int64_t n = v_left(d, size);
-      v_store_left(o + d, written ? v_load(output + r * ld_output + d) * inverse : (vf)0.0f, n);
+      v_store_act_n(o + d, written ? v_load(output + r * ld_output + d) * inverse : (vf)0.0f, n);
     }
     if (queries->lse != NULL) queries->lse[row + r] = sum[r] == 0 ? -INFINITY : largest[r] + logf(sum[r]);
   }

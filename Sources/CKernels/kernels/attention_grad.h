@@ -85,7 +85,7 @@ static void grad_pack_head(grad_task *t, int64_t head, int64_t b) {
     for (int64_t j = 0; j < size; j += W) {
       const int64_t n = v_left(j, size);
       __builtin_prefetch(ahead + j);
-      sum = v_fma(v_load_left(d + i * args->ld_do + j, n), v_load_left(o + i * forward->ld_o + j, n), sum);
+      sum = v_fma(v_load_act_n(d + i * args->ld_do + j, n), v_load_act_n(o + i * forward->ld_o + j, n), sum);
     }
     t->delta[i] = v_sum(sum);
     t->lse[i] = lse[i];
@@ -236,7 +236,7 @@ MF_INLINE void grad_rows_end(const gradient_rows *sums, act *destination, int64_
   for (int64_t r = 0; r < rows; r++)
     for (int64_t j = 0; j < columns; j += W) {
       const int64_t n = v_left(j, columns);
-      v_store_left(destination + r * ld + j, v_load(sums->p + r * sums->ld + j), n);
+      v_store_act_n(destination + r * ld + j, v_load(sums->p + r * sums->ld + j), n);
     }
 }
 

@@ -94,13 +94,6 @@ MF_INLINE const operand *tile_operand_transposed(
 #endif
 }
 
-/// The first n (1...W) lanes: whole vectors without a mask, whose stores some processors do slowly.
-MF_INLINE vf v_load_left(const act *p, int64_t n) { return n == W ? v_load_act(p) : v_load_act_n(p, n); }
-MF_INLINE void v_store_left(act *p, vf v, int64_t n) {
-  if (n == W) v_store_act(p, v);
-  else v_store_act_n(p, v, n);
-}
-
 /// eˣ for x ≤ 0 as precise as an operand: of halves with a relative error of 3e-6, and never below 2⁻¹²⁶.
 MF_INLINE vf v_exp_operand(vf x) {
 #if MF_BF16_INSTRUCTIONS

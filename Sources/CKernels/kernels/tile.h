@@ -49,13 +49,13 @@ MF_INLINE void tile_store(const tile_args *t, const int rows, const int vectors,
   for (int v = 0; v < vectors; v++) {
     const int64_t n = mf_min(W, t->columns - v * W);
     if (n <= 0) return;
-    const vf bias = t->bias != NULL ? v_load_n(t->bias + v * W, n) : (vf)0.0f;
+    const vf bias = t->bias != NULL ? v_load_masked(t->bias + v * W, n) : (vf)0.0f;
 #pragma clang loop unroll(full)
     for (int r = 0; r < rows; r++) {
       vf value = acc[r][v];
-      if (t->add != NULL) value += v_load_n(t->add + r * t->ld_add + v * W, n);
+      if (t->add != NULL) value += v_load_masked(t->add + r * t->ld_add + v * W, n);
       if (t->bias != NULL) value += bias;
-      v_store_n(t->c + r * t->ldc + v * W, value, n);
+      v_store_masked(t->c + r * t->ldc + v * W, value, n);
     }
   }
 }
