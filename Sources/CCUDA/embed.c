@@ -6,6 +6,7 @@
   F(attention, "attention.cu")                                                                                     \
   F(attention_tensor, "attention_tensor.cu")                                                                       \
   F(cached_attention, "cached_attention.cu")                                                                       \
+  F(convolution, "convolution.cu")                                                                                 \
   F(dropout, "dropout.cu")                                                                                         \
   F(elementwise, "elementwise.cu")                                                                                 \
   F(embedding, "embedding.cu")                                                                                     \
@@ -38,6 +39,9 @@ static const char attention_tensor[] = {
 };
 static const char cached_attention[] = {
 #embed "kernels/cached_attention.cu" suffix(, 0)
+};
+static const char convolution[] = {
+#embed "kernels/convolution.cu" suffix(, 0)
 };
 static const char dropout[] = {
 #embed "kernels/dropout.cu" suffix(, 0)

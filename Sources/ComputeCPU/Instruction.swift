@@ -18,6 +18,8 @@ enum Instruction {
   case dropout(mf_dropout)
   case embedding(mf_embedding)
   case embeddingGradient(mf_embedding_grad, addsAlways: Bool)
+  case convolution(mf_convolution)
+  case convolutionGradient(mf_convolution_grad, addsAlways: Bool)
   case meanPool(mf_mean_pool)
   case meanPoolGradient(mf_mean_pool_grad)
   case headLoss(mf_head_loss, weightAddsAlways: Bool, biasAddsAlways: Bool)
@@ -63,6 +65,10 @@ extension Instruction {
     case .embeddingGradient(var call, let addsAlways):
       call.accumulate = addsAlways || context.accumulates
       kernels.embedding_grad(pool, &call)
+    case .convolution(var call): kernels.convolution(pool, &call)
+    case .convolutionGradient(var call, let addsAlways):
+      call.accumulate = addsAlways || context.accumulates
+      kernels.convolution_grad(pool, &call)
     case .meanPool(var call): kernels.mean_pool(pool, &call)
     case .meanPoolGradient(var call): kernels.mean_pool_grad(pool, &call)
     case .headLoss(var call, let weightAddsAlways, let biasAddsAlways):

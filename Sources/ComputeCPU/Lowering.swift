@@ -187,6 +187,18 @@ struct Lowering {
         .add(count: Int64(shape(op.y).count), a: at.activation(op.a), b: at.activation(op.b), y: at.activation(op.y))
       ]
 
+    case .causalConvolution(let op):
+      return [.convolution(convolution(x: op.x, op.weight, op.positions, cache: op.cache, y: op.y))]
+
+    case .causalConvolutionGradient(let op):
+      return [
+        .convolutionGradient(
+          mf_convolution_grad(
+            forward: convolution(x: op.x, op.weight, op.positions, cache: nil, y: op.y), dy: at.activation(op.dy),
+            dx: at.activation(op.dx), dweight: at.floats(op.dWeight?.node), accumulate: false),
+          addsAlways: op.dWeight?.addsAlways ?? false)
+      ]
+
     case .meanPool(let op):
       return [
         .meanPool(
@@ -234,6 +246,13 @@ struct Lowering {
     }
   }
 
+  private func convolution(x: Node, _ weight: Node, _ positions: Node, cache: Node?, y: Node?) -> mf_convolution {
+    mf_convolution(
+      rows: rows(x), time: Int64(shape(x)[1]), width: width(x), taps: rows(weight),
+      capacity: cache.map { Int64(shape($0)[1]) } ?? 0, positions: at.integers(positions), x: at.activation(x),
+      weight: at.floats(weight), cache: at.floats(cache), y: at.activation(y))
+  }
+
   private func arguments(_ op: Attention) -> mf_attention {
     let layout = op.layout
     let mask: mf_mask_kind =
@@ -266,8 +285,9 @@ extension Operation {
         graph.precision.storage, Int64(graph.shape(op.keys)[1]), Int64(op.layout.headSize), false)
     case .linear, .linearInputGradient, .logits, .headLoss: return mf_gemm_scratch()
     case .linearWeightGradient(let op): return max(mf_gemm_scratch(), mf_row_scratch(Int64(graph.shape(op.dy).width)))
+    case .causalConvolutionGradient(let op): return mf_row_scratch(Int64(graph.shape(op.weight).count))
     case .embedding, .embeddingGradient, .norm, .normGradient, .headNorm, .headNormGradient, .rotary, .activation,
-      .activationGradient, .dropout, .add, .meanPool, .meanPoolGradient:
+      .activationGradient, .dropout, .add, .causalConvolution, .meanPool, .meanPoolGradient:
       let width = operands.reads.compactMap(\.self).map { graph.shape($0).width }.max() ?? 1
       return mf_row_scratch(Int64(width))
     }

@@ -15,7 +15,7 @@ struct KernelCall {
 final class Kernels {
   /// A file of Sources/CCUDA/kernels.
   enum File: String {
-    case activation, attention, dropout, elementwise, embedding, muon, norm, optimizer, rotary, sums
+    case activation, attention, convolution, dropout, elementwise, embedding, muon, norm, optimizer, rotary, sums
     case attentionTensor = "attention_tensor"
     case cachedAttention = "cached_attention"
     case headLoss = "head_loss"

@@ -35,6 +35,34 @@ extension Lowering {
     return commands
   }
 
+  func lower(_ op: CausalConvolution) throws(ComputeError) -> [Command] {
+    let (rows, width) = (rows(op.x), width(op.x))
+    return [
+      try kernel(
+        .convolution, "mf_convolution", grid: (tiles(width, 256), tiles(rows, 8), 1), rows, Int32(shape(op.x)[1]),
+        width, Int32(shape(op.weight)[0]), op.cache.map { shape($0)[1] } ?? 0, at.activation(op.x),
+        at.floats(op.weight), at.integers(op.positions), at.floats(op.cache), at.activation(op.y))
+    ]
+  }
+
+  func lower(_ op: CausalConvolutionGradient) throws(ComputeError) -> [Command] {
+    let (rows, width, time, taps) = (rows(op.x), width(op.x), Int32(shape(op.x)[1]), shape(op.weight)[0])
+    let gradient = try kernel(
+      .convolution, "mf_convolution_gradient", grid: (tiles(width, 256), tiles(rows, 8), 1), rows, time, width,
+      Int32(taps), at.activation(op.x), at.floats(op.weight), at.integers(op.positions), at.activation(op.dy),
+      at.activation(op.dx), at.activation(op.y))
+    guard let slot = op.dWeight else { return [gradient] }
+    let blocks = tiles(rows, 256)
+    let partials = scratch.take(bytes: 4 * blocks * taps * width)
+    return [
+      gradient,
+      try kernel(
+        .convolution, "mf_convolution_weight_gradient", grid: (tiles(width, 256), blocks, taps), rows, time, width,
+        Int32(taps), at.activation(op.x), at.integers(op.positions), at.activation(op.dy), partials),
+      try addPartials(blocks, taps * width, partials, stride: taps * width, to: slot.node, adds: adds(slot)),
+    ]
+  }
+
   func lower(_ op: HeadNorm) throws(ComputeError) -> [Command] {
     [
       try kernel(

@@ -99,6 +99,9 @@ struct Lowering {
           at.activation(op.y))
       ]
 
+    case .causalConvolution(let op): return try lower(op)
+    case .causalConvolutionGradient(let op): return try lower(op)
+
     case .meanPool(let op):
       let (x, y) = (shape(op.x), shape(op.y))
       return [

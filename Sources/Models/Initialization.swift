@@ -36,9 +36,9 @@ package struct Initialization {
         deviation: config.initializerRange / (endsBranch ? Float(2 * config.layers).squareRoot() : 1))
     case .llama, .qwen3, .bert:
       return .normal(deviation: config.initializerRange)
-    case .nanochat:
+    case .nanochat, .mayfly:
       // nanochat's init_weights: branches begin silent, the head nearly so.
-      if endsBranch { return .constant(0) }
+      if endsBranch || name.hasSuffix("convolution") { return .constant(0) }
       if name == "embedding" { return .normal(deviation: 1) }
       if name == "head" { return .normal(deviation: 0.001) }
       return .uniform(bound: (3 / Float(config.hiddenSize)).squareRoot())

@@ -78,7 +78,7 @@ extension ModelConfig {
       attentionBias = try keys.optional("attention_bias") ?? false
       mlpBias = architecture == .llama ? try keys.optional("mlp_bias") ?? false : false
       tiesEmbeddings = try keys.optional("tie_word_embeddings") ?? false
-      if architecture == .nanochat {
+      if architecture.followsNanochat {
         softcap =
           json["final_logit_softcapping"]?.isNull == true ? nil : try keys.optional("final_logit_softcapping") ?? 15
       }
@@ -151,9 +151,16 @@ extension ModelConfig {
       set("rope_parameters", ["rope_theta": .number(rotaryBase), "rope_type": "default"])
       set("attention_bias", .bool(attentionBias))
       if architecture == .llama { set("mlp_bias", .bool(mlpBias)) }
-      if architecture == .nanochat {
+      if architecture.followsNanochat {
         set("final_logit_softcapping", softcap.map { .number(Double($0)) } ?? .null)
       }
+    }
+    if convolutionTaps > 0 {
+      set("conv_taps", convolutionTaps)
+      set("use_cache", .bool(false))
+      var classes = JSONObject()
+      for (name, ours) in TransformersModule.classes { classes[name] = .string(ours) }
+      set("auto_map", .object(classes))
     }
     if isClassifier {
       var (names, ids) = (JSONObject(), JSONObject())
@@ -183,6 +190,7 @@ extension ModelConfig.Architecture {
     case .llama: "LlamaForCausalLM"
     case .qwen3: "Qwen3ForCausalLM"
     case .nanochat: "NanoChatForCausalLM"
+    case .mayfly: "MayflyForCausalLM"
     case .encoder: "TransformerEncoder"
     case .bert: "BertForMaskedLM"
     }
@@ -260,6 +268,7 @@ private struct ConfigReader {
         try reject("position_embedding_type", json["position_embedding_type"], unless: .string("absolute"), "absolute")
       }
     } else {
+      if architecture == .mayfly { try reject("conv_taps", json["conv_taps"], unless: .integer(1), "1") }
       try reject("use_sliding_window", json["use_sliding_window"], unless: .bool(false), "false")
       for layer in json["layer_types"]?.array ?? [] {
         try reject("layer_types", layer, unless: .string("full_attention"), "full_attention")

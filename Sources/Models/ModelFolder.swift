@@ -110,6 +110,9 @@ extension ModelFolder {
     try FileSystem.write(config.huggingFace.serialized(pretty: true) + "\n", to: folder.file(configName))
     try FileSystem.write(
       generationConfig(config).serialized(pretty: true) + "\n", to: folder.file("generation_config.json"))
+    if config.convolutionTaps > 0 {
+      try FileSystem.write(TransformersModule.source, to: folder.file(TransformersModule.fileName))
+    }
     if let tokenizer {
       try FileSystem.write(tokenizer.json().serialized(pretty: true) + "\n", to: folder.file(tokenizerName))
       try FileSystem.write(

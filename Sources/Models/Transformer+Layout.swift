@@ -36,6 +36,7 @@ extension Transformer {
       }
       addLinear(name + "attentionOutput", config.hiddenSize, queryWidth, bias: config.attentionBias)
       addNorm(name + "mlpNorm")
+      if config.convolutionTaps > 0 { layout.add(name + "convolution", [config.convolutionTaps, config.hiddenSize]) }
       let parts = config.isGated ? 2 : 1
       addLinear(
         name + "mlpInput", parts * config.intermediateSize, config.hiddenSize,
@@ -56,13 +57,16 @@ extension Transformer {
     return layout
   }
 
-  /// The caches of keys and values for `batch` sequences of up to `capacity` tokens.
+  /// The caches of keys and values, and of what convolutions read, for `batch` sequences of up to `capacity` tokens.
   package func cacheLayout(batch: Int, capacity: Int) -> TensorLayout {
     var layout = TensorLayout()
     let shape: Shape = [batch, capacity, config.keyValueHeads * config.headSize]
     for layer in 0..<config.layers {
       layout.add("layers.\(layer).keys", shape)
       layout.add("layers.\(layer).values", shape)
+      if config.convolutionTaps > 0 {
+        layout.add("layers.\(layer).convolution", [batch, capacity, config.hiddenSize])
+      }
     }
     return layout
   }

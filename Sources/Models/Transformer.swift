@@ -67,7 +67,8 @@ package struct Transformer: Sendable {
       }
       x = try sublayer(&graph, x, norm: name + "mlpNorm", projection: name + "mlpOutput", dropout) {
         (graph, h) throws(ComputeError) in
-        let h = try linear(&graph, h, name + "mlpInput", bias: config.mlpBias)  // (B, T, F), gated: (B, T, 2F)
+        let seen = config.convolutionTaps > 0 ? try convolution(&graph, h, positions: positions, name: name) : h
+        let h = try linear(&graph, seen, name + "mlpInput", bias: config.mlpBias)  // (B, T, F), gated: (B, T, 2F)
         let y =
           config.isGated
           ? try graph.gatedActivation(config.activation, h) : graph.activation(config.activation, h)  // (B, T, F)
@@ -152,12 +153,22 @@ package struct Transformer: Sendable {
       qkv = try graph.rotary(
         qkv, positions: positions, layout: heads,
         frequencies: RotaryFrequencies(base: config.rotaryBase, headSize: config.headSize),
-        maxPositions: config.maxPositions, inverse: config.architecture == .nanochat)
+        maxPositions: config.maxPositions, inverse: config.architecture.followsNanochat)
     }
     if config.queryKeyNorm == .afterRotary {
       qkv = try graph.headNorm(qkv, layout: heads, epsilon: config.normEpsilon)
     }
     return qkv
+  }
+
+  /// What a token's feed-forward layer sees: it and the tokens before, of which the cache knows those of earlier passes.
+  private func convolution(
+    _ graph: inout Graph, _ h: Node, positions: Node, name: String
+  ) throws(ComputeError) -> Node {
+    let cache = name + "convolution"
+    return try graph.causalConvolution(
+      h, weight: graph.parameter(name + "convolution"), positions: positions,
+      cache: graph.states[cache] == nil ? nil : graph.state(cache))
   }
 
   private func norm(_ graph: inout Graph, _ x: Node, _ name: String) throws(ComputeError) -> Node {

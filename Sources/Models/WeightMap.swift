@@ -27,7 +27,7 @@ package struct WeightMap: Sendable {
     self.layout = layout
     switch config.architecture {
     case .gpt2: addGPT2(config)
-    case .llama, .qwen3, .nanochat: addLlamaFamily(config)
+    case .llama, .qwen3, .nanochat, .mayfly: addLlamaFamily(config)
     case .encoder: addEncoder(config)
     case .bert: addBERT(config)
     }
@@ -104,6 +104,7 @@ package struct WeightMap: Sendable {
           add(theirs + "mlp.fc2.\(kind)", ours + "mlpOutput.\(kind)")
         }
       }
+      add(theirs + "convolution.weight", ours + "convolution")
     }
     add("model.norm.weight", "finalNorm.weight")
     add("lm_head.weight", "head")

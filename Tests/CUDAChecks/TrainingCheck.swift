@@ -5,7 +5,7 @@ import Training
 
 /// A tiny training on two executors, update by update.
 package enum TrainingCheck {
-  package static let architectures: [ModelConfig.Architecture] = [.gpt2, .qwen3, .nanochat]
+  package static let architectures: [ModelConfig.Architecture] = [.gpt2, .qwen3, .nanochat, .mayfly]
   package static let precisions: [Precision] = [.fp32, .bf16]
   /// Trained with Muon, too.
   package static let withMuon = ModelConfig.Architecture.nanochat

@@ -502,6 +502,53 @@ def test_mean_pool(device: Device, storage: str, batch: int, time: int, width: i
     check(dx, want.grad, storage)
 
 
+@pytest.mark.parametrize("batch, time, width, taps, text", [(1, 1, 1, 1, 1), (2, 13, 7, 3, 5), (3, 300, 264, 2, 300)])
+def test_convolution(device: Device, storage: str, batch: int, time: int, width: int, taps: int, text: int) -> None:
+    x, dy, weight = random(storage, batch, time, width), random(storage, batch, time, width), torch.randn(taps, width)
+    positions = (torch.arange(time, dtype=torch.int32) % text).repeat(batch, 1)
+    want, w = wide(x, True), wide(weight, True)
+    y = want
+    for j in range(1, taps + 1):
+        before = torch.nn.functional.pad(want, (0, 0, j, 0))[:, :time]
+        y = y + w[j - 1] * before * (positions >= j)[..., None]
+    y.backward(wide(dy))
+    like, rows, grid = STORAGES[storage], batch * time, (up(width, 256), up(batch * time, 8))
+    given, taken = [device.empty(batch, time, width, dtype=like) for _ in range(2)]
+    held, factors, places, gradient = (device.array(each) for each in (x, weight, positions, dy))
+    device.launch(
+        "convolution:mf_convolution", storage, grid, 256, Int64(rows), time, Int64(width), taps, Int64(0), held, factors,
+        places, None, given)
+    check(given, y, storage)
+    dx, blocks = device.empty(batch, time, width, dtype=like), up(rows, 256)
+    device.launch(
+        "convolution:mf_convolution_gradient", storage, grid, 256, Int64(rows), time, Int64(width), taps, held, factors,
+        places, gradient, dx, taken)
+    check(dx, want.grad, storage)
+    assert torch.equal(taken.get(), given.get())
+    partials = device.empty(blocks, taps, width)
+    device.launch(
+        "convolution:mf_convolution_weight_gradient", storage, (up(width, 256), blocks, taps), 256, Int64(rows), time,
+        Int64(width), taps, held, places, gradient, partials)
+    check(partials.get().sum(dim=0), w.grad, "fp32")
+    # The second half of each row, what is before it in a cache.
+    half = time // 2
+    if half == 0:
+        return
+    cache = torch.zeros(batch, time, width)
+    cache[:, :half] = x[:, :half].float()
+    cached, tail = device.array(cache), device.empty(batch, time - half, width, dtype=like)
+    ids = torch.arange(half, time, dtype=torch.int32).repeat(batch, 1)
+    rest = batch * (time - half)
+    device.launch(
+        "convolution:mf_convolution", storage, (up(width, 256), up(rest, 8)), 256, Int64(rest), time - half, Int64(width),
+        taps, Int64(time), device.array(x[:, half:].contiguous()), factors, device.array(ids), cached, tail)
+    whole = wide(x)
+    for j in range(1, taps + 1):
+        whole = whole + wide(weight)[j - 1] * torch.nn.functional.pad(wide(x), (0, 0, j, 0))[:, :time]
+    check(tail, whole[:, half:], storage)
+    assert torch.equal(cached.get(), x.float())
+
+
 # MARK: Head
 
 

@@ -368,6 +368,37 @@ static void rows_case(side *ours, side *plain) {
   compare("dropout, sums, embedding, softcap", ours, plain);
 }
 
+static void convolution_case(side *ours, side *plain) {
+  const mf_storage type = ours->kernels->storage;
+  const int64_t B = 1 + random_below(3), T = pick_size(), width = pick_size(), taps = 1 + random_below(5), rows = B * T;
+  const int64_t past = random_below(7), capacity = past + T, text = pick_size();
+  const float *x = numbers(rows * width, type), *dy = numbers(rows * width, type), *weight = numbers(taps * width, MF_FP32);
+  const float *earlier = numbers(B * capacity * width, MF_FP32);
+  int32_t *positions = allocate((size_t)rows * sizeof *positions), *later = allocate((size_t)rows * sizeof *later);
+  for (int64_t r = 0; r < rows; r++) {
+    positions[r] = (int32_t)(r % T % text);
+    later[r] = (int32_t)(past + r % T);
+  }
+  FOR_BOTH_SIDES {
+    mf_convolution_grad call = {
+      .forward = {.rows = rows, .time = T, .width = width, .taps = taps, .positions = positions,
+                  .x = input(s, x, rows * width), .weight = weight, .y = stored(s, rows * width)},
+      .dy = input(s, dy, rows * width), .dx = stored(s, rows * width), .dweight = full(s, taps * width)};
+    s->kernels->convolution(s->pool, &call.forward);
+    const void *y = call.forward.y;
+    void *again = call.forward.y = stored(s, rows * width);
+    s->kernels->convolution_grad(s->pool, &call);
+    same_bits("convolution", s, y, again, rows * width);
+    call.forward.positions = later;
+    call.forward.capacity = capacity;
+    call.forward.cache =
+        memcpy(full(s, B * capacity * width), earlier, (size_t)(B * capacity * width) * sizeof(float));
+    call.forward.y = stored(s, rows * width);
+    s->kernels->convolution(s->pool, &call.forward);
+  }
+  compare("convolution and its gradient", ours, plain);
+}
+
 static void mean_pool_case(side *ours, side *plain) {
   const int64_t B = 1 + random_below(3), T = pick_size(), width = pick_size(), S = 1 + random_below(4);
   const float *x = numbers(B * T * width, ours->kernels->storage), *dy = numbers(B * S * width, ours->kernels->storage);
@@ -455,7 +486,7 @@ static void muon_case(side *ours, side *plain) {
 int main(int count, char **words) {
   static void (*const cases[])(side *, side *) = {
       gemm_case,       norm_case, head_norm_case, rotary_case,    attention_case, cached_attention_case,
-      activation_case, rows_case, mean_pool_case, head_loss_case, adamw_case, muon_case};
+      activation_case, rows_case, convolution_case, mean_pool_case, head_loss_case, adamw_case, muon_case};
   const int rounds = count > 1 ? atoi(words[1]) : 30;
   mf_pool *pool = mf_pool_create(2);
   const size_t scratch = (size_t)32 << 20;

@@ -171,7 +171,7 @@ struct ModelFolderTests {
     let middle =
       switch architecture {
       case .gpt2: "transformer.h.1.attn.c_proj.weight"
-      case .llama, .qwen3, .nanochat: "model.layers.1.self_attn.o_proj.weight"
+      case .llama, .qwen3, .nanochat, .mayfly: "model.layers.1.self_attn.o_proj.weight"
       case .encoder: "encoder.layers.1.self_attn.out_proj.weight"
       case .bert: "bert.encoder.layer.1.attention.output.dense.weight"
       }

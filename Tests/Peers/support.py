@@ -158,7 +158,7 @@ def make_model(architecture: str, seed: int = 0, **changes: Any) -> torch.nn.Mod
 def load_model(folder: Path) -> torch.nn.Module:
     """A folder as transformers reads it, in float32; a tensor missing or left over is an error."""
     model, info = transformers.AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, output_loading_info=True
+        folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=True
     )
     assert not any(info.values()), f"transformers complains about {folder}: {info}"
     # transformers would never train the embedding of the token that also pads, which ends a text.

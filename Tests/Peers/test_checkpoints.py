@@ -22,6 +22,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "intermediate_size": 90, "tie_word_embeddings": False,
     },
     "nanochat": {"num_attention_heads": 3, "hidden_size": 60, "intermediate_size": 240},
+    "mayfly": {"num_attention_heads": 3, "hidden_size": 60, "intermediate_size": 240},
 }
 PROMPT = "The miller follows"
 

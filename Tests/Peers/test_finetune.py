@@ -76,7 +76,7 @@ def test_loss_and_gradient_are_those_of_each_example_alone(model: Path, tmp_path
     assert step["grad_norm"] == pytest.approx(norm.item(), rel=1e-4)
 
 
-@pytest.mark.parametrize("architecture", ["gpt2", "llama", "qwen3", "nanochat"])
+@pytest.mark.parametrize("architecture", ["gpt2", "llama", "qwen3", "nanochat", "mayfly"])
 def test_gradients_are_those_of_pytorch_with_ignored_labels(
     architecture: str, data: Path, small: list[str], tmp_path: Path
 ) -> None:

@@ -13,6 +13,8 @@ package struct OpShapes {
   var branches: [(rows: Int, width: Int)]
   var elementwise: [Int]
   var embeddings: [(rows: Int, vocabulary: Int, width: Int)]
+  /// And where in their texts the tokens of a row stand.
+  var convolutions: [(B: Int, T: Int, C: Int, taps: Int, positions: [Int32])]
   /// And as many ranges for each sequence.
   var pools: [(B: Int, T: Int, C: Int, ranges: [Int32])]
   /// And the rows' weights in turn.
@@ -43,6 +45,10 @@ package struct OpShapes {
     branches: [(1, 3), (7, 8), (33, 65)],
     elementwise: [1, 7, 8, 65, 1000],
     embeddings: [(1, 1, 1), (7, 5, 8), (65, 3, 7), (8, 65, 65)],
+    convolutions: [
+      (1, 1, 1, 1, [0]), (2, 7, 8, 3, [0, 1, 2, 0, 1, 0, 0]), (3, 65, 65, 2, (0..<65).map { $0 }),
+      (1, 33, 130, 4, (0..<33).map { $0 % 12 }), (2, 2, 7, 5, [0, 1]),
+    ],
     pools: [
       (1, 1, 1, [0, 1]), (1, 7, 8, [0, 7, 2, 3, 7, 7]), (2, 65, 65, [0, 20, 20, 64, 30, 90, -3, 2]),
       (3, 33, 130, [1, 33, 0, 0, 5, 6]),
@@ -81,6 +87,10 @@ package struct OpShapes {
       branches: three { (draw(1...60), draw(1...80)) },
       elementwise: three { draw(1...5000) },
       embeddings: three { (draw(1...80), draw(1...80), draw(1...100)) },
+      convolutions: three {
+        let (T, text) = (draw(1...60), draw(1...60))
+        return (draw(1...3), T, draw(1...140), draw(1...5), (0..<T).map { Int32($0 % text) })
+      },
       pools: three {
         let (B, T) = (draw(1...3), draw(1...60))
         let ranges = (0..<2 * B).flatMap { _ in [draw(-3...T + 10), draw(-3...T + 10)].sorted().map(Int32.init) }

@@ -8,7 +8,7 @@ package enum OpTable {
   package static func cases(_ shapes: OpShapes) -> [OpCase] {
     let families = [
       linears, norms, headNorms, rotaries, attentions, cachedAttentions, activations, branches, elementwise, embeddings,
-      pools, heads,
+      convolutions, pools, heads,
     ]
     return families.flatMap { $0(shapes) }
   }
@@ -210,6 +210,46 @@ package enum OpTable {
           [try graph.embedding(graph.input("ids", [rows], .int32), table: graph.parameter("table"), scale: scale)]
         }
       }
+    }
+  }
+
+  private static func convolutions(_ shapes: OpShapes) -> [OpCase] {
+    shapes.convolutions.flatMap { (B: Int, T: Int, C: Int, taps: Int, positions: [Int32]) in
+      let (past, name) = (T / 2 + 1, "convolution \(B)×\(T)×\(C) with \(taps) before")
+      return [
+        OpCase(
+          name, parameters: [("weight", [taps, C])],
+          integers: ["positions": (0..<B).flatMap { _ in positions }]
+        ) { graph in
+          [
+            try graph.causalConvolution(
+              graph.input("x", [B, T, C]), weight: graph.parameter("weight"),
+              positions: graph.input("positions", [B, T], .int32))
+          ]
+        },
+        OpCase(
+          name + ", two products", parameters: [("weight", [taps, C]), ("out", [3, C]), ("second", [2, C])],
+          integers: ["positions": (0..<B).flatMap { _ in positions }], isChain: true
+        ) { graph in
+          let h = try graph.norm(.rms, graph.input("x", [B, T, C]), epsilon: 1e-2)
+          let y = try graph.causalConvolution(
+            h, weight: graph.parameter("weight"), positions: graph.input("positions", [B, T], .int32))
+          return [
+            try graph.linear(y, weight: graph.parameter("out")), try graph.linear(y, weight: graph.parameter("second")),
+          ]
+        },
+        OpCase(
+          name + " after \(past) in a cache", parameters: [("weight", [taps, C])],
+          states: [("cache", [B, past + T, C])],
+          integers: ["positions": (0..<B).flatMap { _ in (0..<T).map { Int32(past + $0) } }], backward: .none
+        ) { graph in
+          [
+            try graph.causalConvolution(
+              graph.input("x", [B, T, C]), weight: graph.parameter("weight"),
+              positions: graph.input("positions", [B, T], .int32), cache: graph.state("cache"))
+          ]
+        },
+      ]
     }
   }
 

@@ -208,6 +208,25 @@ typedef struct {
   void *dx;                                        // (B, T, width)
 } mf_mean_pool_grad;
 
+/// Depthwise convolution with the tokens before: y_t = x_t + Σ_j w_j·x_{t−j} for j in 1...taps, as far as the text goes.
+typedef struct {
+  int64_t rows, time, width, taps, capacity;       // rows: B·T
+  const int32_t *positions;                        // (B·T), in a text from 0 on; with a cache below `capacity`
+  const void *x;                                   // (B·T, width)
+  const float *weight;                             // (taps, width), the token just before first
+  float *cache;                                    // (B, capacity, width): x of earlier passes, and of this one. Or NULL
+  void *y;                                         // (B·T, width)
+} mf_convolution;
+
+/// Gradients of mf_convolution without a cache. dweight may be NULL.
+typedef struct {
+  mf_convolution forward;                          // y: made once more, bit for bit; or NULL
+  const void *dy;
+  void *dx;
+  float *dweight;
+  bool accumulate;
+} mf_convolution_grad;
+
 /// Projection, softcap, cross-entropy and gradients in one pass over chunks of rows, so that the logits held are bounded
 /// by a constant. z = cap·tanh((x·Wᵀ + bias)/cap), cap 0: no softcap.
 /// loss_i = s_i − (1 − smoothing)·z_i[target_i] − smoothing·mean(z_i) + z_loss·s_i² with s_i = logsumexp(z_i);
@@ -299,6 +318,8 @@ typedef struct {
   void (*dropout)(mf_pool *, const mf_dropout *);
   void (*embedding)(mf_pool *, const mf_embedding *);
   void (*embedding_grad)(mf_pool *, const mf_embedding_grad *);
+  void (*convolution)(mf_pool *, const mf_convolution *);
+  void (*convolution_grad)(mf_pool *, const mf_convolution_grad *);
   void (*mean_pool)(mf_pool *, const mf_mean_pool *);
   void (*mean_pool_grad)(mf_pool *, const mf_mean_pool_grad *);
   void (*head_loss)(mf_pool *, const mf_head_loss *);
@@ -321,6 +342,6 @@ const mf_kernels *mf_kernels_best(mf_storage storage);
 size_t mf_gemm_scratch(void);
 size_t mf_attention_scratch(mf_storage storage, int64_t time, int64_t head_size, bool gradient);
 size_t mf_muon_scratch(mf_storage storage, int64_t rows, int64_t columns);
-size_t mf_row_scratch(int64_t width);              // norms, head norms, column sums, rotary, head loss rows
+size_t mf_row_scratch(int64_t width);              // norms, head norms, column sums, rotary, convolutions (taps·width), head loss rows
 
 #endif

@@ -26,6 +26,7 @@
 #include "philox.h"
 #include "dropout.h"
 #include "embedding.h"
+#include "convolution.h"
 #include "mean_pool.h"
 #include "attention.h"
 #include "attention_grad.h"
@@ -41,7 +42,8 @@
     .norm_grad = norm_grad, .head_norm = head_norm, .head_norm_grad = head_norm_grad, .rotary = rotary,            \
     .attention = attention, .attention_grad = attention_grad, .cached_attention = cached_attention,                \
     .activation = activation, .activation_grad = activation_grad, .dropout = dropout, .embedding = embedding,      \
-    .embedding_grad = embedding_grad, .mean_pool = mean_pool, .mean_pool_grad = mean_pool_grad,                    \
+    .embedding_grad = embedding_grad, .convolution = convolution, .convolution_grad = convolution_grad,            \
+    .mean_pool = mean_pool, .mean_pool_grad = mean_pool_grad,                                                      \
     .head_loss = head_loss, .add = add, .softcap = softcap, .sum_of_squares = sum_of_squares,                      \
     .adamw = adamw, .muon = muon, .narrow = narrow, .widen = widen,                                                  \
   };

@@ -17,7 +17,7 @@ extension Operation {
       // The whole cache: an upper bound.
       return 4 * Double(graph.shape(op.y).count) * Double(graph.shape(op.keys)[1])
     case .embedding, .embeddingGradient, .norm, .normGradient, .headNorm, .headNormGradient, .rotary, .activation,
-      .activationGradient, .dropout, .add, .meanPool, .meanPoolGradient:
+      .activationGradient, .dropout, .add, .causalConvolution, .causalConvolutionGradient, .meanPool, .meanPoolGradient:
       return 0
     }
   }

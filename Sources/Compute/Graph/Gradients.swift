@@ -41,6 +41,7 @@ private struct BackwardPass {
         switch operation {
         case .norm(let op): op.y
         case .activation(let op): op.y
+        case .causalConvolution(let op): op.y
         default: nil
         }
       })
@@ -155,6 +156,16 @@ private struct BackwardPass {
           .embeddingGradient(EmbeddingGradient(scale: op.scale, ids: op.ids, dy: dy, dTable: dTable)))
       }
 
+    case .causalConvolution(let op):
+      guard let dy = gradients[op.y] else { return }
+      let dx = sole(op.x)
+      let y = remade(op.y)
+      graph.operations.append(
+        .causalConvolutionGradient(
+          CausalConvolutionGradient(
+            x: op.x, weight: op.weight, positions: op.positions, dy: dy, dx: dx, dWeight: slot(op.weight), y: y)))
+      addWaiting(for: op.y, y)
+
     case .meanPool(let op):
       guard let dy = gradients[op.y] else { return }
       let dx = graph.intermediate("d.meanPool", graph.shape(op.x))
@@ -162,7 +173,7 @@ private struct BackwardPass {
       try flow(dx, into: op.x)
 
     case .logits, .cachedAttention, .embeddingGradient, .normGradient, .headNormGradient, .linearInputGradient,
-      .linearWeightGradient, .attentionGradient, .activationGradient, .meanPoolGradient:
+      .linearWeightGradient, .attentionGradient, .activationGradient, .causalConvolutionGradient, .meanPoolGradient:
       // Inference only, or a gradient itself: nothing flows back through it.
       return
     }

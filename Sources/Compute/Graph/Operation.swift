@@ -20,6 +20,8 @@ package enum Operation: Sendable {
   case activationGradient(ActivationGradient)
   case dropout(Dropout)
   case add(Add)
+  case causalConvolution(CausalConvolution)
+  case causalConvolutionGradient(CausalConvolutionGradient)
   case meanPool(MeanPool)
   case meanPoolGradient(MeanPoolGradient)
   case logits(Logits)
@@ -45,6 +47,8 @@ package enum Operation: Sendable {
     case .activationGradient(let op): op
     case .dropout(let op): op
     case .add(let op): op
+    case .causalConvolution(let op): op
+    case .causalConvolutionGradient(let op): op
     case .meanPool(let op): op
     case .meanPoolGradient(let op): op
     case .logits(let op): op

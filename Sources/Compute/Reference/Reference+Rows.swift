@@ -22,6 +22,52 @@ extension ReferenceExecution {
     store(dTable, in: op.dTable, context)
   }
 
+  /// How many tokens before it each token sees.
+  private func reach(_ positions: Node, taps: Int, cached: Bool) -> [Int] {
+    let time = shape(positions)[1]
+    return integers(positions).enumerated().map { min(taps, $1, cached ? taps : $0 % time) }
+  }
+
+  func run(_ op: CausalConvolution) {
+    let (x, w) = (self[op.x], self[op.weight])
+    let (T, C) = (shape(op.x)[1], shape(op.x)[2])
+    let positions = integers(op.positions)
+    var cache = optional(op.cache)
+    var y = x
+    for (row, reach) in reach(op.positions, taps: shape(op.weight)[0], cached: cache != nil).enumerated() {
+      for c in 0..<C {
+        // Where this channel of this token is, or will be, in the cache.
+        let place = op.cache.map { (row / T * shape($0)[1] + positions[row]) * C + c } ?? 0
+        for j in 0..<reach {
+          let before = j < row % T ? x[(row - j - 1) * C + c] : cache?[place - (j + 1) * C] ?? 0
+          y[row * C + c] += w[j * C + c] * before
+        }
+        cache?[place] = x[row * C + c]
+      }
+    }
+    self[op.y] = y
+    if let node = op.cache, let cache { self[node] = cache }
+  }
+
+  func run(_ op: CausalConvolutionGradient, _ context: RunContext) {
+    let (x, w, dy) = (self[op.x], self[op.weight], self[op.dy])
+    let C = shape(op.x)[2]
+    var (dx, dw, y) = (dy, [Double](repeating: 0, count: w.count), x)
+    for (row, reach) in reach(op.positions, taps: shape(op.weight)[0], cached: false).enumerated() {
+      for j in 0..<reach {
+        for c in 0..<C {
+          let (here, before) = (row * C + c, (row - j - 1) * C + c)
+          dx[before] += w[j * C + c] * dy[here]
+          dw[j * C + c] += dy[here] * x[before]
+          y[here] += w[j * C + c] * x[before]
+        }
+      }
+    }
+    self[op.dx] = dx
+    if let slot = op.dWeight { store(dw, in: slot, context) }
+    if let node = op.y { self[node] = y }
+  }
+
   /// The tokens of each range, as rows of x as one list.
   private func pools(_ ranges: Node, time: Int) -> [Range<Int>] {
     let ends = integers(ranges)

@@ -137,6 +137,8 @@ package final class ReferenceExecution: Execution {
       case .activationGradient(let op): run(op)
       case .dropout(let op): run(op, context)
       case .add(let op): self[op.y] = zip(self[op.a], self[op.b]).map(+)
+      case .causalConvolution(let op): run(op)
+      case .causalConvolutionGradient(let op): run(op, context)
       case .meanPool(let op): run(op)
       case .meanPoolGradient(let op): run(op)
       case .logits(let op): run(op)
