@@ -38,6 +38,7 @@ CHANGES: dict[str, Change] = {
     "tied head": Change({"model.tie_word_embeddings": "true"}),
     "no softcap": Change({"model.final_logit_softcapping": "none"}),
     "GELU in place of ReLU²": Change({"model.hidden_act": "gelu_new"}),
+    "no token before in feed-forward layers (nanochat)": Change({"model.architecture": "nanochat"}),
     "SwiGLU, learned norms (Qwen3)": Change({"model.architecture": "qwen3"}),
     "no query/key norm (Llama)": Change({"model.architecture": "llama"}),
     "no weight decay": Change({"train.weight_decay": 0}),
@@ -59,7 +60,7 @@ CHANGES: dict[str, Change] = {
 
 def settings_of(change: Change, chosen: dict) -> dict[str, object]:
     batch = chosen["batch_size"]
-    settings: dict[str, object] = {"train.batch_size": batch} | change.settings
+    settings: dict[str, object] = {"train.batch_size": batch} | chosen["additions"] | change.settings
     if change.grows:
         # As many sequences in the middle.
         settings |= {"train.batch_size": 2 * batch, "train.first_batch_size": max(1, batch // 2)}
@@ -80,8 +81,9 @@ def run(text: str, minutes: float, seed: int, change: Change, chosen: dict) -> f
 
 def measure(text: str, minutes: float, seeds: int, names: list[str]) -> None:
     known = next((each["chosen"] for each in RESULTS.all() if (each["text"], each["minutes"]) == (text, minutes)), None)
-    # The planner's size, which all changes share.
-    chosen = known or planned(prepared(text), minutes * 60)["chosen"]
+    # The planner's size, and what it adds, which all changes share.
+    plan = {} if known else planned(prepared(text), minutes * 60)
+    chosen = known or plan["chosen"] | {"additions": plan["additions"]}
     done = {(each["text"], each["minutes"], each["name"], each["seed"]) for each in RESULTS.all()}
     for seed in range(1, seeds + 1):
         for name in names:

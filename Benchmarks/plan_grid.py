@@ -20,20 +20,24 @@ BATCH_TOKENS = [512, 1024, 2048, 4096]
 
 
 def run(text: str, minutes: float, seed: int, width: int | None, batch_tokens: int | None) -> dict:
-    """What a setting reaches; without a width, what the plan chooses and reaches."""
+    """What a setting reaches, of the architecture that the plan chose; without a width, what the plan chooses and reaches."""
     budget = ["--budget", f"{60 * minutes:g}s", "--seed", seed]
     if width is None or batch_tokens is None:
         ended = train(prepared(text), *budget, evaluates=True)
         plan = ended.plan or {}
         more = {
             "planned": plan["bits_per_byte"], "planned_width": plan["hidden_size"],
-            "planned_batch_tokens": plan["batch_size"] * plan["context"],
+            "planned_batch_tokens": plan["batch_size"] * plan["context"], "architecture": ended.config["model_type"],
         }
     else:
         context = 128 if width < 192 else 256
         ended = train(
             prepared(text), *budget, "--preset", f"decoder-{width}",
-            settings={"train.batch_size": max(1, batch_tokens // context)}, evaluates=True)
+            settings={
+                "train.batch_size": max(1, batch_tokens // context),
+                "model.architecture": next(each["architecture"] for each in found(text, minutes) if "architecture" in each),
+            },
+            evaluates=True)
         more = {}
     return {"bits_per_byte": ended.whole, "tokens": ended.tokens} | more
 

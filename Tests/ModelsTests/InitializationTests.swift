@@ -42,7 +42,8 @@ struct InitializationTests {
         case .llama, .qwen3, .bert: 0.02
         case .encoder: entry.name == "embedding" ? 1 / 8 : (2 / sides).squareRoot()
         case .nanochat, .mayfly:
-          endsBranch || entry.name.hasSuffix("convolution") ? 0 : entry.name == "embedding" ? 1 : entry.name == "head" ? 0.001 : 1 / 8
+          endsBranch || entry.name.hasSuffix("convolution")
+            ? 0 : entry.name == "embedding" ? 1 : entry.name == "head" ? 0.001 : 1 / 8
         }
       let deviation = (values.reduce(0) { $0 + $1 * $1 } / Double(values.count)).squareRoot()
       // Few values spread by chance.

@@ -173,6 +173,16 @@ struct PlannerTests {
     #expect(!SmallText.settings(passes: 100, hasText: false).contains { $0.key == "data.bpe_dropout" })
   }
 
+  @Test("takes the architecture that learns more from few tokens where a run is short and none was asked for")
+  func shortRun() throws {
+    let short = try plan(budget: 20)
+    #expect(short.chosen.tokens < ShortRun.tokens && short.chosen.settings.model.architecture == .mayfly)
+    #expect(short.isShort && short.additions.contains { $0.key == "model.architecture" })
+    let asked = try plan(budget: 20, ["model.architecture=nanochat"])
+    #expect(asked.chosen.settings.model.architecture == .nanochat && !asked.isShort)
+    #expect(ShortRun.settings(tokens: 1e9).isEmpty)
+  }
+
   @Test("has a candidate for a budget in which nothing can be learned")
   func nothing() throws {
     let plan = try plan(budget: 0.001)

@@ -15,6 +15,10 @@ typedef struct {
   mf_pool *pool;
 } cached_context;
 
+MF_INLINE void cache_row(const act *from, int64_t n, float *to) {
+  for (int64_t i = 0; i < n; i += W) v_store_n(to + i, v_load_act_n(from + i, v_left(i, n)), v_left(i, n));
+}
+
 /// scores[j] = scale·q·k_j for the keys of one block; `size` = D.
 MF_INLINE void decode_scores(
     const act *q, const float *k, int64_t ld, int64_t keys, int64_t size, float scale, float *scores) {
@@ -100,8 +104,8 @@ static void cached_attention_task(void *opaque, int64_t task, int worker) {
   int64_t seen = 0;
   for (int64_t t = 0; t < time; t++) {
     const int64_t row = (b * time + t) * args->ld_kv + kv * size;
-    copy_rows((const act *)args->k + row, args->ld_kv, 1, size, k + positions[t] * ld, ld);
-    copy_rows((const act *)args->v + row, args->ld_kv, 1, size, v + positions[t] * ld, ld);
+    cache_row((const act *)args->k + row, size, k + positions[t] * ld);
+    cache_row((const act *)args->v + row, size, v + positions[t] * ld);
     seen = mf_max(seen, positions[t] + 1);
   }
   float *scratch = mf_pool_scratch(context->pool, worker);

@@ -17,6 +17,8 @@ enum {
   MF_CACHED_FLOATS = 3 << 16,      // an operand of 768 KiB is taken to be in the second-level cache already
   MF_PREFETCH_STRIPS = 40,         // with more strips than these, packing B is a small part of the work
   MF_UNPACKED_STRIPS = 8,          // up to so many strips a B of any size is read in place
+  MF_STEP_STRIDE = 128,            // floats: steps a multiple of this apart share few sets of the first-level cache
+  MF_UNCOPIED_PANELS = 3,          // up to so many panels a strip is read too seldom to pay for a copy
   MF_SET_STRIDE = 1024,            // floats: rows this far apart share one set of the first-level cache
 };
 
@@ -222,7 +224,9 @@ static gemm_plan gemm_make_plan(const mf_gemm *args, int64_t columns, int64_t th
   plan.prefetch_a = !MF_HALF && args->m * args->k > MF_CACHED_FLOATS;
   plan.prefetch_b = args->n * args->k > MF_CACHED_FLOATS && plan.strips <= MF_PREFETCH_STRIPS;
   plan.block_floats = plan.prefetch_b ? MF_GEMM_PANEL_FLOATS / 2 : MF_GEMM_PANEL_FLOATS;
-  plan.copy_a = MF_HALF || args->lda % MF_SET_STRIDE == 0;
+  // Steps of k in few sets push each other out of the first-level cache, from panel to panel.
+  plan.copy_a = MF_HALF || args->lda % MF_SET_STRIDE == 0
+                || (args->a_transposed && args->lda % MF_STEP_STRIDE == 0 && plan.panels > MF_UNCOPIED_PANELS);
   plan.c_halves = MF_HALF && !args->c_fp32;
   // Packing pays where many strips reuse what the second-level cache would not hold as it lies.
   plan.b_in_place = !MF_HALF && !args->b_transposed && args->n % NR == 0 && args->ldb % MF_SET_STRIDE != 0

@@ -87,14 +87,14 @@ MF_UNUSED static void pack_rows(const act *source, int64_t ld, int64_t k, int64_
 }
 
 /// Rows with k contiguous, copied to rows `stride` apart: their own stride may map all of them to one cache set, and
-/// tiles read fp32.
+/// tiles read fp32. `stride` is a multiple of whole vectors, which are written: zeros behind k.
 static void copy_rows(const act *source, int64_t ld, int64_t rows, int64_t k, float *copy, int64_t stride) {
   for (int64_t r = 0; r < rows; r++) {
     const act *from = source + r * ld;
     float *to = copy + r * stride;
     int64_t p = 0;
     for (; p + W <= k; p += W) v_store(to + p, v_load_act(from + p));
-    if (p < k) v_store_n(to + p, v_load_act_n(from + p, k - p), k - p);
+    if (p < k) v_store(to + p, v_load_act_n(from + p, k - p));
   }
 }
 

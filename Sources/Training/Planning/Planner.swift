@@ -32,6 +32,8 @@ package struct Planner {
     package let chosen: Candidate
     /// What keeps the chosen one from learning a small text by heart (``SmallText``), as far as nothing else was asked for.
     package let protections: [SettingOverrides.Assignment]
+    /// Whether the chosen one has the architecture that learns more from few tokens (``ShortRun``).
+    package let isShort: Bool
     /// Settings of the chosen one that neither its preset has nor anybody asked for: these, and the rows of a pass.
     package let additions: [SettingOverrides.Assignment]
     /// All batches of the chosen width, without their memory.
@@ -123,15 +125,16 @@ package struct Planner {
       preconditionFailure("no width to choose from")
     }
     let protections = SmallText.settings(passes: chosen.passes, hasText: hasText).filter { overrides[$0.key] == nil }
+    let short = ShortRun.settings(tokens: chosen.tokens).filter { overrides[$0.key] == nil }
     let canChoosePasses = choosesBatch && overrides["train.micro_batch_size"] == nil
     let left = Self.calibrationTime(budget) - elapsed()
     let passRows = canChoosePasses ? try passTrials(of: chosen, seconds: left).chosenRows : nil
-    let additions = protections + (passRows.map { [("train.micro_batch_size", "\($0)")] } ?? [])
+    let additions = short + protections + (passRows.map { [("train.micro_batch_size", "\($0)")] } ?? [])
     chosen.settings = try resolve(chosen.preset, adding: additions)
     chosen = try withMemory(chosen)
     return Plan(
       candidates: try candidates.map { try $0.preset == chosen.preset ? chosen : withMemory($0) }, chosen: chosen,
-      protections: protections, additions: additions,
+      protections: protections, isShort: !short.isEmpty, additions: additions,
       batches: ladder.first { $0.contains { $0.preset == chosen.preset } } ?? [], calibrationSeconds: elapsed())
   }
 

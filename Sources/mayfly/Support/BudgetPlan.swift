@@ -128,6 +128,12 @@ struct BudgetPlan {
       parts.append("width \(larger.settings.model.hiddenSize) would see too few (\(loss(larger)))")
     }
     var text = parts.joined(separator: "; ") + "."
+    if plan.isShort {
+      text +=
+        " From so few tokens architecture \(chosen.settings.model.architecture.rawValue) learns more: feed-forward layers "
+        + "also see the token before (transformers needs trust_remote_code for it; model.architecture=nanochat needs "
+        + "nothing)."
+    }
     if !plan.protections.isEmpty {
       let means = plan.protections.map { "\($0.key) = \($0.value)" }
       text +=
