@@ -81,9 +81,12 @@ def run(text: str, minutes: float, seed: int, change: Change, chosen: dict) -> f
 
 def measure(text: str, minutes: float, seeds: int, names: list[str]) -> None:
     known = next((each["chosen"] for each in RESULTS.all() if (each["text"], each["minutes"]) == (text, minutes)), None)
-    # The planner's size, and what it adds, which all changes share.
-    plan = {} if known else planned(prepared(text), minutes * 60)
-    chosen = known or plan["chosen"] | {"additions": plan["additions"]}
+    if known:
+        chosen = known
+    else:
+        # The planner's size, and what it adds, which all changes share.
+        plan = planned(prepared(text), minutes * 60)
+        chosen = plan["chosen"] | {"additions": plan["additions"]}
     done = {(each["text"], each["minutes"], each["name"], each["seed"]) for each in RESULTS.all()}
     for seed in range(1, seeds + 1):
         for name in names:

@@ -121,6 +121,10 @@ MF_INLINE void store_act(act *p, float x) { v_store_act_n(p, (vf)x, 1); }
 /// Rounds up where the bits that are lost and `random`, below 2¹⁶, carry: as often as the number is nearer to there.
 MF_INLINE void v_store_by_chance_n(act *p, vf v, vu random, int64_t n) {
   const vh h = __builtin_convertvector(((vu)v + random) >> 16, vh);
+  if (n == W) {
+    *(vh_unaligned *)p = h;
+    return;
+  }
 #if MF_WIDTH == 16
   _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1), (__m256i)h);
 #else

@@ -165,10 +165,10 @@ package struct Transformer: Sendable {
   private func convolution(
     _ graph: inout Graph, _ h: Node, positions: Node, name: String
   ) throws(ComputeError) -> Node {
-    let cache = name + "convolution"
+    let name = name + "convolution"
     return try graph.causalConvolution(
-      h, weight: graph.parameter(name + "convolution"), positions: positions,
-      cache: graph.states[cache] == nil ? nil : graph.state(cache))
+      h, weight: graph.parameter(name), positions: positions,
+      cache: graph.states[name] == nil ? nil : graph.state(name))
   }
 
   private func norm(_ graph: inout Graph, _ x: Node, _ name: String) throws(ComputeError) -> Node {

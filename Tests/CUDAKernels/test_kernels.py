@@ -502,15 +502,21 @@ def test_mean_pool(device: Device, storage: str, batch: int, time: int, width: i
     check(dx, want.grad, storage)
 
 
+def convolved(x: torch.Tensor, weight: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """Each token and those before it in its text, by channel."""
+    y = x
+    for j, w in enumerate(weight, start=1):
+        before = torch.nn.functional.pad(x, (0, 0, j, 0))[:, : x.shape[1]]
+        y = y + w * before * (positions >= j)[..., None]
+    return y
+
+
 @pytest.mark.parametrize("batch, time, width, taps, text", [(1, 1, 1, 1, 1), (2, 13, 7, 3, 5), (3, 300, 264, 2, 300)])
 def test_convolution(device: Device, storage: str, batch: int, time: int, width: int, taps: int, text: int) -> None:
     x, dy, weight = random(storage, batch, time, width), random(storage, batch, time, width), torch.randn(taps, width)
     positions = (torch.arange(time, dtype=torch.int32) % text).repeat(batch, 1)
     want, w = wide(x, True), wide(weight, True)
-    y = want
-    for j in range(1, taps + 1):
-        before = torch.nn.functional.pad(want, (0, 0, j, 0))[:, :time]
-        y = y + w[j - 1] * before * (positions >= j)[..., None]
+    y = convolved(want, w, positions)
     y.backward(wide(dy))
     like, rows, grid = STORAGES[storage], batch * time, (up(width, 256), up(batch * time, 8))
     given, taken = [device.empty(batch, time, width, dtype=like) for _ in range(2)]
@@ -542,9 +548,7 @@ def test_convolution(device: Device, storage: str, batch: int, time: int, width:
     device.launch(
         "convolution:mf_convolution", storage, (up(width, 256), up(rest, 8)), 256, Int64(rest), time - half, Int64(width),
         taps, Int64(time), device.array(x[:, half:].contiguous()), factors, device.array(ids), cached, tail)
-    whole = wide(x)
-    for j in range(1, taps + 1):
-        whole = whole + wide(weight)[j - 1] * torch.nn.functional.pad(wide(x), (0, 0, j, 0))[:, :time]
+    whole = convolved(wide(x), wide(weight), torch.arange(time).repeat(batch, 1))
     check(tail, whole[:, half:], storage)
     assert torch.equal(cached.get(), x.float())
 

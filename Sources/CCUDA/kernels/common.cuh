@@ -193,6 +193,21 @@ MF_DEVICE float block_sum(float v, float *room) {
   return total;
 }
 
+/// Of eight columns a lane, over a block of eight warps: warp 0 gets the sums.
+MF_DEVICE void sum_to_first_warp(float (&v)[8], float (&room)[8][256]) {
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+#pragma unroll
+  for (int i = 0; i < 8; i++) room[warp][i * 32 + lane] = v[i];
+  __syncthreads();
+  if (warp != 0) return;
+#pragma unroll
+  for (int i = 0; i < 8; i++) {
+    v[i] = 0.0f;
+#pragma unroll
+    for (int w = 0; w < 8; w++) v[i] += room[w][i * 32 + lane];
+  }
+}
+
 /// In fp64, over a block of THREADS (a power of two); `room` is shared memory of as many numbers. Thread 0
 /// gets the sum, the others 0.
 template <int THREADS>

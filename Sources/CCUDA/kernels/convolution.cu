@@ -56,7 +56,7 @@ extern "C" __global__ void __launch_bounds__(256) mf_convolution_gradient(
   load(dy + at, n, v);
   const int ahead = least(taps, time - 1 - int(r % time));
   for (int j = 1; j <= ahead; j++) {
-    if (reach_of(positions, r + j, time, taps) < j) continue;
+    if (positions[r + j] < j) continue;
     float behind[8], w[8];
     load(dy + at + j * width, n, behind);
     load_floats(weight + (j - 1) * width + column, n, w);
@@ -90,15 +90,7 @@ extern "C" __global__ void __launch_bounds__(256) mf_convolution_weight_gradient
 #pragma unroll
     for (int i = 0; i < 8; i++) total[i] = fmaf(g[i], before[i], total[i]);
   }
-#pragma unroll
-  for (int i = 0; i < 8; i++) sums[warp][i * 32 + lane] = total[i];
-  __syncthreads();
+  sum_to_first_warp(total, sums);
   if (warp != 0) return;
-#pragma unroll
-  for (int i = 0; i < 8; i++) {
-    total[i] = 0.0f;
-#pragma unroll
-    for (int w = 0; w < 8; w++) total[i] += sums[w][i * 32 + lane];
-  }
   store_floats(partials + (int64_t(blockIdx.y) * taps + j - 1) * width + column, n, total);
 }

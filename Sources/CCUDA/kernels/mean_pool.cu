@@ -28,17 +28,10 @@ extern "C" __global__ void __launch_bounds__(256) mf_mean_pool(
 #pragma unroll
     for (int i = 0; i < 8; i++) total[i] += v[i];
   }
-#pragma unroll
-  for (int i = 0; i < 8; i++) sums[warp][i * 32 + lane] = total[i];
-  __syncthreads();
+  sum_to_first_warp(total, sums);
   if (warp != 0) return;
 #pragma unroll
-  for (int i = 0; i < 8; i++) {
-    total[i] = 0.0f;
-#pragma unroll
-    for (int w = 0; w < 8; w++) total[i] += sums[w][i * 32 + lane];
-    total[i] *= range.scale;
-  }
+  for (int i = 0; i < 8; i++) total[i] *= range.scale;
   store(y + index * width + column, n, total);
 }
 

@@ -5,16 +5,16 @@
 // Shapes: x, y, dy, dx (B·T, width), w (taps, width), cache (B, capacity, width).
 // Tasks: blocks of rows; partial sums of dw are added in order. Bound: bytes.
 
-/// How many tokens before it row r sees in its own row.
-MF_INLINE int64_t convolution_reach(const int32_t *positions, int64_t r, int64_t time, int64_t taps) {
-  return mf_max(0, mf_min(taps, mf_min(r % time, positions[r])));
+/// How many tokens before it row r, at t in its row of tokens, sees there.
+MF_INLINE int64_t convolution_reach(const mf_convolution *args, int64_t r, int64_t t) {
+  return mf_min(args->taps, mf_min(t, args->positions[r]));
 }
 
 static void convolution_row(const mf_convolution *args, int64_t r) {
   const int64_t width = args->width, t = r % args->time;
   const act *x = (const act *)args->x + r * width;
   act *y = (act *)args->y + r * width;
-  int64_t reach = convolution_reach(args->positions, r, args->time, args->taps);
+  int64_t reach = convolution_reach(args, r, t);
   float *cached = NULL;  // where this row goes
   if (args->cache != NULL) {
     cached = args->cache + (r / args->time * args->capacity + args->positions[r]) * width;
@@ -54,15 +54,15 @@ typedef struct {
 
 static void convolution_grad_row(const mf_convolution_grad *args, int64_t r, float *dw) {
   const mf_convolution *forward = &args->forward;
-  const int64_t width = forward->width, time = forward->time, taps = forward->taps, ahead = time - 1 - r % time;
-  const int64_t reach = convolution_reach(forward->positions, r, time, taps);
+  const int64_t width = forward->width, t = r % forward->time, reach = convolution_reach(forward, r, t);
+  const int64_t ahead = mf_min(forward->taps, forward->time - 1 - t);
   const act *x = (const act *)forward->x + r * width, *dy = (const act *)args->dy + r * width;
   for (int64_t i = 0; i < width; i += W) {
     const int64_t n = v_left(i, width);
     const vf own = v_load_act_n(dy + i, n);
     vf sum = own;
-    for (int64_t j = 1; j <= mf_min(taps, ahead); j++) {
-      if (convolution_reach(forward->positions, r + j, time, taps) < j) continue;
+    for (int64_t j = 1; j <= ahead; j++) {
+      if (forward->positions[r + j] < j) continue;
       sum = v_fma(v_load_n(forward->weight + (j - 1) * width + i, n), v_load_act_n(dy + i + j * width, n), sum);
     }
     v_store_act_n((act *)args->dx + r * width + i, sum, n);
