@@ -15,17 +15,24 @@ package struct Preset: Sendable, Equatable {
   package let learningRate: Float
   package let warmupSteps: Int
   package let dropout: Float
-  /// Muon for the matrices, AdamW for the rest.
-  package let usesMuon: Bool
-  /// AdamW's rate of embeddings; nil: as the rest.
-  package let embeddingLearningRate: Float?
+  /// Muon for the matrices, AdamW for the rest; nil: AdamW for all.
+  package let muon: Muon?
   /// Nil: what the tokenizer has.
   package let vocabularySize: Int?
 
+  /// What suits training with Muon, measured: docs/experiments.md.
+  package struct Muon: Sendable, Equatable {
+    package let momentum: Float
+    /// AdamW's rate of embeddings.
+    package let embeddingLearningRate: Float
+    /// AdamW's share of past squared gradients.
+    package let beta2: Float
+  }
+
   private init(
     _ name: String, _ architecture: ModelConfig.Architecture, layers: Int, heads: Int, width: Int, context: Int,
-    batchSize: Int, learningRate: Float, warmupSteps: Int = 30, dropout: Float = 0, usesMuon: Bool = false,
-    embeddingLearningRate: Float? = nil, vocabularySize: Int? = nil
+    batchSize: Int, learningRate: Float, warmupSteps: Int = 30, dropout: Float = 0, muon: Muon? = nil,
+    vocabularySize: Int? = nil
   ) {
     self.name = name
     self.architecture = architecture
@@ -37,8 +44,7 @@ package struct Preset: Sendable, Equatable {
     self.learningRate = learningRate
     self.warmupSteps = warmupSteps
     self.dropout = dropout
-    self.usesMuon = usesMuon
-    self.embeddingLearningRate = embeddingLearningRate
+    self.muon = muon
     self.vocabularySize = vocabularySize
   }
 
@@ -80,7 +86,7 @@ package struct Preset: Sendable, Equatable {
     return Preset(
       "decoder-\(width)", .nanochat, layers: layers, heads: width / (width < 256 ? 32 : 64), width: width,
       context: context, batchSize: batchSize, learningRate: 6e-3 * Float(128 / Double(width)).squareRoot(),
-      usesMuon: true, embeddingLearningRate: 1e-2)
+      muon: Muon(momentum: 0.9, embeddingLearningRate: 3e-2, beta2: 0.999))
   }
 
   /// Those of ``all``, and decoder-W of the widths that a budget chooses from.

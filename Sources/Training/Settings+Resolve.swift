@@ -46,8 +46,13 @@ extension Settings {
     settings.train.batchSize = preset.batchSize
     settings.train.learningRate = preset.learningRate
     settings.train.warmupSteps = preset.warmupSteps
-    settings.train.embeddingLearningRate = preset.embeddingLearningRate
-    if preset.usesMuon { settings.train.optimizer = .muon }
+    if let muon = preset.muon {
+      settings.train.optimizer = .muon
+      settings.train.momentum = muon.momentum
+      // One that is the head too learns as a head.
+      if !model.tiesEmbeddings { settings.train.embeddingLearningRate = muon.embeddingLearningRate }
+      settings.train.beta2 = muon.beta2
+    }
     if model.isPostNorm, !preset.architecture.isBidirectional {
       // Gradients near the output are large at first. Xiong et al., arXiv:2002.04745.
       settings.train.learningRate = min(preset.learningRate, 1e-3)
