@@ -23,10 +23,19 @@ package struct Preset: Sendable, Equatable {
   /// What suits training with Muon, measured: docs/experiments.md.
   package struct Muon: Sendable, Equatable {
     package let momentum: Float
+    package let matrixLearningRate: Float
     /// AdamW's rate of embeddings.
     package let embeddingLearningRate: Float
     /// AdamW's share of past squared gradients.
     package let beta2: Float
+    /// Tokens of the update that all rates are for.
+    package let batchTokens: Float
+
+    /// What rates are multiplied with where an update has more tokens: noise falls with the square root. Measured up to
+    /// four times as many.
+    package func rateFactor(batchTokens: Float) -> Float {
+      min(max(batchTokens / self.batchTokens, 1), 4).squareRoot()
+    }
   }
 
   private init(
@@ -86,7 +95,8 @@ package struct Preset: Sendable, Equatable {
     return Preset(
       "decoder-\(width)", .nanochat, layers: layers, heads: width / (width < 256 ? 32 : 64), width: width,
       context: context, batchSize: batchSize, learningRate: 6e-3 * Float(128 / Double(width)).squareRoot(),
-      muon: Muon(momentum: 0.9, embeddingLearningRate: 3e-2, beta2: 0.999))
+      muon: Muon(
+        momentum: 0.9, matrixLearningRate: 0.02, embeddingLearningRate: 3e-2, beta2: 0.999, batchTokens: 1024))
   }
 
   /// Those of ``all``, and decoder-W of the widths that a budget chooses from.

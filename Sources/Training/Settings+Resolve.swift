@@ -46,24 +46,35 @@ extension Settings {
     settings.train.batchSize = preset.batchSize
     settings.train.learningRate = preset.learningRate
     settings.train.warmupSteps = preset.warmupSteps
+    settings.train.context = min(contextAsked ?? preset.context, model.maxPositions)
     if let muon = preset.muon {
-      settings.train.optimizer = .muon
-      settings.train.momentum = muon.momentum
-      // One that is the head too learns as a head.
-      if !model.tiesEmbeddings { settings.train.embeddingLearningRate = muon.embeddingLearningRate }
-      settings.train.beta2 = muon.beta2
+      let batchSize = try number("train.batch_size") ?? preset.batchSize
+      settings.take(muon, batchTokens: Float(batchSize) * Float(settings.train.context))
     }
     if model.isPostNorm, !preset.architecture.isBidirectional {
       // Gradients near the output are large at first. Xiong et al., arXiv:2002.04745.
-      settings.train.learningRate = min(preset.learningRate, 1e-3)
+      settings.train.learningRate = min(settings.train.learningRate, 1e-3)
       settings.train.warmupSteps = max(preset.warmupSteps, 200)
     }
-    settings.train.context = min(contextAsked ?? preset.context, model.maxPositions)
     try overrides.apply(to: &settings)
+    // Embeddings that are the head too learn as a head.
+    if settings.model.tiesEmbeddings, overrides["train.embedding_learning_rate"] == nil {
+      settings.train.embeddingLearningRate = nil
+    }
     if let initial { try settings.requireShape(of: initial) }
     try settings.model.validate()
     try settings.validate(tokens: tokens)
     return settings
+  }
+
+  private mutating func take(_ muon: Preset.Muon, batchTokens: Float) {
+    let factor = muon.rateFactor(batchTokens: batchTokens)
+    train.optimizer = .muon
+    train.momentum = muon.momentum
+    train.beta2 = muon.beta2
+    train.learningRate *= factor
+    train.matrixLearningRate = muon.matrixLearningRate * factor
+    train.embeddingLearningRate = muon.embeddingLearningRate * factor
   }
 
   private func validate(tokens: Int?) throws(SettingsError) {

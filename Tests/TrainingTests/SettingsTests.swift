@@ -104,6 +104,30 @@ struct SettingsTests {
     #expect(positions.train.context == 64)
   }
 
+  @Test("have rates for the tokens of an update where Muon trains, unless asked for")
+  func ratesFollowTheBatch() throws {
+    let usual = try Self.resolve(["train.batch_size=8"], preset: "decoder-128").train
+    for (batch, factor) in [(4, 1), (16, Float(2).squareRoot()), (32, 2), (1024, 2)] {
+      let train = try Self.resolve(["train.batch_size=\(batch)"], preset: "decoder-128").train
+      #expect(train.learningRate == usual.learningRate * factor)
+      #expect(train.matrixLearningRate == usual.matrixLearningRate * factor)
+      #expect(train.embeddingLearningRate == usual.embeddingLearningRate.map { $0 * factor })
+    }
+    let longer = try Self.resolve(["train.batch_size=8", "train.context=256"], preset: "decoder-128").train
+    #expect(longer.matrixLearningRate == usual.matrixLearningRate * Float(2).squareRoot())
+    let asked = ["train.batch_size=32", "train.matrix_learning_rate=0.5", "train.learning_rate=0.25"]
+    let own = try Self.resolve(asked, preset: "decoder-128").train
+    #expect(own.matrixLearningRate == 0.5 && own.learningRate == 0.25)
+  }
+
+  @Test("let embeddings that are the head too learn as a head, unless asked for")
+  func tiedRates() throws {
+    let tied = ["model.tie_word_embeddings=true"]
+    #expect(try Self.resolve(tied, preset: "decoder-128").train.embeddingLearningRate == nil)
+    let asked = try Self.resolve(tied + ["train.embedding_learning_rate=0.5"], preset: "decoder-128")
+    #expect(asked.train.embeddingLearningRate == 0.5)
+  }
+
   @Test("that nobody knows are named with the nearest one")
   func unknownKeys() {
     let cases = [
