@@ -26,16 +26,22 @@ class Change:
     """Batches, from half the planner's to twice as large."""
     widens: bool = False
     """How far back tokens see, from a quarter of the planner's context."""
+    matrix_rate: float | None = None
+    """Muon's, beside that of updates of so many tokens."""
 
 
 # The part: what takes it away or changes it.
 CHANGES: dict[str, Change] = {
     "the recipe": Change(),
     "AdamW in place of Muon": Change({"train.optimizer": "adamw"}),
-    "Muon at half its rate": Change({"train.matrix_learning_rate": 0.01}),
-    "Muon at twice its rate": Change({"train.matrix_learning_rate": 0.04}),
+    "Muon at half its rate": Change(matrix_rate=0.5),
+    "Muon at twice its rate": Change(matrix_rate=2),
+    "momentum of 0.95": Change({"train.momentum": 0.95}),
+    "momentum of 0.8": Change({"train.momentum": 0.8}),
     "embeddings at the others' rate": Change({"train.embedding_learning_rate": "auto"}),
+    "AdamW's second average at 0.95": Change({"train.betas": "0.9,0.95"}),
     "tied head": Change({"model.tie_word_embeddings": "true"}),
+    "softcap 15": Change({"model.final_logit_softcapping": 15}),
     "no softcap": Change({"model.final_logit_softcapping": "none"}),
     "GELU in place of ReLU²": Change({"model.hidden_act": "gelu_new"}),
     "no token before in feed-forward layers (nanochat)": Change({"model.architecture": "nanochat"}),
@@ -51,7 +57,6 @@ CHANGES: dict[str, Change] = {
     "documents apart": Change({"data.document_mask": "true"}),
     "z-loss 1e-4": Change({"train.z_loss": 1e-4}),
     "label smoothing 0.05": Change({"train.label_smoothing": 0.05}),
-    "momentum of 0.9": Change({"train.momentum": 0.9}),
     "vocabulary of 512": Change(vocabulary=512),
     "vocabulary of 2,048": Change(vocabulary=2048),
     "vocabulary of 4,096": Change(vocabulary=4096),
@@ -66,6 +71,10 @@ def settings_of(change: Change, chosen: dict) -> dict[str, object]:
         settings |= {"train.batch_size": 2 * batch, "train.first_batch_size": max(1, batch // 2)}
     if change.widens:
         settings["train.first_context"] = chosen["context"] // 4
+    if change.matrix_rate:
+        # As Preset.Muon.rateFactor.
+        factor = min(max(batch * chosen["context"] / 1024, 1), 4) ** 0.5
+        settings["train.matrix_learning_rate"] = 0.02 * factor * change.matrix_rate
     if "train.context" in settings:
         # As many tokens an update.
         settings["train.batch_size"] = batch * chosen["context"] // settings["train.context"]
