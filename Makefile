@@ -53,7 +53,7 @@ test-swift: build cuda-test-driver
 	$(SWIFT_TEST)
 
 test-peers: build venv cuda-test-driver
-	@Scripts/require chromium systemd
+	@Scripts/require chromium systemd codecs
 	$(SWIFT_BUILD) --product EncoderPeer
 	@Scripts/fetch-manpages-zh data/manpages-zh
 	$(PYTHON) -m pytest Tests/Peers

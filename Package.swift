@@ -45,9 +45,14 @@ let package = Package(
       // Embedded as text by embed.c, and compiled for the GPU at hand.
       exclude: ["kernels"],
       cSettings: [.unsafeFlags(["-std=c2x", "-Wall", "-Wextra", "-Werror"])]),
-    module("Formats", [crypto]),
+    .target(
+      name: "CText",
+      // As the kernels: an inner loop.
+      cSettings: [.unsafeFlags(["-O3", "-std=c2x", "-Wall", "-Wextra", "-Werror"])]),
+    .target(name: "CCompression", cSettings: [.unsafeFlags(["-std=c2x", "-Wall", "-Wextra", "-Werror"])]),
+    module("Formats", ["CCompression", crypto]),
     module("Tokenization", ["Formats"]),
-    module("Corpus", ["Tokenization", "Formats"]),
+    module("Corpus", ["Tokenization", "Formats", "CText"]),
     module("Compute"),
     module("ComputeCPU", ["Compute", "CKernels"]),
     module("ComputeCUDA", ["Compute", "CCUDA", crypto]),

@@ -29,7 +29,7 @@ package struct ContentHash: Hashable, Sendable {
     self.init(Array(text.utf8))
   }
 
-  fileprivate init(words: SIMD4<UInt64>) { self.words = words }
+  package init(words: SIMD4<UInt64>) { self.words = words }
 
   /// A number in [0, 1) that belongs to the content: what decides of a share of contents.
   package var fraction: Double { Double(words[0] >> 11) * 0x1p-53 }

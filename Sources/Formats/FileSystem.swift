@@ -19,6 +19,16 @@ package enum FileSystem {
   /// Equal for two names of the same file or folder; nil where there is nothing.
   package static func identity(of path: String) -> SIMD2<UInt64>? { (try? POSIX.status(path))?.identity }
 
+  /// What changes with a file's content: its size, and when it was changed last, in nanoseconds.
+  package static func state(of path: String) throws(FormatError) -> (size: Int, modified: Int) {
+    do {
+      let status = try POSIX.status(path)
+      return (status.size, status.modified)
+    } catch {
+      throw readError(error, path)
+    }
+  }
+
   // MARK: Reading
 
   /// What comes out of a pipe or a device, at most: some have no end.

@@ -23,6 +23,8 @@ enum POSIX {
     let size: Int
     /// Tells two names of one file or folder: device and inode.
     let identity: SIMD2<UInt64>
+    /// Nanoseconds since 1970.
+    let modified: Int
   }
 
   static func status(_ path: String) throws(SystemError) -> Status {
@@ -37,6 +39,8 @@ enum POSIX {
     return Status(buffer)
   }
 
+  static let standardInput: Int32 = 0
+
   static func openForReading(_ path: String) throws(SystemError) -> Int32 {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw SystemError(code: errno) }
@@ -46,6 +50,13 @@ enum POSIX {
   /// A new file; one that is there already is an error.
   static func create(_ path: String) throws(SystemError) -> Int32 {
     let descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+    guard descriptor >= 0 else { throw SystemError(code: errno) }
+    return descriptor
+  }
+
+  /// A file to read and write, made if it isn't there.
+  static func openForAppending(_ path: String) throws(SystemError) -> Int32 {
+    let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else { throw SystemError(code: errno) }
     return descriptor
   }
@@ -198,5 +209,11 @@ extension POSIX.Status {
     isFolder = buffer.st_mode & S_IFMT == S_IFDIR
     size = Int(buffer.st_size)
     identity = SIMD2(UInt64(buffer.st_dev), UInt64(buffer.st_ino))
+    #if canImport(Darwin)
+    let time = buffer.st_mtimespec
+    #else
+    let time = buffer.st_mtim
+    #endif
+    modified = Int(time.tv_sec) * 1_000_000_000 + Int(time.tv_nsec)
   }
 }

@@ -1,4 +1,6 @@
-/// A nameless file for what doesn't fit in memory: appended to, read at any place, gone with its last reference.
+/// A file for what doesn't fit in memory: appended to, read at any place.
+///
+/// One of a folder has no name and is gone with its last reference; one with a path stays.
 package final class ScratchFile {
   private let descriptor: Int32
   private let folder: String
@@ -20,6 +22,39 @@ package final class ScratchFile {
       throw .unwritable(path: folder, reason: error.reason)
     }
     buffer.reserveCapacity(Self.bufferSize)
+  }
+
+  /// Goes on behind the first `size` bytes of a file; what it holds beyond is cut off.
+  ///
+  /// - Throws: ``FormatError/cutShort(path:expected:found:)`` where it has fewer.
+  package init(path: String, keeping size: Int) throws(FormatError) {
+    folder = path
+    do {
+      descriptor = try POSIX.openForAppending(path)
+    } catch {
+      throw .unwritable(path: path, reason: error.reason)
+    }
+    self.size = size
+    do {
+      let found = try POSIX.status(descriptor).size
+      guard found >= size else { throw FormatError.cutShort(path: path, expected: size, found: found) }
+      try POSIX.cut(descriptor, to: size)
+    } catch let error as FormatError {
+      throw error
+    } catch {
+      throw .unwritable(path: path, reason: "\((error as? SystemError)?.reason ?? "\(error)")")
+    }
+    buffer.reserveCapacity(Self.bufferSize)
+  }
+
+  /// Makes durable what was appended.
+  package func synchronize() throws(FormatError) {
+    try flush()
+    do {
+      try POSIX.sync(descriptor)
+    } catch {
+      throw .unwritable(path: folder, reason: error.reason)
+    }
   }
 
   deinit { POSIX.closeQuietly(descriptor) }

@@ -73,7 +73,7 @@ package final class StagedFolder {
   }
 
   /// A link to an empty folder stands for that folder: renaming replaces folders only.
-  private static func followingLinks(_ path: String) throws(FormatError) -> String {
+  static func followingLinks(_ path: String) throws(FormatError) -> String {
     guard POSIX.isLink(path) else { return path }
     guard let target = POSIX.resolved(path) else {
       throw .unwritable(path: path, reason: "it is a link that leads nowhere")
@@ -81,7 +81,7 @@ package final class StagedFolder {
     return target
   }
 
-  private static func requireVacant(_ path: String) throws(FormatError) {
+  static func requireVacant(_ path: String) throws(FormatError) {
     switch FileSystem.kind(of: path) {
     case nil: return
     case .folder: if try FileSystem.names(in: path).isEmpty { return }
@@ -90,7 +90,7 @@ package final class StagedFolder {
     throw .exists(path: path)
   }
 
-  private static func sync(_ folder: String) throws(FormatError) {
+  static func sync(_ folder: String) throws(FormatError) {
     for name in try FileSystem.names(in: folder) {
       let path = Path.join(folder, name)
       if POSIX.isRealFolder(path) {

@@ -1,5 +1,5 @@
 /// The classes of characters that the split patterns tell apart: `\p{L}`, `\p{N}`, `\s` and all the rest.
-enum CharacterClass: UInt8 {
+package enum CharacterClass: UInt8 {
   case other, letter, number, space
 }
 
@@ -13,12 +13,12 @@ func asciiClass(_ byte: UInt8) -> CharacterClass {
 /// Classes of all scalars in two stages: 256-scalar blocks, and the distinct contents of blocks.
 ///
 /// Built when the first character beyond ASCII is met (some 25 ms), and kept for the life of the process.
-struct CharacterClassTable: @unchecked Sendable {
+package struct CharacterClassTable: @unchecked Sendable {
   // Unchecked: the memory is written before the value is published, never after, and never freed.
   private let blocks: UnsafePointer<UInt16>
   private let contents: UnsafePointer<CharacterClass>
 
-  static let shared = CharacterClassTable()
+  package static let shared = CharacterClassTable()
 
   /// Hugging Face's tokenizers (0.20–0.23) match with Oniguruma's tables of Unicode 16. Swift's are newer; what was
   /// unassigned in 16 stays "other", for a letter more or less moves word boundaries and so changes ids.
@@ -48,7 +48,7 @@ struct CharacterClassTable: @unchecked Sendable {
   }
 
   @inline(__always)
-  subscript(scalar: UInt32) -> CharacterClass {
+  package subscript(scalar: UInt32) -> CharacterClass {
     guard scalar < Self.limit else { return .other }
     return contents[Int(blocks[Int(scalar >> 8)]) << 8 | Int(scalar & 255)]
   }

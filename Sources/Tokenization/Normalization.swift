@@ -5,7 +5,7 @@ import Foundation
 ///
 /// Swift's composition does the work, between the characters that it must not see. These stay as they are and compose
 /// with nothing around them, so that the text on either side can be composed alone.
-func normalizedToNFC(_ text: UnsafeRawBufferPointer) -> [UInt8]? {
+package func normalizedToNFC(_ text: UnsafeRawBufferPointer) -> [UInt8]? {
   guard text.contains(where: { $0 >= 0xCC }) else { return nil }
   var composed: [Unicode.Scalar] = []
   var pending = String.UnicodeScalarView()

@@ -64,7 +64,7 @@ struct TokenTable: Sendable {
 
 /// A fast hash of short byte strings: eight bytes at a time through a full 64 × 64-bit product.
 @inline(__always)
-func hashBytes(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
+package func hashBytes(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
   var hash = UInt64(bytes.count) &* 0x9E37_79B9_7F4A_7C15
   var offset = 0
   while offset + 8 <= bytes.count {

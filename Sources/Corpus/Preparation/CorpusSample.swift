@@ -1,7 +1,7 @@
 import Formats
 
 /// What the report shows of a corpus beyond its counts; gathered while the documents go by.
-struct CorpusSample {
+struct CorpusSample: Sendable {
   /// Documents by the power of two that their number of tokens lies below: bin b holds 2ᵇ⁻¹ ..< 2ᵇ.
   private(set) var lengths: [Int] = []
   /// How often each token occurs in the training split.
@@ -15,9 +15,9 @@ struct CorpusSample {
 
   init(vocabularySize: Int) { frequencies = Array(repeating: 0, count: vocabularySize) }
 
-  mutating func add(_ text: ArraySlice<UInt8>, ids: [Int32], split: Split) {
+  mutating func add(_ text: ArraySlice<UInt8>, ids: ArraySlice<Int32>, split: Split) {
     let bin = Int.bitWidth - ids.count.leadingZeroBitCount
-    if bin >= lengths.count { lengths.append(contentsOf: repeatElement(0, count: bin + 1 - lengths.count)) }
+    reserveLengths(bin + 1)
     lengths[bin] += 1
     guard split == .train else { return }
     for id in ids { frequencies[Int(id)] += 1 }
@@ -25,10 +25,27 @@ struct CorpusSample {
     // The documents with the smallest hashes: chosen as if by chance, but the same each time.
     let head = text.prefix(Self.excerptBytes)
     let hash = ContentHash(Array(head)).words[3]
+    if hashes.count == Self.documentCount, let last = hashes.last, last <= hash { return }
+    insert(hash, (Self.excerpt(text), text.count))
+  }
+
+  /// Adds what was gathered of the documents that follow.
+  mutating func add(_ other: CorpusSample) {
+    reserveLengths(other.lengths.count)
+    for (bin, count) in other.lengths.enumerated() { lengths[bin] += count }
+    for (id, count) in other.frequencies.enumerated() { frequencies[id] += count }
+    for (hash, document) in zip(other.hashes, other.documents) { insert(hash, document) }
+  }
+
+  private mutating func reserveLengths(_ count: Int) {
+    if count > lengths.count { lengths.append(contentsOf: repeatElement(0, count: count - lengths.count)) }
+  }
+
+  private mutating func insert(_ hash: UInt64, _ document: (text: String, bytes: Int)) {
     let place = hashes.firstIndex { hash < $0 } ?? hashes.count
     guard place < Self.documentCount else { return }
     hashes.insert(hash, at: place)
-    documents.insert((Self.excerpt(text), text.count), at: place)
+    documents.insert(document, at: place)
     if hashes.count > Self.documentCount {
       hashes.removeLast()
       documents.removeLast()

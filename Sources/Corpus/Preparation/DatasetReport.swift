@@ -5,6 +5,7 @@ import Tokenization
 struct DatasetReport {
   let summary: DatasetSummary
   let sample: CorpusSample
+  let examples: DropExamples
   let tokenizer: Tokenizer
 
   var html: String {
@@ -66,22 +67,44 @@ struct DatasetReport {
     var rows = [
       row(["read", grouped(summary.documentsIn), ""]),
       row(["kept", grouped(summary.documentsKept), ""]),
-      row(["dropped: empty", grouped(summary.dropped[.empty] ?? 0), "nothing but white space"]),
-      row(["dropped: exact duplicate", grouped(summary.dropped[.exactDuplicate] ?? 0), "same text as an earlier one"]),
     ]
+    for rule in DropRule.allCases {
+      guard let count = summary.dropped[rule] ?? (rule == .empty || rule == .exactDuplicate ? 0 : nil) else { continue }
+      rows.append(row(["dropped: " + escaped(named(rule.rawValue)), grouped(count), escaped(rule.meaning)]))
+    }
     let sequences = counted(summary.invalidUTF8Sequences, "sequence")
     rows += [
       row(["repaired: invalid UTF-8", grouped(summary.invalidUTF8Documents), "\(sequences) became U+FFFD"]),
       row(["repaired: line ends", grouped(summary.changedLineEnds), "CR LF and CR became LF"]),
       row(["repaired: byte-order mark", grouped(summary.byteOrderMarks), "removed"]),
     ]
-    return table(["documents", "number", ""], rows)
+    rows += summary.converted.map { row(["files converted from " + escaped($0.name), grouped($0.count), ""]) }
+    rows += summary.repaired.map { row(["repaired: " + escaped(named($0.name)), grouped($0.count), ""]) }
+    rows += summary.personalData.map {
+      row(["replaced: " + escaped(named($0.name)), grouped($0.count), "by a placeholder"])
+    }
+    rows += summary.languages.map { row(["language: " + escaped($0.name), grouped($0.count), ""]) }
+    return table(["documents", "number", ""], rows) + dropped
   }
+
+  /// Documents that were left out, as they were.
+  private var dropped: String {
+    let figures = DropRule.allCases.flatMap { rule in
+      (examples.examples[rule] ?? []).map { example in
+        "<figure><pre>\(escaped(example.text))</pre><figcaption>\(escaped(named(rule.rawValue))): "
+          + "\(escaped(rule.meaning))</figcaption></figure>"
+      }
+    }
+    return figures.isEmpty ? "" : "<h3>Some that were left out</h3>" + figures.joined(separator: "\n")
+  }
+
+  private func named(_ key: String) -> String { key.replacing("_", with: " ") }
 
   private var sources: String {
     let rows = summary.sources.map { source in
       row([
-        escaped(source.name), grouped(source.files), grouped(source.skippedUnsupported + source.skippedBinary),
+        escaped(source.name), grouped(source.files),
+        grouped(source.skippedUnsupported + source.skippedBinary + source.skippedPDF),
         grouped(source.documentsIn), grouped(source.documentsKept), grouped(source.bytesKept),
       ])
     }

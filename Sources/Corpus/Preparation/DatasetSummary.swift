@@ -4,16 +4,12 @@ package import Formats
 ///
 /// It names no clock, host or path, so that equal input gives equal bytes.
 package struct DatasetSummary: Sendable {
-  package enum DropRule: String, CaseIterable, Sendable {
-    case empty
-    case exactDuplicate = "exact_duplicate"
-  }
-
   package struct SourceStatistics: Sendable {
     package var name: String
     package var files = 0
     package var skippedUnsupported = 0
     package var skippedBinary = 0
+    package var skippedPDF = 0
     package var documentsIn = 0
     package var documentsKept = 0
     package var bytesKept = 0
@@ -42,6 +38,13 @@ package struct DatasetSummary: Sendable {
   package var invalidUTF8Sequences = 0
   package var changedLineEnds = 0
   package var byteOrderMarks = 0
+  /// Files that were converted, by their encoding, and bytes of them that were no characters.
+  package var converted: [(name: String, count: Int)] = []
+  package var invalidCharacters = 0
+  /// What cleaning has changed, by its name: what was asked for only.
+  package var repaired: [(name: String, count: Int)] = []
+  package var personalData: [(name: String, count: Int)] = []
+  package var languages: [(name: String, count: Int)] = []
   package var splitMethod = ""
   package var largeDocuments = 0
   package var valFraction = 0.0
@@ -60,19 +63,24 @@ package struct DatasetSummary: Sendable {
 
   package var json: JSON {
     var droppedCounts = JSONObject()
-    for rule in DropRule.allCases { droppedCounts[rule.rawValue] = JSON(dropped[rule] ?? 0) }
+    // The two that are always looked for, and what else there is.
+    for rule in DropRule.allCases where rule == .empty || rule == .exactDuplicate || dropped[rule] != nil {
+      droppedCounts[rule.rawValue] = JSON(dropped[rule] ?? 0)
+    }
+    let repairs = [
+      (name: "invalid_utf8_documents", count: invalidUTF8Documents), ("invalid_utf8_sequences", invalidUTF8Sequences),
+      ("line_ends", changedLineEnds), ("byte_order_marks", byteOrderMarks), ("invalid_characters", invalidCharacters),
+    ]
     return [
       "format": "mayfly-dataset",
       "version": 1,
       "documents_in": JSON(documentsIn),
       "documents_kept": JSON(documentsKept),
       "dropped": .object(droppedCounts),
-      "repaired": [
-        "invalid_utf8_documents": JSON(invalidUTF8Documents),
-        "invalid_utf8_sequences": JSON(invalidUTF8Sequences),
-        "line_ends": JSON(changedLineEnds),
-        "byte_order_marks": JSON(byteOrderMarks),
-      ],
+      "repaired": Self.object(repairs + repaired),
+      "converted": Self.object(converted),
+      "personal_data": Self.object(personalData),
+      "languages": Self.object(languages),
       "split": [
         "method": JSON(splitMethod),
         "val_fraction": JSON(valFraction),
@@ -94,6 +102,12 @@ package struct DatasetSummary: Sendable {
     ]
   }
 
+  private static func object(_ counts: [(name: String, count: Int)]) -> JSON {
+    var object = JSONObject()
+    for (name, count) in counts { object[name] = JSON(count) }
+    return .object(object)
+  }
+
   private func perSplit(_ value: (SplitStatistics) -> Int) -> JSON {
     var object = JSONObject()
     for split in Split.allCases {
@@ -107,7 +121,9 @@ extension DatasetSummary.SourceStatistics {
   var json: JSON {
     [
       "files": JSON(files),
-      "files_skipped": ["unsupported": JSON(skippedUnsupported), "binary": JSON(skippedBinary)],
+      "files_skipped": [
+        "unsupported": JSON(skippedUnsupported), "binary": JSON(skippedBinary), "pdf": JSON(skippedPDF),
+      ],
       "documents_in": JSON(documentsIn),
       "documents_kept": JSON(documentsKept),
       "bytes_kept": JSON(bytesKept),

@@ -17,9 +17,25 @@ package struct PrepareOptions: Sendable {
   /// A vocabulary whose size is not given gets no larger, in a script of one byte per character; nil: as the text allows.
   package var mostTokens: Int?
   package var fractions: SplitFractions
+  package var reading = ReadingOptions()
+  package var cleaning = CleaningOptions()
+  package var deduplication = Deduplication.exact
+  /// Threads.
+  package var workers = 1
+  /// Bytes of memory that the work is kept within.
+  package var memory = PrepareOptions.defaultMemory
+  /// Which part of the files is cleaned here, of how many.
+  package var part = (index: 0, count: 1)
   /// Shards are closed at the end of the document that reaches this many tokens.
   package var shardTokens = 100_000_000
 
+  /// Which repeated documents are left out.
+  package enum Deduplication: String, CaseIterable, Sendable {
+    case none, exact, near
+  }
+
+  package static let defaultMemory = 2 << 30
+  package static let leastMemory = 256 << 20
   package static let defaultPattern = SplitPattern.cl100k(digits: 3)
   package static let defaultValFraction = 0.05
   package static let defaultTestFraction = 0.05

@@ -64,29 +64,32 @@ struct SplitRule {
     return .train
   }
 
-  static func isLarge(_ bytes: [UInt8]) -> Bool { bytes.count > largestWhole }
+  static func isLarge(_ length: Int) -> Bool { length > largestWhole }
 
   /// The parts of a document, in its order; none is empty.
-  func parts(of document: DocumentStore.Document) -> [Part] {
-    let bytes = document.bytes
+  ///
+  /// - Parameter start: where it begins in a text of all documents.
+  func parts(of document: ArraySlice<UInt8>, hash: ContentHash, start: Int) -> [Part] {
     let total: Int
-    let start: Int
+    let first: Int
     switch method {
-    case .contiguous: (total, start) = (corpusBytes, document.start)
-    case .hash where Self.isLarge(bytes): (total, start) = (bytes.count, 0)
-    case .hash: return [Part(split: document.split, range: 0..<bytes.count)]
+    case .contiguous: (total, first) = (corpusBytes, start)
+    case .hash where Self.isLarge(document.count): (total, first) = (document.count, 0)
+    case .hash: return [Part(split: split(of: hash), range: 0..<document.count)]
     }
     // No cut is moved by more than a third of the smallest part, so that none of them vanishes.
     let smallest = fractions.wanted.map { share(of: $0) }.min() ?? 1
     let window = min(Int(Double(total) * smallest / 3), 1 << 16)
     let trainEnd = total - Int((Double(total) * (fractions.val + fractions.test)).rounded())
     let valEnd = total - Int((Double(total) * fractions.test).rounded())
-    let first = Self.cut(bytes, near: trainEnd - start, window: window)
-    let second = max(first, Self.cut(bytes, near: valEnd - start, window: window))
-    return [
-      Part(split: .train, range: 0..<first), Part(split: .val, range: first..<second),
-      Part(split: .test, range: second..<bytes.count),
-    ].filter { !$0.range.isEmpty }
+    return document.withUnsafeBufferPointer { bytes in
+      let trainCut = Self.cut(bytes, near: trainEnd - first, window: window)
+      let valCut = max(trainCut, Self.cut(bytes, near: valEnd - first, window: window))
+      return [
+        Part(split: .train, range: 0..<trainCut), Part(split: .val, range: trainCut..<valCut),
+        Part(split: .test, range: valCut..<bytes.count),
+      ].filter { !$0.range.isEmpty }
+    }
   }
 
   private func share(of split: Split) -> Double {
@@ -99,7 +102,7 @@ struct SplitRule {
 
   /// The place to cut a text: the line end nearest to `target` within the window (the text's own ends count as such),
   /// else the nearest space, else the nearest character.
-  private static func cut(_ bytes: [UInt8], near target: Int, window: Int) -> Int {
+  private static func cut(_ bytes: UnsafeBufferPointer<UInt8>, near target: Int, window: Int) -> Int {
     if target <= 0 { return 0 }
     if target >= bytes.count { return bytes.count }
     let reach = max(target - window, 0)...min(target + window, bytes.count)

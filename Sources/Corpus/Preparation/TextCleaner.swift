@@ -87,7 +87,7 @@ package enum TextCleaner {
 
   /// The UTF-8 sequence of several bytes at a place; of an invalid one, how many bytes one U+FFFD stands for (as the
   /// Unicode standard recommends in section 3.9: as far as it could have been the start of a valid one).
-  private static func sequence(
+  static func sequence(
     _ source: UnsafeBufferPointer<UInt8>, at place: Int
   ) -> (length: Int, isValid: Bool) {
     let lead = source[place]

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Corpus
 import Formats
+import Foundation
 import Tokenization
 
 /// Makes a data set of text.
@@ -19,8 +20,10 @@ struct Prepare: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Clean, deduplicate and split text, and turn it into tokens.",
     discussion: """
-      Reads .txt and .md files (each is a document), .jsonl files (each line is one, its text under "text"), and \
-      folders of them. Writes a folder that 'mayfly train --data' takes, with a report in report.html.
+      Reads .txt, .md, .html and .pdf files (each is a document), .jsonl, .csv, .tsv and .parquet files (each line or row is \
+      one, its text under "text"), .gz, .zst and .xz files, .tar and .zip archives of them, folders of all these, and - for \
+      standard input. Encodings are told from the bytes. Writes a folder that 'mayfly train --data' takes, with a report in \
+      report.html.
 
       A document's split follows from a hash of its text, so it stays when others are added. Documents over 1 MiB, \
       and a corpus in which a split would come out empty, are split by blocks instead: train, then val, then test.
@@ -47,6 +50,20 @@ struct Prepare: ParsableCommand {
   @Option(help: "The share of the text to test with.")
   var testFraction = PrepareOptions.defaultTestFraction
 
+  @OptionGroup(title: "Cleaning") var cleaning: CleaningArguments
+
+  @Option(help: "The key of the text in .jsonl, the column in .csv, .tsv and .parquet.")
+  var textField = "text"
+
+  @Option(help: "The encoding of all files, as iconv names it (default: told from the bytes).")
+  var encoding: String?
+
+  @Option(help: "Threads (default: one for each core).")
+  var workers: Int?
+
+  @Option(help: "Memory to keep within, such as 500M or 2G.")
+  var memory = "2G"
+
   @Flag(help: "Print one JSON document.")
   var json = false
 
@@ -66,15 +83,45 @@ struct Prepare: ParsableCommand {
       let pattern = pattern?.split ?? PrepareOptions.defaultPattern
       options.tokenizer = .learn(vocabularySize: vocabSize, pattern: pattern)
     }
+    options.cleaning = try cleaning.options()
+    options.deduplication = cleaning.dedupe
+    options.reading.textField = textField
+    options.reading.encoding = encoding
+    options.workers = try Self.workers(workers)
+    options.memory = try Self.bytes(memory)
     let summary = try Preparation(options, notify: PreparedData.show).run()
     if json { try Output.json(summary.json) } else { try Output.write(Self.text(summary, folder: out)) }
+  }
+
+  static func workers(_ asked: Int?) throws -> Int {
+    guard let asked else { return ProcessInfo.processInfo.activeProcessorCount }
+    guard (1...1024).contains(asked) else {
+      throw CorpusError.setting(name: "--workers", value: "\(asked)", expected: "from 1 to 1,024")
+    }
+    return asked
+  }
+
+  private static func bytes(_ text: String) throws -> Int {
+    let units: [Character: Int] = ["k": 10, "m": 20, "g": 30, "t": 40]
+    let lower = text.lowercased()
+    let shift = lower.last.flatMap { units[$0] }
+    let digits = shift == nil ? lower[...] : lower.dropLast()
+    guard let number = Double(digits), number > 0, number < 0x1p40 else {
+      throw CorpusError.setting(name: "--memory", value: text, expected: "a number of bytes, such as 500M or 2G")
+    }
+    let bytes = Int(number * Double(1 << (shift ?? 0)))
+    guard bytes >= PrepareOptions.leastMemory else {
+      throw CorpusError.setting(
+        name: "--memory", value: text, expected: "at least \(PrepareOptions.leastMemory >> 20)M")
+    }
+    return bytes
   }
 
   private static func text(_ summary: DatasetSummary, folder: String) -> String {
     let dropped = summary.dropped.values.reduce(0, +)
     var lines = [
       "\(summary.documentsKept) of \(summary.documentsIn) documents kept"
-        + (dropped > 0 ? " (\(dropped) empty or repeated)" : "")
+        + (dropped > 0 ? " (\(dropped) left out)" : "")
     ]
     for split in Split.allCases {
       guard let statistics = summary.splits[split] else { continue }

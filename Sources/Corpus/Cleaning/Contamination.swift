@@ -1,0 +1,44 @@
+/// Finds documents that have been copied from an evaluation set: that share a sequence of 13 words with it.
+///
+/// Brown et al., "Language Models are Few-Shot Learners", arXiv:2005.14165, appendix C. A shorter example counts as a whole from
+/// eight words on.
+struct Contamination: Sendable {
+  private static let words = 13
+  private static let fewest = 8
+
+  private var sequences: Set<UInt64> = []
+  /// How many words sequences have that are shorter.
+  private var lengths: Set<Int> = []
+
+  init(_ texts: [[UInt8]]) {
+    var words = DocumentWords()
+    for text in texts {
+      text.withUnsafeBytes { words.find(in: $0) }
+      let length = min(Self.words, words.words.count)
+      guard length >= Self.fewest else { continue }
+      lengths.insert(length)
+      Self.forEachSequence(of: words.words, length) { sequences.insert($0) }
+    }
+  }
+
+  var isEmpty: Bool { sequences.isEmpty }
+
+  func touches(_ words: [DocumentWords.Word]) -> Bool {
+    var found = false
+    for length in lengths where !found {
+      Self.forEachSequence(of: words, length) { if sequences.contains($0) { found = true } }
+    }
+    return found
+  }
+
+  private static func forEachSequence(of words: [DocumentWords.Word], _ length: Int, _ body: (UInt64) -> Void) {
+    let factor: UInt64 = 0x9E37_79B9_7F4A_7C15
+    let leading = (1..<length).reduce(UInt64(1)) { product, _ in product &* factor }
+    var hash: UInt64 = 0
+    for (place, word) in words.enumerated() {
+      if place >= length { hash = hash &- words[place - length].hash &* leading }
+      hash = hash &* factor &+ word.hash
+      if place >= length - 1 { body(hash &+ UInt64(length)) }
+    }
+  }
+}

@@ -1,0 +1,139 @@
+import Formats
+
+/// The cleaned documents of a corpus, or of one part of it, on disk, in the order in which they were read.
+///
+/// Three files side by side: the texts, one behind the other; a record of fixed size for each document; its signature, where
+/// near duplicates are looked for.
+final class CleanedStore {
+  struct Record {
+    var length: Int
+    var hash: ContentHash
+    /// The number of the file that it comes from.
+    var unit: Int
+  }
+
+  /// How far the files reach: what a process that goes on must know.
+  struct Size: Equatable {
+    var documents = 0
+    var bytes = 0
+  }
+
+  let folder: String
+  let hasSignatures: Bool
+  private(set) var size: Size
+  private let texts: ScratchFile
+  private let records: ScratchFile
+  private let signatures: ScratchFile?
+
+  private static let recordSize = 48
+  private static let signatureSize = MinHashSignature.hashes + 8 * MinHashSignature.bands
+
+  /// - Parameter size: what is kept of a store that is there already.
+  init(in folder: String, signatures hasSignatures: Bool, keeping size: Size = Size()) throws(CorpusError) {
+    self.folder = folder
+    self.hasSignatures = hasSignatures
+    self.size = size
+    func file(_ name: String, _ bytes: Int) throws(CorpusError) -> ScratchFile {
+      try withFiles(try ScratchFile(path: Path.join(folder, name), keeping: bytes))
+    }
+    texts = try file("texts.bin", size.bytes)
+    records = try file("documents.bin", size.documents * Self.recordSize)
+    signatures = hasSignatures ? try file("signatures.bin", size.documents * Self.signatureSize) : nil
+  }
+
+  // MARK: Writing
+
+  /// Documents that were cleaned together.
+  struct Batch: Sendable {
+    var texts: [UInt8] = []
+    /// Records and signatures as they stand in their files.
+    fileprivate(set) var records: [UInt8] = []
+    fileprivate(set) var signatures: [UInt8] = []
+
+    var documents: Int { records.count / CleanedStore.recordSize }
+
+    /// Adds a document; the hash is that of its text.
+    mutating func append(_ text: [UInt8], signature: MinHashSignature?, hasSignatures: Bool, unit: Int) {
+      let hash = ContentHash(text)
+      texts.append(contentsOf: text)
+      withUnsafeBytes(of: UInt64(text.count).littleEndian) { records.append(contentsOf: $0) }
+      for index in 0..<4 { withUnsafeBytes(of: hash.words[index].littleEndian) { records.append(contentsOf: $0) } }
+      withUnsafeBytes(of: UInt64(unit).littleEndian) { records.append(contentsOf: $0) }
+      guard hasSignatures else { return }
+      if let signature {
+        signatures.append(contentsOf: signature.bytes)
+        for key in signature.keys { withUnsafeBytes(of: key.littleEndian) { signatures.append(contentsOf: $0) } }
+      } else {
+        signatures.append(contentsOf: repeatElement(0, count: CleanedStore.signatureSize))
+      }
+    }
+  }
+
+  func append(_ batch: Batch) throws(CorpusError) {
+    try Self.append(batch.texts, to: texts)
+    try Self.append(batch.records, to: records)
+    if let signatures { try Self.append(batch.signatures, to: signatures) }
+    size.documents += batch.documents
+    size.bytes += batch.texts.count
+  }
+
+  func synchronize() throws(CorpusError) {
+    try withFiles(try texts.synchronize())
+    try withFiles(try records.synchronize())
+    try withFiles(try signatures?.synchronize())
+  }
+
+  private static func append(_ bytes: [UInt8], to file: ScratchFile) throws(CorpusError) {
+    try bytes.lendBytes { bytes throws(CorpusError) in try withFiles(try file.append(bytes)) }
+  }
+
+  // MARK: Reading
+
+  /// The records of documents, in order.
+  func records(_ range: Range<Int>) throws(CorpusError) -> [Record] {
+    let bytes = try Self.read(range.count * Self.recordSize, from: records, at: range.lowerBound * Self.recordSize)
+    return bytes.withUnsafeBytes { bytes in
+      (0..<range.count).map { index in
+        func word(_ place: Int) -> UInt64 {
+          UInt64(
+            littleEndian: bytes.loadUnaligned(fromByteOffset: index * Self.recordSize + 8 * place, as: UInt64.self))
+        }
+        return Record(
+          length: Int(truncatingIfNeeded: word(0)), hash: ContentHash(words: SIMD4(word(1), word(2), word(3), word(4))),
+          unit: Int(truncatingIfNeeded: word(5)))
+      }
+    }
+  }
+
+  /// Bytes of the texts, all documents taken as one.
+  func text(_ range: Range<Int>) throws(CorpusError) -> [UInt8] {
+    try Self.read(range.count, from: texts, at: range.lowerBound)
+  }
+
+  /// What documents are compared by.
+  func signatureBytes(_ document: Int) throws(CorpusError) -> [UInt8] {
+    guard let signatures else { return [] }
+    return try Self.read(MinHashSignature.hashes, from: signatures, at: document * Self.signatureSize)
+  }
+
+  /// The keys of documents, ``MinHashSignature/bands`` of each.
+  func signatureKeys(_ range: Range<Int>) throws(CorpusError) -> [UInt64] {
+    guard let signatures else { return [] }
+    let bytes = try Self.read(
+      range.count * Self.signatureSize, from: signatures, at: range.lowerBound * Self.signatureSize)
+    return bytes.withUnsafeBytes { bytes in
+      range.indices.flatMap { document in
+        (0..<MinHashSignature.bands).map { band in
+          let place = (document - range.lowerBound) * Self.signatureSize + MinHashSignature.hashes + 8 * band
+          return UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: place, as: UInt64.self))
+        }
+      }
+    }
+  }
+
+  private static func read(_ count: Int, from file: ScratchFile, at offset: Int) throws(CorpusError) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: count)
+    try bytes.lendMutableBytes { buffer throws(CorpusError) in try withFiles(try file.read(into: buffer, at: offset)) }
+    return bytes
+  }
+}

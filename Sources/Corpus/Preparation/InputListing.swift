@@ -1,0 +1,67 @@
+import Formats
+
+/// The inputs of a preparation without their content: what tells whether another process was asked for the same.
+struct InputListing {
+  struct Input: Equatable {
+    let name: String
+    let files: Int
+    let unsupported: Int
+  }
+
+  let inputs: [Input]
+  /// A hash of the names and sizes of all files.
+  let hash: String
+  private let states: String
+  let hasStandardInput: Bool
+
+  var fileCount: Int { inputs.reduce(0) { $0 + $1.files } }
+
+  init(_ sources: [Source]) throws(CorpusError) {
+    inputs = sources.map { Input(name: $0.name, files: $0.files.count, unsupported: $0.unsupported) }
+    hasStandardInput = sources.contains { $0.files.contains { $0.path == Source.standardInput } }
+    var (names, states) = ("", "")
+    for source in sources {
+      for file in source.files where file.path != Source.standardInput {
+        let state = try withFiles(try FileSystem.state(of: file.path))
+        names += "\(source.name)\t\(file.name)\t\(state.size)\n"
+        states += "\(file.path)\t\(state.size)\t\(state.modified)\n"
+      }
+    }
+    hash = ContentHash(Array(names.utf8)).hex
+    self.states = states
+  }
+
+  /// Of what decides on the cleaned documents: the files as they are, and what is done with them.
+  func fingerprint(_ options: PrepareOptions) -> String {
+    ContentHash(Array((states + options.cleaningIdentity).utf8)).hex
+  }
+
+  /// The number of the input that a file belongs to, by the file's number among all.
+  func input(of unit: Int) -> Int {
+    var left = unit
+    for (index, input) in inputs.enumerated() {
+      if left < input.files { return index }
+      left -= input.files
+    }
+    return max(0, inputs.count - 1)
+  }
+}
+
+extension PrepareOptions {
+  /// All that decides on the cleaned documents, as a text.
+  var cleaningIdentity: String {
+    let steps = CleaningOptions.Step.allCases.filter { cleaning.steps.contains($0) }.map(\.rawValue).joined(
+      separator: ",")
+    let texts = cleaning.evaluationTexts.map { ContentHash($0).hex }.joined(separator: ",")
+    return """
+      version 1
+      part \(part.index)/\(part.count)
+      field \(reading.textField) encoding \(reading.encoding ?? "")
+      steps \(steps) characters \(cleaning.minCharacters)…\(cleaning.maxCharacters)
+      languages \(cleaning.languages.joined(separator: ",")) of \(cleaning.languageModel?.languages.joined(separator: ",") ?? "") \
+      \(cleaning.languageProbability)
+      stop words \(cleaning.stopWordLanguages.joined(separator: ","))
+      personal data \(cleaning.scrubsPersonalData) evaluation \(texts) signatures \(deduplication == .near)
+      """
+  }
+}

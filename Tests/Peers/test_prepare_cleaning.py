@@ -1,0 +1,259 @@
+"""What `mayfly prepare` leaves out and repairs: cleaning rules, near duplicates, personal data."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from support import mayfly, prose
+from test_prepare_formats import documents
+
+
+def prepare(tmp_path: Path, texts: list[str], *options: object, name: str = "out") -> tuple[list[str], dict]:
+    """The documents that stay of some, and dataset.json."""
+    source = tmp_path / f"{name}.jsonl"
+    source.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
+    out = tmp_path / name
+    mayfly("prepare", source, "--out", out, "--vocab-size", 300, "--val-fraction", 0, "--test-fraction", 0, *options)
+    return documents(out), json.loads((out / "dataset.json").read_text())
+
+
+# --- Rules -----------------------------------------------------------------------------------------------------------
+
+GOOD = (
+    "The harbour was quiet in the morning, and the boats lay side by side with their ropes slack. A gull walked along the wall "
+    "and looked into each of them in turn. Nobody had come down from the village yet; the baker was lighting his oven, and the "
+    "smoke of it went straight up to the sky. Later there would be noise enough, when the market opened and the carts came in "
+    "from the farms with apples, cheese and new bread.")
+
+
+@pytest.mark.parametrize(
+    "rule, text",
+    [
+        ("gopher_words", "Too short to be of any use to the model."),
+        ("gopher_word_length", "a b c d e f " * 20 + "the and of to"),
+        ("gopher_symbols", "the tag #one and #two of #three to #four with #five " * 8),
+        ("gopher_bullets", "\n".join(f"- the particular point of number {number} and another matter" for number in range(12))),
+        ("gopher_ellipses", "\n".join(f"the following line {number} continues without end and reason ..." for number in range(12))),
+        ("gopher_letters", "the number of 12345 and 67890 11111 22222 33333 with 44444 to " * 8),
+        ("gopher_stop_words", "lorem dolor amet consectetur adipiscing elit sed eiusmod tempor incididunt " * 8),
+        ("repeated_lines", "\n".join(["the same line comes again and again of old"] * 10) + "\n" + GOOD[:200]),
+        ("repeated_n_grams", " ".join([GOOD[:150], GOOD[:150], GOOD[200:300]])),
+        ("c4_braces", GOOD + " function() { return 1; }"),
+        ("c4_placeholder", GOOD + " Lorem ipsum dolor sit amet."),
+        ("c4_sentences", "One sentence of quite a few words stands here.\n" + "no end of a sentence here at all\n" * 5),
+    ])
+def test_documents_are_dropped_by_the_rule(tmp_path: Path, rule: str, text: str) -> None:
+    step = "c4" if rule.startswith("c4") else "repetition" if rule.startswith("repeated") else "gopher"
+    kept, summary = prepare(tmp_path, [GOOD, text], "--clean", step)
+    assert [text.strip() for text in kept] == [GOOD]
+    assert {name: count for name, count in summary["dropped"].items() if count} == {rule: 1}
+    assert rule.replace("_", " ") in (tmp_path / "out/report.html").read_text()
+
+
+def test_good_text_passes_all_rules_in_english_and_chinese(tmp_path: Path) -> None:
+    chinese = (
+        "清晨的港口很安静，船一只挨着一只停在那里，绳子松松地垂着。一只海鸥沿着墙走，把每条船都看了一遍。村子里还没有人下来，面包师正在生火，炊烟笔直地升上天空。"
+        "再过一会儿，集市开了，农场的车子运来苹果、奶酪和新鲜的面包，这里就会热闹起来。")
+    kept, _ = prepare(tmp_path, [GOOD, chinese], "--clean", "web")
+    assert [text.strip() for text in kept] == [GOOD, chinese]
+
+
+def test_characters_are_repaired(tmp_path: Path) -> None:
+    broken = "cafÃ© and donâ€™t, zero\u200bwidth, bell\x07, decomposed e\u0301"
+    kept, summary = prepare(tmp_path, [broken, "plain café"], "--clean", "text")
+    assert kept == ["café and don’t, zerowidth, bell, decomposed é", "plain café"]
+    assert summary["repaired"]["mojibake"] == 1 and summary["repaired"]["nfc"] == 1
+    assert summary["repaired"]["control_characters"] == 2
+    untouched, _ = prepare(tmp_path, [broken], name="untouched")
+    assert untouched == [broken]
+
+
+def test_boilerplate_lengths_stop_words_and_evaluation_sets(tmp_path: Path) -> None:
+    kept, _ = prepare(tmp_path, ["First line.\nAll rights reserved 2024\nLast line."], "--clean", "boilerplate", name="a")
+    assert kept == ["First line.\nLast line."]
+    kept, summary = prepare(tmp_path, ["short", "long enough to stay", "x" * 99], "--min-chars", 10, "--max-chars", 50, name="b")
+    assert kept == ["long enough to stay"]
+    assert summary["dropped"] == {"empty": 0, "too_short": 1, "too_long": 1, "exact_duplicate": 0}
+    kept, _ = prepare(tmp_path, ["The cat isn't on the mat.\n我们的目的是学习了中文。"], "--stop-words", "en,zh", name="c")
+    assert kept == ["cat mat.\n目的学习中文。"]
+    words = GOOD.split()
+    (tmp_path / "eval.jsonl").write_text(json.dumps({"question": "x", "context": " ".join(words[10:40])}))
+    kept, summary = prepare(
+        tmp_path, [GOOD, prose(600, seed=1), " ".join(words[30:42])], "--decontaminate", tmp_path / "eval.jsonl", name="d")
+    assert len(kept) == 2 and summary["dropped"]["contaminated"] == 1
+
+
+@pytest.mark.parametrize(
+    "options", [("--clean", "soap"), ("--stop-words", "tlh"), ("--min-chars=-1", "--min-chars"), ("--memory", "1k"), ("--workers", 0),
+                ("--decontaminate", "/nothing"), ("--language-model", "/nothing")])
+def test_impossible_settings_are_named(tmp_path: Path, options: tuple[object, ...]) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    failed = mayfly("prepare", tmp_path / "a.txt", "--out", tmp_path / "out", *[option for option in options if option != "--min-chars"], code=65)
+    assert str(options[0]) in failed.err or str(options[1]) in failed.err
+
+
+# --- Near duplicates -------------------------------------------------------------------------------------------------
+
+
+def shingles(words: list[str]) -> set[tuple[str, ...]]:
+    return {tuple(words[start : start + 5]) for start in range(len(words) - 4)}
+
+
+def jaccard(one: list[str], other: list[str]) -> float:
+    a, b = shingles(one), shingles(other)
+    return len(a & b) / len(a | b)
+
+
+def changed(words: list[str], wanted: float, draw: random.Random) -> list[str]:
+    """Words replaced here and there until a text is only so similar to itself."""
+    result = list(words)
+    while jaccard(words, result) > wanted:
+        result[draw.randrange(len(result))] = f"word{draw.randrange(10**6)}"
+    return result
+
+
+def test_near_duplicates_are_found_and_others_stay(tmp_path: Path) -> None:
+    draw = random.Random(5)
+    originals, copies, cousins = [], [], []
+    for index in range(150):
+        words = [f"w{draw.randrange(5000)}" for _ in range(draw.randrange(300, 600))]
+        originals.append(words)
+        copies.append(changed(words, 0.82, draw))
+        cousins.append(changed(words, 0.4, draw))
+    assert all(jaccard(one, other) > 0.78 for one, other in zip(originals, copies))
+    texts = [" ".join(words) for words in originals + copies + cousins]
+    order = list(range(len(texts)))
+    draw.shuffle(order)
+    kept, summary = prepare(tmp_path, [texts[place] for place in order], "--dedupe", "near")
+    left = set(kept)
+    found = sum(" ".join(one) not in left or " ".join(other) not in left for one, other in zip(originals, copies))
+    assert found / len(originals) >= 0.95
+    assert sum(" ".join(words) not in left for words in cousins) <= 3
+    assert summary["dropped"]["near_duplicate"] == len(texts) - len(kept)
+    both, _ = prepare(tmp_path, [texts[place] for place in order], "--dedupe", "exact", name="exact")
+    assert len(both) == len(texts)
+
+
+# --- Personal data ---------------------------------------------------------------------------------------------------
+
+
+def luhn(digits: str) -> str:
+    total = sum(sum(divmod(int(digit) * (1 + index % 2), 10)) for index, digit in enumerate(reversed(digits + "0")))
+    return digits + str(-total % 10)
+
+
+def iban(country: str, account: str) -> str:
+    number = int("".join(str(int(character, 36)) for character in account + country + "00"))
+    return f"{country}{98 - number % 97:02}{account}"
+
+
+def chinese_id(draw: random.Random) -> str:
+    body = f"{draw.choice(['110101', '310104', '440305', '510107'])}{draw.randrange(1950, 2010)}{draw.randrange(1, 13):02}"
+    body += f"{draw.randrange(1, 29):02}{draw.randrange(1000):03}"
+    return body + "10X98765432"[sum(int(d) * w for d, w in zip(body, [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2])) % 11]
+
+
+def french_id(draw: random.Random) -> str:
+    body = f"{draw.choice('12')}{draw.randrange(100):02}{draw.randrange(1, 13):02}{draw.randrange(1, 96):02}{draw.randrange(10**6):06}"
+    return f"{body}{97 - int(body) % 97:02}"
+
+
+def german_id(draw: random.Random) -> str:
+    digits = draw.sample(range(10), 10)
+    if digits[0] == 0:
+        digits.reverse()
+    digits[draw.randrange(1, 10)] = digits[0]
+    product = 10
+    for digit in digits:
+        total = (digit + product) % 10 or 10
+        product = total * 2 % 11
+    return "".join(map(str, digits)) + str((11 - product) % 10)
+
+
+def verhoeff(digits: str) -> str:
+    def times(a: int, b: int) -> int:
+        return (a + b if a < 5 else a - b) % 5 + (0 if (a < 5) == (b < 5) else 5)
+
+    permutation = [1, 5, 7, 6, 2, 8, 3, 0, 9, 4]
+    for last in range(10):
+        check = 0
+        for index, digit in enumerate(reversed(digits + str(last))):
+            value = int(digit)
+            for _ in range(index % 8):
+                value = permutation[value]
+            check = times(check, value)
+        if check == 0:
+            return digits + str(last)
+    raise AssertionError
+
+
+def examples(draw: random.Random) -> dict[str, list[str]]:
+    """Data of persons as it is written in six countries, by its kind."""
+
+    def n(count: int, first: str = "0123456789") -> str:
+        return draw.choice(first) + "".join(draw.choice("0123456789") for _ in range(count - 1))
+
+    def name() -> str:
+        return draw.choice(["anna", "j.smith", "li_wei", "m-dupont", "raj99", "o'neil".replace("'", ""), "k+news"])
+
+    aadhaar = verhoeff(n(11, "23456789"))
+    card = luhn(draw.choice(["4" + n(14), "51" + n(13), "6225" + n(11)]))
+    amex = luhn("37" + n(12))
+    french = iban("FR", n(23))
+    return {
+        "email": [f"{name()}@{draw.choice(['example.com', 'mail.co.uk', 'firma-gmbh.de', '163.com', 'sub.uni.edu.cn'])}"],
+        "phone": [
+            f"+86 138 {n(4)} {n(4)}", f"13{n(9)}", f"139-{n(4)}-{n(4)}", f"010-{n(8, '2345678')}", f"(0755) {n(8, '2345678')}",
+            f"({n(3, '23456789')}) {n(3, '23456789')}-{n(4)}", f"{n(3, '23456789')}-{n(3, '23456789')}-{n(4)}", f"+1 {n(3, '2')}-555-{n(4)}",
+            f"1-800-{n(3, '2345')}-{n(4)}", f"{n(3, '234')}.{n(3, '2345')}.{n(4)}",
+            f"020 7{n(3)} {n(4)}", f"07{n(3)} {n(6)}", f"+44 20 7{n(3)} {n(4)}", f"01632 {n(6)}", f"07{n(9)}",
+            f"030/{n(7, '123456789')}", f"0151 {n(8)}", f"+49 (0)89 {n(7, '123456789')}", f"0049 30 {n(7)}", f"089-{n(6, '123456789')}",
+            f"06 {n(2)} {n(2)} {n(2)} {n(2)}", f"01.{n(2)}.{n(2)}.{n(2)}.{n(2)}", f"+33 6 {n(2)} {n(2)} {n(2)} {n(2)}", f"06{n(8)}",
+            f"+91 9{n(4)} {n(5)}", f"98{n(3)}-{n(5)}", f"9{n(9)}", f"022-{n(8, '2345678')}",
+        ],
+        "identity_number": [
+            chinese_id(draw), f"{draw.randrange(1, 600):03}-{draw.randrange(1, 100):02}-{draw.randrange(1, 10000):04}",
+            f"AB{n(6)}C", f"JK {n(2)} {n(2)} {n(2)} A", german_id(draw), french_id(draw),
+            f"{aadhaar[:4]} {aadhaar[4:8]} {aadhaar[8:]}",
+        ],
+        "card": [card, f"{card[:4]} {card[4:8]} {card[8:12]} {card[12:]}", f"{amex[:4]}-{amex[4:10]}-{amex[10:]}"],
+        "iban": [iban("DE", n(18)), iban("GB", "NWBK" + n(14)), " ".join(french[start : start + 4] for start in range(0, 27, 4))],
+        "ip_address": [f"{draw.randrange(11, 200)}.{draw.randrange(256)}.{draw.randrange(256)}.{draw.randrange(1, 255)}",
+                       f"2001:db8:{draw.randrange(4096, 65536):x}::{draw.randrange(4096, 65536):x}"],
+        "key": ["AKIA" + "".join(draw.choice("ABCDEFGHIJKLMNOP234567") for _ in range(16)),
+                "ghp_" + "".join(draw.choice("abcdefghijABCDEFGH0123456789") for _ in range(36))],
+    }
+
+
+FRAMES = ["Please write to {} today.", "{}", "用户的资料是{}，请保密。", "My data ({}) is private; don't share it.", "Contact: {}\nThanks!"]
+
+
+def test_personal_data_is_scrubbed(tmp_path: Path) -> None:
+    draw = random.Random(11)
+    made: list[tuple[str, str]] = []
+    while len(made) < 1000:
+        made += [(kind, value) for kind, values in examples(draw).items() for value in draw.sample(values, min(3, len(values)))]
+    texts = [f"{index} {draw.choice(FRAMES).format(value)}" for index, (_, value) in enumerate(made)]
+    kept, summary = prepare(tmp_path, texts, "--scrub-pii", "--dedupe", "none")
+    missed = [(kind, text) for (kind, value), text in zip(made, kept) if value in text]
+    assert len(missed) <= 0.02 * len(made), missed[:20]
+    assert sum(summary["personal_data"].values()) >= 0.98 * len(made)
+    assert any("<EMAIL>" in text for text in kept)
+
+
+def test_text_without_personal_data_stays_as_it_is(tmp_path: Path) -> None:
+    texts = [
+        "On 2024-01-15 at 10:30:45 the price rose from 1,234,567.89 to 2.345.678,90 (3.14159265358979).",
+        "ISBN 978-3-16-148410-0 and ISBN 0-306-40615-2; pages 100-200, 1999-2000; chapter 1.2.3.4.5.",
+        "std::vector<int> a::b = 0x1234abcd; version 10.0.0.1 of 12345678901234567890.",
+        "The sum 123 456 789 is 0.123456789012; see RFC 2822, section 3.4.1, at 12:30.",
+        "@decorator\ndef f(x): return x @ y  # mail to nobody", "127.0.0.1 is this machine, 255.255.255.0 a mask.",
+        "第2024号文件，共1234567890项，价格为人民币12345.67元。", "4111 1111 1111 1112 is no card, DE00 1234 5678 9012 3456 78 no account.",
+    ]
+    kept, summary = prepare(tmp_path, texts, "--scrub-pii")
+    assert kept == texts
+    assert summary["personal_data"] == {}
