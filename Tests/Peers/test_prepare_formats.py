@@ -205,6 +205,13 @@ def traversing_tar(path: Path) -> None:
         archive.addfile(entry, io.BytesIO(b"text"))
 
 
+def impossible_tar(path: Path) -> None:
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as archive:
+        entry = tarfile.TarInfo("a.txt")
+        entry.size = 2**63 - 1
+        archive.addfile(entry)
+
+
 def half_gzip(path: Path) -> None:
     whole = gzip.compress(prose(200_000, seed=1).encode())
     path.write_bytes(whole[: len(whole) // 2])
@@ -212,8 +219,9 @@ def half_gzip(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name, make, saying",
-    [("a.zip", zip_bomb, "250 times"), ("a.tar", traversing_tar, "leads out"), ("a.txt.gz", half_gzip, "ends in the middle")],
-    ids=["zip bomb", "path-traversing tar", "half-downloaded gzip"])
+    [("a.zip", zip_bomb, "250 times"), ("a.tar", traversing_tar, "leads out"),
+     ("a.tar", impossible_tar, "9223372036854775807 bytes"), ("a.txt.gz", half_gzip, "ends in the middle")],
+    ids=["zip bomb", "path-traversing tar", "tar of an impossible size", "half-downloaded gzip"])
 def test_hostile_archives_are_refused(tmp_path: Path, name: str, make: Callable[[Path], None], saying: str) -> None:
     make(tmp_path / name)
     failed = mayfly("prepare", tmp_path / name, "--out", tmp_path / "out", code=65)

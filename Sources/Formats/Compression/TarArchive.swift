@@ -8,6 +8,8 @@ package final class TarArchive {
   private var (left, padding) = (0, 0)
 
   private static let blockSize = 512
+  /// A larger number is damage; no disk holds so much.
+  private static let largestFile = 1 << 60
   /// A name longer than this is no name.
   private static let longestExtension = 1 << 20
 
@@ -34,13 +36,13 @@ package final class TarArchive {
         longName = String(decoding: try content(size).prefix { $0 != 0 }, as: UTF8.self)
       case 0, UInt8(ascii: "0"), UInt8(ascii: "7"):
         size = longSize ?? size
-        begin(size)
+        try begin(size)
         let name = longName ?? Self.name(of: header)
         try ArchiveName.check(name, of: source.path)
         return Entry(name: name, size: size, archive: self)
       default:
         // A folder, a link, a device: nothing to read.
-        begin(longSize ?? size)
+        try begin(longSize ?? size)
         (longName, longSize) = (nil, nil)
       }
     }
@@ -66,7 +68,8 @@ package final class TarArchive {
 
   // MARK: Blocks
 
-  private func begin(_ size: Int) {
+  private func begin(_ size: Int) throws(FormatError) {
+    guard size <= Self.largestFile else { throw damaged("a file of \(size) bytes") }
     left = size
     padding = (Self.blockSize - size % Self.blockSize) % Self.blockSize
   }
@@ -95,7 +98,7 @@ package final class TarArchive {
 
   private func content(_ size: Int) throws(FormatError) -> [UInt8] {
     guard size <= Self.longestExtension else { throw damaged("a name of \(size) bytes") }
-    begin(size)
+    try begin(size)
     var bytes = [UInt8](repeating: 0, count: size)
     let count = try bytes.lendMutableBytes { buffer throws(FormatError) in
       var count = 0

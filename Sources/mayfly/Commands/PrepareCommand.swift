@@ -106,7 +106,7 @@ struct Prepare: ParsableCommand {
     let lower = text.lowercased()
     let shift = lower.last.flatMap { units[$0] }
     let digits = shift == nil ? lower[...] : lower.dropLast()
-    guard let number = Double(digits), number > 0, number < 0x1p40 else {
+    guard let number = Double(digits), number > 0, number * Double(1 << (shift ?? 0)) < 0x1p60 else {
       throw CorpusError.setting(name: "--memory", value: text, expected: "a number of bytes, such as 500M or 2G")
     }
     let bytes = Int(number * Double(1 << (shift ?? 0)))
