@@ -65,18 +65,23 @@ def large(path: Path) -> Path:
     return path
 
 
-def test_a_killed_preparation_goes_on_and_gives_the_same_bytes(tmp_path: Path) -> None:
-    source = large(tmp_path / "a.jsonl")
-    options = ("--vocab-size", 300, "--dedupe", "exact", "--workers", 2)
-    mayfly("prepare", source, "--out", tmp_path / "whole", *options)
-    process = subprocess.Popen(command("prepare", source, "--out", tmp_path / "out", *options), stderr=subprocess.DEVNULL)
-    progress = tmp_path / ".out.preparing" / "cleaned" / "progress.json"
+def kill_while_cleaning(source: Path, out: Path, *options: object) -> None:
+    """Kills a preparation as soon as it could be gone on with."""
+    process = subprocess.Popen(command("prepare", source, "--out", out, *options), stderr=subprocess.DEVNULL)
+    progress = out.parent / f".{out.name}.preparing" / "cleaned" / "progress.json"
     deadline = time.monotonic() + 120
     while not progress.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert progress.exists() and not (tmp_path / "out").exists()
+    assert progress.exists() and not out.exists()
+
+
+def test_a_killed_preparation_goes_on_and_gives_the_same_bytes(tmp_path: Path) -> None:
+    source = large(tmp_path / "a.jsonl")
+    options = ("--vocab-size", 300, "--dedupe", "exact", "--workers", 2)
+    mayfly("prepare", source, "--out", tmp_path / "whole", *options)
+    kill_while_cleaning(source, tmp_path / "out", *options)
     done = mayfly("prepare", source, "--out", tmp_path / "out", *options)
     assert "going on where an earlier run was stopped" in done.err
     assert content(tmp_path / "out") == content(tmp_path / "whole")
@@ -85,13 +90,7 @@ def test_a_killed_preparation_goes_on_and_gives_the_same_bytes(tmp_path: Path) -
 
 def test_a_changed_file_is_noticed_by_the_next_run(tmp_path: Path) -> None:
     source = large(tmp_path / "a.jsonl")
-    process = subprocess.Popen(command("prepare", source, "--out", tmp_path / "out", "--vocab-size", 300), stderr=subprocess.DEVNULL)
-    progress = tmp_path / ".out.preparing" / "cleaned" / "progress.json"
-    deadline = time.monotonic() + 120
-    while not progress.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill_while_cleaning(source, tmp_path / "out", "--vocab-size", 300)
     source.write_text('{"text": "another text"}\n')
     done = mayfly("prepare", source, "--out", tmp_path / "out", "--vocab-size", 300)
     assert "have changed" in done.err

@@ -17,7 +17,7 @@ struct Contamination: Sendable {
       let length = min(Self.words, words.words.count)
       guard length >= Self.fewest else { continue }
       lengths.insert(length)
-      Self.forEachSequence(of: words.words, length) { sequences.insert($0) }
+      DocumentWords.forEachSequence(of: words.words, length) { sequences.insert($0 &+ UInt64(length)) }
     }
   }
 
@@ -26,19 +26,10 @@ struct Contamination: Sendable {
   func touches(_ words: [DocumentWords.Word]) -> Bool {
     var found = false
     for length in lengths where !found {
-      Self.forEachSequence(of: words, length) { if sequences.contains($0) { found = true } }
+      DocumentWords.forEachSequence(of: words, length) {
+        if sequences.contains($0 &+ UInt64(length)) { found = true }
+      }
     }
     return found
-  }
-
-  private static func forEachSequence(of words: [DocumentWords.Word], _ length: Int, _ body: (UInt64) -> Void) {
-    let factor: UInt64 = 0x9E37_79B9_7F4A_7C15
-    let leading = (1..<length).reduce(UInt64(1)) { product, _ in product &* factor }
-    var hash: UInt64 = 0
-    for (place, word) in words.enumerated() {
-      if place >= length { hash = hash &- words[place - length].hash &* leading }
-      hash = hash &* factor &+ word.hash
-      if place >= length - 1 { body(hash &+ UInt64(length)) }
-    }
   }
 }

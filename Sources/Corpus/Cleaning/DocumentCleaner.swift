@@ -3,13 +3,8 @@ import Tokenization
 
 /// Makes clean text of raw documents, or says why one is left out. Each thread has its own.
 struct DocumentCleaner {
-  struct Kept {
-    let text: [UInt8]
-    let signature: MinHashSignature?
-  }
-
   enum Outcome {
-    case kept(Kept)
+    case kept([UInt8], MinHashSignature?)
     case dropped(DropRule, text: [UInt8])
     /// A blank line among others: no document at all.
     case nothing
@@ -20,7 +15,7 @@ struct DocumentCleaner {
   private let stopWords: StopWords?
   private let textField: String
   private let signs: Bool
-  private(set) var tally = Tally()
+  private var tally = Tally()
 
   private var words = DocumentWords()
   private var lines = DocumentLines()
@@ -68,9 +63,9 @@ struct DocumentCleaner {
     if let rule = failedRule(&text) { return dropped(rule, text) }
     finish(&text)
     if TextCleaner.isBlank(text) { return dropped(.empty, text) }
-    guard signs else { return .kept(Kept(text: text, signature: nil)) }
+    guard signs else { return .kept(text, nil) }
     text.withUnsafeBytes { words.find(in: $0) }
-    return .kept(Kept(text: text, signature: MinHashSignature(words.words, items: &items)))
+    return .kept(text, MinHashSignature(words.words, items: &items))
   }
 
   private mutating func dropped(_ rule: DropRule, _ text: [UInt8]) -> Outcome {
@@ -169,12 +164,7 @@ struct DocumentCleaner {
     let clean = TextCleaner.clean(line)
     if TextCleaner.isBlank(clean.bytes) { return nil }
     invalid += clean.invalidSequences
-    let json: JSON
-    do {
-      json = try JSON.parse(clean.bytes)
-    } catch {
-      throw bad("isn't JSON: byte \(error.offset): \(error.problem.text)")
-    }
+    let json = try JSON.parse(line: clean.bytes, number, of: path)
     guard let value = json[textField] else {
       throw bad(
         json.object == nil

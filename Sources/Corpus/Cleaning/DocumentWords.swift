@@ -147,6 +147,21 @@ struct DocumentWords {
     scan.hasLetter = false
   }
 
+  // MARK: Sequences
+
+  /// The hash of each sequence of n words, in order.
+  @inline(__always)
+  static func forEachSequence(of words: [Word], _ n: Int, _ body: (UInt64) -> Void) {
+    let factor: UInt64 = 0x9E37_79B9_7F4A_7C15
+    let leading = (1..<n).reduce(UInt64(1)) { product, _ in product &* factor }
+    var hash: UInt64 = 0
+    for (place, word) in words.enumerated() {
+      if place >= n { hash = hash &- words[place - n].hash &* leading }
+      hash = hash &* factor &+ word.hash
+      if place >= n - 1 { body(hash) }
+    }
+  }
+
   // MARK: Characters
 
   @inline(__always)

@@ -9,14 +9,11 @@ package enum EvaluationTexts {
       return [TextCleaner.clean(bytes).bytes]
     }
     var texts: [[UInt8]] = []
-    for (index, line) in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated() {
-      let clean = TextCleaner.clean(Array(line)).bytes
+    let lines = LineReader(BytesStream(bytes, path: path))
+    while let line = try lines.next() {
+      let clean = TextCleaner.clean(line).bytes
       if TextCleaner.isBlank(clean) { continue }
-      do {
-        collect(try JSON.parse(clean), into: &texts)
-      } catch {
-        throw .badLine(path: path, line: index + 1, problem: "isn't JSON: byte \(error.offset): \(error.problem.text)")
-      }
+      collect(try JSON.parse(line: clean, lines.number, of: path), into: &texts)
     }
     return texts
   }

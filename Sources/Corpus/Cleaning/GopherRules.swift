@@ -33,20 +33,14 @@ enum GopherRules {
     case UInt8(ascii: "-"), UInt8(ascii: "*"): return true
     case 0xE2, 0xC2:
       // • ‣ ▪ ● ◦ ·
-      return ["•", "‣", "▪", "●", "◦", "·"].contains { starts(text, line, with: $0) }
+      return (["•", "‣", "▪", "●", "◦", "·"] as [StaticString]).contains { text[line].has($0, at: line.lowerBound) }
     default: return false
     }
   }
 
-  private static func starts(_ text: UnsafeRawBufferPointer, _ line: Range<Int>, with mark: StaticString) -> Bool {
-    line.count >= mark.utf8CodeUnitCount
-      && (0..<mark.utf8CodeUnitCount).allSatisfy { text[line.lowerBound + $0] == mark.utf8Start[$0] }
-  }
-
   private static func endsWithEllipsis(_ text: UnsafeRawBufferPointer, _ line: Range<Int>) -> Bool {
     guard line.count >= 3 else { return false }
-    let (first, second, third) = (text[line.upperBound - 3], text[line.upperBound - 2], text[line.upperBound - 1])
-    return first == 0x2E && second == 0x2E && third == 0x2E || first == 0xE2 && second == 0x80 && third == 0xA6
+    return text.has("...", at: line.upperBound - 3) || text.has("…", at: line.upperBound - 3)
   }
 
   /// At least two different ones of the eight.

@@ -84,14 +84,7 @@ struct RepetitionRules {
   /// The hash of the n words from each word on.
   private mutating func roll(_ words: [DocumentWords.Word], _ n: Int) {
     rolling.removeAll(keepingCapacity: true)
-    let factor: UInt64 = 0x9E37_79B9_7F4A_7C15
-    let leading = (1..<n).reduce(UInt64(1)) { product, _ in product &* factor }
-    var hash: UInt64 = 0
-    for (place, word) in words.enumerated() {
-      if place >= n { hash = hash &- words[place - n].hash &* leading }
-      hash = hash &* factor &+ word.hash
-      if place >= n - 1 { rolling.append(hash) }
-    }
+    DocumentWords.forEachSequence(of: words, n) { rolling.append($0) }
   }
 }
 

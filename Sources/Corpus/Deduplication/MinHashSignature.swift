@@ -26,9 +26,7 @@ struct MinHashSignature: Equatable, Sendable {
     items.removeAll(keepingCapacity: true)
     // Of a document shorter than a sequence all words are one.
     let length = min(Self.shingle, words.count)
-    for start in 0...words.count - length {
-      var hash: UInt64 = 0
-      for word in words[start..<start + length] { hash = hash &* 0x9E37_79B9_7F4A_7C15 &+ word.hash }
+    DocumentWords.forEachSequence(of: words, length) { hash in
       items.append(UInt32(truncatingIfNeeded: (hash ^ hash >> 29) &* 0xBF58_476D_1CE4_E5B9 >> 32))
     }
     var minima = [UInt32](repeating: 0, count: Self.hashes)

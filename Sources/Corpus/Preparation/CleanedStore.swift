@@ -18,7 +18,6 @@ final class CleanedStore {
     var bytes = 0
   }
 
-  let folder: String
   let hasSignatures: Bool
   private(set) var size: Size
   private let texts: ScratchFile
@@ -30,7 +29,6 @@ final class CleanedStore {
 
   /// - Parameter size: what is kept of a store that is there already.
   init(in folder: String, signatures hasSignatures: Bool, keeping size: Size = Size()) throws(CorpusError) {
-    self.folder = folder
     self.hasSignatures = hasSignatures
     self.size = size
     func file(_ name: String, _ bytes: Int) throws(CorpusError) -> ScratchFile {

@@ -31,7 +31,7 @@ struct CleaningStage {
     var rawDocuments = 0
     var isLast = false
     /// What reading the file has met.
-    var counts = ReadingCounts()
+    var tally = Tally()
   }
 
   private struct CleanBatch: Sendable {
@@ -46,7 +46,7 @@ struct CleaningStage {
     let options = options
     let units = sources.enumerated().flatMap { index, source in source.files.map { Unit(source: index, file: $0) } }
     let mine = units.indices.filter { $0 % options.part.count == options.part.index }
-    let reader = UnitReader(units.map { ($0.source, $0.file) }, mine, options.reading, from: progress)
+    let reader = UnitReader(units, mine, options.reading, from: progress)
     let contamination = Contamination(options.cleaning.evaluationTexts)
     let stopWordLanguages = options.cleaning.stopWordLanguages
     let stopWords = stopWordLanguages.isEmpty ? nil : try StopWords(languages: stopWordLanguages)
@@ -71,21 +71,22 @@ struct CleaningStage {
     var batch = CleanBatch(raw: (raw.unit, raw.source, raw.rawDocuments, raw.isLast), tally: Tally())
     for document in raw.documents {
       switch try cleaner.clean(document, path: raw.path) {
-      case .kept(let kept):
-        batch.documents.append(kept.text, signature: kept.signature, hasSignatures: signs, unit: raw.unit)
+      case .kept(let text, let signature):
+        batch.documents.append(text, signature: signature, hasSignatures: signs, unit: raw.unit)
       case .dropped(let rule, let text): batch.examples.add(rule, text)
       case .nothing: break
       }
     }
     batch.tally = cleaner.takeTally()
-    batch.tally.add(raw.counts)
+    batch.tally.add(raw.tally)
     return batch
   }
 
   /// Hands out the documents of the files, batch by batch.
+  ///
+  /// Unchecked, because only the thread whose turn it is to fetch comes here.
   private final class UnitReader: @unchecked Sendable {
-    // Unchecked: only the thread whose turn it is to fetch comes here.
-    private let units: [(source: Int, file: SourceFile)]
+    private let units: [Unit]
     private var rest: ArraySlice<Int>
     private let opener: FileOpener
     private var current: (any DocumentSource)?
@@ -93,10 +94,7 @@ struct CleaningStage {
     /// Documents that an earlier process has done already.
     private var skipped: Int
 
-    init(
-      _ units: [(source: Int, file: SourceFile)], _ mine: [Int], _ options: ReadingOptions,
-      from progress: CleaningProgress
-    ) {
+    init(_ units: [Unit], _ mine: [Int], _ options: ReadingOptions, from progress: CleaningProgress) {
       self.units = units
       rest = mine.drop { $0 < progress.unit }
       opener = FileOpener(options)
@@ -105,7 +103,7 @@ struct CleaningStage {
 
     func next() throws(CorpusError) -> RawBatch? {
       guard let unit = rest.first else { return nil }
-      let (source, file) = units[unit]
+      let (source, file) = (units[unit].source, units[unit].file)
       if current == nil, rawDocuments == 0 { current = try opener.open(file) }
       var batch = RawBatch(unit: unit, source: source, path: file.path)
       var bytes = 0
@@ -121,7 +119,7 @@ struct CleaningStage {
       }
       batch.rawDocuments = rawDocuments
       if batch.isLast {
-        batch.counts = opener.takeCounts()
+        batch.tally = opener.takeTally()
         rest = rest.dropFirst()
         current = nil
         rawDocuments = 0
@@ -132,8 +130,9 @@ struct CleaningStage {
   }
 
   /// Where results go.
+  ///
+  /// Unchecked, because only the thread whose turn it is to deliver comes here.
   private final class ProgressBox: @unchecked Sendable {
-    // Unchecked: only the thread whose turn it is to deliver comes here.
     private var progress: CleaningProgress
     private let store: CleanedStore
     private let folder: String
@@ -169,17 +168,5 @@ struct CleaningStage {
       try store.synchronize()
       try progress.write(to: folder)
     }
-  }
-}
-
-extension Tally {
-  mutating func add(_ counts: ReadingCounts) {
-    add(counts.files, "files")
-    add(counts.unsupported, "skipped.unsupported")
-    add(counts.binary, "skipped.binary")
-    add(counts.unreadablePDF, "skipped.pdf")
-    add(counts.byteOrderMarks, "repaired.byte_order_marks")
-    add(counts.invalidSequences, "repaired.invalid_characters")
-    for (name, count) in counts.converted { add(count, "converted." + name) }
   }
 }

@@ -26,7 +26,7 @@ struct CorpusSample: Sendable {
     let head = text.prefix(Self.excerptBytes)
     let hash = ContentHash(Array(head)).words[3]
     if hashes.count == Self.documentCount, let last = hashes.last, last <= hash { return }
-    insert(hash, (Self.excerpt(text), text.count))
+    insert(hash, (text.excerpt(bytes: Self.excerptBytes), text.count))
   }
 
   /// Adds what was gathered of the documents that follow.
@@ -60,11 +60,4 @@ struct CorpusSample: Sendable {
 
   /// Tokens of the vocabulary that the training split never uses.
   var unusedTokens: Int { frequencies.count { $0 == 0 } }
-
-  private static func excerpt(_ text: ArraySlice<UInt8>) -> String {
-    guard text.count > excerptBytes else { return String(decoding: text, as: UTF8.self) }
-    var end = text.startIndex + excerptBytes
-    while end > text.startIndex, text[end] & 0xC0 == 0x80 { end -= 1 }
-    return String(decoding: text[..<end], as: UTF8.self) + "…"
-  }
 }

@@ -64,15 +64,9 @@ final class DatasetMaker {
     }
     summary.documentsIn = all["documents_in"]
     for (name, count) in all.group("dropped") { summary.dropped[DropRule(rawValue: name) ?? .empty] = count }
-    summary.invalidUTF8Documents = all["repaired.invalid_utf8_documents"]
-    summary.invalidUTF8Sequences = all["repaired.invalid_utf8_sequences"]
-    summary.changedLineEnds = all["repaired.line_ends"]
-    summary.byteOrderMarks = all["repaired.byte_order_marks"]
-    summary.invalidCharacters = all["repaired.invalid_characters"]
-    let always: Set<String> = [
-      "invalid_utf8_documents", "invalid_utf8_sequences", "line_ends", "byte_order_marks", "invalid_characters",
-    ]
-    summary.repaired = all.group("repaired").filter { !always.contains($0.name) }
+    summary.repaired =
+      DatasetSummary.usualRepairs.map { (name: $0, count: all["repaired." + $0]) }
+      + all.group("repaired").filter { !DatasetSummary.usualRepairs.contains($0.name) }
     summary.converted = all.group("converted")
     summary.personalData = all.group("personal_data")
     summary.languages = all.group("languages")
@@ -149,7 +143,7 @@ final class DatasetMaker {
     let next = kept.batches(withTexts: summary.largeDocuments > 0)
     while filled.count < wanted.count, let batch = try next() {
       for document in batch.documents {
-        if SplitRule.isLarge(document.length) {
+        if SplitRule.isLarge(document.range.count) {
           for part in rule.parts(of: batch.texts[document.range], hash: document.hash, start: document.start) {
             filled.insert(part.split)
           }

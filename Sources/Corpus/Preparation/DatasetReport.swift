@@ -79,7 +79,9 @@ struct DatasetReport {
       row(["repaired: byte-order mark", grouped(summary.byteOrderMarks), "removed"]),
     ]
     rows += summary.converted.map { row(["files converted from " + escaped($0.name), grouped($0.count), ""]) }
-    rows += summary.repaired.map { row(["repaired: " + escaped(named($0.name)), grouped($0.count), ""]) }
+    rows += summary.repaired.filter { !DatasetSummary.usualRepairs.contains($0.name) }.map {
+      row(["repaired: " + escaped(named($0.name)), grouped($0.count), ""])
+    }
     rows += summary.personalData.map {
       row(["replaced: " + escaped(named($0.name)), grouped($0.count), "by a placeholder"])
     }

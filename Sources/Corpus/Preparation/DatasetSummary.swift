@@ -34,14 +34,9 @@ package struct DatasetSummary: Sendable {
   package var documentsIn = 0
   package var documentsKept = 0
   package var dropped: [DropRule: Int] = [:]
-  package var invalidUTF8Documents = 0
-  package var invalidUTF8Sequences = 0
-  package var changedLineEnds = 0
-  package var byteOrderMarks = 0
-  /// Files that were converted, by their encoding, and bytes of them that were no characters.
+  /// Files that were converted, by their encoding.
   package var converted: [(name: String, count: Int)] = []
-  package var invalidCharacters = 0
-  /// What cleaning has changed, by its name: what was asked for only.
+  /// What was changed in documents, by its name: what always is, then what was asked for.
   package var repaired: [(name: String, count: Int)] = []
   package var personalData: [(name: String, count: Int)] = []
   package var languages: [(name: String, count: Int)] = []
@@ -67,17 +62,13 @@ package struct DatasetSummary: Sendable {
     for rule in DropRule.allCases where rule == .empty || rule == .exactDuplicate || dropped[rule] != nil {
       droppedCounts[rule.rawValue] = JSON(dropped[rule] ?? 0)
     }
-    let repairs = [
-      (name: "invalid_utf8_documents", count: invalidUTF8Documents), ("invalid_utf8_sequences", invalidUTF8Sequences),
-      ("line_ends", changedLineEnds), ("byte_order_marks", byteOrderMarks), ("invalid_characters", invalidCharacters),
-    ]
     return [
       "format": "mayfly-dataset",
       "version": 1,
       "documents_in": JSON(documentsIn),
       "documents_kept": JSON(documentsKept),
       "dropped": .object(droppedCounts),
-      "repaired": Self.object(repairs + repaired),
+      "repaired": Self.object(repaired),
       "converted": Self.object(converted),
       "personal_data": Self.object(personalData),
       "languages": Self.object(languages),
@@ -101,6 +92,19 @@ package struct DatasetSummary: Sendable {
       "shards": JSON(shards.map(\.json)),
     ]
   }
+
+  /// Repairs that are done to every text.
+  static let usualRepairs = [
+    "invalid_utf8_documents", "invalid_utf8_sequences", "line_ends", "byte_order_marks", "invalid_characters",
+  ]
+
+  package var invalidUTF8Documents: Int { repairs("invalid_utf8_documents") }
+  package var invalidUTF8Sequences: Int { repairs("invalid_utf8_sequences") }
+  package var changedLineEnds: Int { repairs("line_ends") }
+  package var byteOrderMarks: Int { repairs("byte_order_marks") }
+  var invalidCharacters: Int { repairs("invalid_characters") }
+
+  private func repairs(_ name: String) -> Int { repaired.first { $0.name == name }?.count ?? 0 }
 
   private static func object(_ counts: [(name: String, count: Int)]) -> JSON {
     var object = JSONObject()

@@ -17,7 +17,7 @@ struct DropExamples: Sendable, Equatable {
     let head = Array(text.prefix(Self.excerptBytes + 4))
     let hash = ContentHash(head).words[0]
     if let last = examples[rule]?.last, examples[rule]?.count == Self.perRule, last.hash <= hash { return }
-    insert(Example(hash: hash, text: Self.excerpt(text)), rule)
+    insert(Example(hash: hash, text: text.excerpt(bytes: Self.excerptBytes)), rule)
   }
 
   mutating func add(_ other: DropExamples) {
@@ -29,14 +29,6 @@ struct DropExamples: Sendable, Equatable {
     guard !known.contains(where: { $0.hash == example.hash }) else { return }
     known.insert(example, at: known.firstIndex { example.hash < $0.hash } ?? known.count)
     examples[rule] = Array(known.prefix(Self.perRule))
-  }
-
-  /// The start of a text, cut between characters.
-  private static func excerpt(_ text: [UInt8]) -> String {
-    guard text.count > excerptBytes else { return String(decoding: text, as: UTF8.self) }
-    var end = excerptBytes
-    while end > 0, text[end] & 0xC0 == 0x80 { end -= 1 }
-    return String(decoding: text[..<end], as: UTF8.self) + "…"
   }
 
   var json: JSON {

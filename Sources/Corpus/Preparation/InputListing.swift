@@ -9,8 +9,6 @@ struct InputListing {
   }
 
   let inputs: [Input]
-  /// A hash of the names and sizes of all files.
-  let hash: String
   private let states: String
   let hasStandardInput: Bool
 
@@ -19,15 +17,13 @@ struct InputListing {
   init(_ sources: [Source]) throws(CorpusError) {
     inputs = sources.map { Input(name: $0.name, files: $0.files.count, unsupported: $0.unsupported) }
     hasStandardInput = sources.contains { $0.files.contains { $0.path == Source.standardInput } }
-    var (names, states) = ("", "")
+    var states = ""
     for source in sources {
       for file in source.files where file.path != Source.standardInput {
         let state = try withFiles(try FileSystem.state(of: file.path))
-        names += "\(source.name)\t\(file.name)\t\(state.size)\n"
         states += "\(file.path)\t\(state.size)\t\(state.modified)\n"
       }
     }
-    hash = ContentHash(Array(names.utf8)).hex
     self.states = states
   }
 

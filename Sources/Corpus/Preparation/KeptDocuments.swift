@@ -4,7 +4,6 @@ import Formats
 struct KeptDocuments {
   struct Document: Sendable {
     let hash: ContentHash
-    let length: Int
     /// Where its text stands in the batch's.
     let range: Range<Int>
     /// Where it begins in a text of all kept documents.
@@ -36,7 +35,7 @@ struct KeptDocuments {
       for (index, record) in batch.records.enumerated() {
         if verdicts.isKept(batch.start + index) {
           documents.append(
-            Document(hash: record.hash, length: record.length, range: place..<place + record.length, start: start))
+            Document(hash: record.hash, range: place..<place + record.length, start: start))
           start += record.length
         }
         place += record.length

@@ -3,7 +3,7 @@ import Formats
 /// Opens files as documents, one file after the other, and keeps count of what it meets.
 final class FileOpener {
   private let options: ReadingOptions
-  private(set) var counts = ReadingCounts()
+  private var tally = Tally()
   /// The file that is converted right now: what was wrong in it is known when it has been read.
   private var converting: ConvertedStream?
 
@@ -12,25 +12,27 @@ final class FileOpener {
 
   init(_ options: ReadingOptions) { self.options = options }
 
-  /// The counts since the last time.
-  func takeCounts() -> ReadingCounts {
-    if let converting {
-      counts.invalidSequences += converting.invalidSequences
-      self.converting = nil
-    }
-    defer { counts = ReadingCounts() }
-    return counts
+  /// What was counted since the last time.
+  func takeTally() -> Tally {
+    endConversion()
+    defer { tally = Tally() }
+    return tally
+  }
+
+  private func endConversion() {
+    tally.add(converting?.invalidSequences ?? 0, "repaired.invalid_characters")
+    converting = nil
   }
 
   /// - Returns: nil for a file found in a folder that turns out not to be readable as text.
   func open(_ file: SourceFile) throws(CorpusError) -> (any DocumentSource)? {
     do throws(CorpusError) {
       let source = try openWhole(file)
-      if source != nil { counts.files += 1 }
+      if source != nil { tally.add("files") }
       return source
     } catch {
       guard case .binary = error, !file.isExplicit else { throw error }
-      counts.binary += 1
+      tally.add("skipped.binary")
       return nil
     }
   }
@@ -50,7 +52,7 @@ final class FileOpener {
     case .pdf:
       guard PDFText.isThere else {
         if file.isExplicit { throw PDFText.missing(file.path) }
-        counts.unreadablePDF += 1
+        tally.add("skipped.pdf")
         return nil
       }
       let text = try PDFText.extract(file.path)
@@ -73,16 +75,16 @@ final class FileOpener {
     guard let format = FileFormat(name: Path.name(name)), format.content != .tar, format.content != .zip,
       format.content != .parquet, format.content != .pdf
     else {
-      counts.unsupported += 1
+      tally.add("skipped.unsupported")
       return nil
     }
     do throws(CorpusError) {
       let source = try open(stream, format)
-      counts.files += 1
+      tally.add("files")
       return source
     } catch {
       guard case .binary = error else { throw error }
-      counts.binary += 1
+      tally.add("skipped.binary")
       return nil
     }
   }
@@ -115,15 +117,12 @@ final class FileOpener {
 
   /// The stream in UTF-8, or nearly.
   private func decoded(_ stream: PeekedStream, isHTML: Bool) throws(CorpusError) -> any ByteStream {
-    if let takesCounts = converting {
-      counts.invalidSequences += takesCounts.invalidSequences
-      converting = nil
-    }
+    endConversion()
     let head = stream.head
     if let name = options.encoding { return try converted(stream, from: name) }
     guard var encoding = TextEncoding.detect(head) else { throw Self.notText(head, path: stream.path) }
     if encoding.markLength > 0 {
-      counts.byteOrderMarks += 1
+      tally.add("repaired.byte_order_marks")
       stream.drop(encoding.markLength)
     } else if isHTML, !encoding.isUTF8, let named = Self.namedEncoding(head) {
       encoding = TextEncoding(name: named)
@@ -137,7 +136,7 @@ final class FileOpener {
 
   private func converted(_ stream: PeekedStream, from name: String) throws(CorpusError) -> any ByteStream {
     let converted = try withFiles(try ConvertedStream(stream, from: name))
-    counts.converted[name, default: 0] += 1
+    tally.add("converted." + name)
     converting = converted
     return converted
   }

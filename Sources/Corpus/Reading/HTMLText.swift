@@ -96,9 +96,9 @@ struct HTMLText {
     guard place + 1 < bytes.count else { return false }
     switch bytes[place + 1] {
     case UInt8(ascii: "!"):
-      if starts(with: "<!--", at: place) {
+      if bytes.has("<!--", at: place) {
         place = find("-->", from: place + 4).map { $0 + 3 } ?? bytes.count
-      } else if starts(with: "<![CDATA[", at: place) {
+      } else if bytes.has("<![CDATA[", at: place) {
         place += 9
       } else {
         place = find(">", from: place).map { $0 + 1 } ?? bytes.count
@@ -184,7 +184,7 @@ struct HTMLText {
         if depth == 0 || isRaw { return tag.end }
       } else if !isRaw, let tag = Tag(bytes, at: from), tag.name == name {
         depth += 1
-      } else if !isRaw, hasComments, starts(with: "<!--", at: open) {
+      } else if !isRaw, hasComments, bytes.has("<!--", at: open) {
         let end = find("-->", from: open + 4)
         hasComments = end != nil
         from = end ?? from
@@ -197,16 +197,11 @@ struct HTMLText {
 
   // MARK: Bytes
 
-  private func starts(with text: StaticString, at place: Int) -> Bool {
-    guard place + text.utf8CodeUnitCount <= bytes.count else { return false }
-    return (0..<text.utf8CodeUnitCount).allSatisfy { bytes[place + $0] == text.utf8Start[$0] }
-  }
-
   private func find(_ text: StaticString, from start: Int) -> Int? {
     var place = start
     while place + text.utf8CodeUnitCount <= bytes.count {
       guard let first = bytes[place...].firstIndex(of: text.utf8Start[0]) else { return nil }
-      if starts(with: text, at: first) { return first }
+      if bytes.has(text, at: first) { return first }
       place = first + 1
     }
     return nil

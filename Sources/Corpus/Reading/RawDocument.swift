@@ -107,13 +107,15 @@ final class LineReader {
   private var pending = 0..<0
   private var isOver = false
   /// Of the line that was read last, from 1.
-  private(set) var number = 0
+  private(set) var number: Int
 
   /// A longer line is damage, or a file of another kind.
   static let longest = 1 << 30
 
-  init(_ stream: any ByteStream) {
+  /// - Parameter linesBefore: how many lines of the file stand before the stream.
+  init(_ stream: any ByteStream, linesBefore: Int = 0) {
     self.stream = stream
+    number = linesBefore
     block = Array(repeating: 0, count: 1 << 18)
   }
 

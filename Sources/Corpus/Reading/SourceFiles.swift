@@ -11,8 +11,6 @@ struct Source: Sendable {
 
 struct SourceFile: Sendable {
   let path: String
-  /// Of a folder's file, the path in it.
-  let name: String
   let format: FileFormat
   /// Named by the user, not found in a folder: then what is wrong with it is an error, not a thing to skip.
   let isExplicit: Bool
@@ -81,7 +79,7 @@ extension Source {
   init(input path: String) throws(CorpusError) {
     name = path == Self.standardInput ? "standard input" : Path.name(path)
     if path == Self.standardInput {
-      files = [SourceFile(path: path, name: name, format: FileFormat(content: .text), isExplicit: true)]
+      files = [SourceFile(path: path, format: FileFormat(content: .text), isExplicit: true)]
       return
     }
     switch FileSystem.kind(of: path) {
@@ -89,7 +87,7 @@ extension Source {
       throw .file(.missing(path: path))
     case .folder:
       var visited: Set<SIMD2<UInt64>> = []
-      try addFiles(of: path, name: "", visited: &visited)
+      try addFiles(of: path, visited: &visited)
       if files.isEmpty { throw .noText(folder: path, skipped: unsupported) }
     case .file, .other:
       let fileExtension = Path.fileExtension(path)
@@ -97,23 +95,20 @@ extension Source {
         throw .unsupportedFormat(path: path, fileExtension: fileExtension)
       }
       let plain = FileFormat(content: .text, compression: Compression(fileExtension: fileExtension))
-      files = [SourceFile(path: path, name: name, format: FileFormat(name: name) ?? plain, isExplicit: true)]
+      files = [SourceFile(path: path, format: FileFormat(name: name) ?? plain, isExplicit: true)]
     }
   }
 
-  /// - Parameter folderName: the path of the folder in the input.
-  private mutating func addFiles(
-    of folder: String, name folderName: String, visited: inout Set<SIMD2<UInt64>>
-  ) throws(CorpusError) {
+  private mutating func addFiles(of folder: String, visited: inout Set<SIMD2<UInt64>>) throws(CorpusError) {
     // A link may lead back up.
     guard let identity = FileSystem.identity(of: folder), visited.insert(identity).inserted else { return }
     for name in try withFiles(try FileSystem.names(in: folder)) where !name.hasPrefix(".") {
       let path = Path.join(folder, name)
       switch FileSystem.kind(of: path) {
-      case .folder: try addFiles(of: path, name: Path.join(folderName, name), visited: &visited)
+      case .folder: try addFiles(of: path, visited: &visited)
       case .file:
         if let format = FileFormat(name: name) {
-          files.append(SourceFile(path: path, name: Path.join(folderName, name), format: format, isExplicit: false))
+          files.append(SourceFile(path: path, format: format, isExplicit: false))
         } else {
           unsupported += 1
         }

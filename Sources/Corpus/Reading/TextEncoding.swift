@@ -144,10 +144,8 @@ private struct UTF8Counts {
   private(set) var (valid, invalid) = (0, 0)
 
   init(_ bytes: ArraySlice<UInt8>) {
-    var place = bytes.startIndex
-    bytes.withUnsafeBufferPointer { buffer in
-      let source = UnsafeBufferPointer(rebasing: buffer[...])
-      place = 0
+    bytes.withUnsafeBufferPointer { source in
+      var place = 0
       while place < source.count {
         if source[place] < 0x80 {
           place += 1

@@ -53,23 +53,14 @@ package struct TaskFile: Sendable {
   }
 
   private mutating func readLines(_ bytes: [UInt8], _ kind: TaskKind) throws(CorpusError) {
-    var start = 0
-    var number = 0
-    while start < bytes.count {
-      let end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count
-      let line = bytes[start..<end]
-      start = end + 1
-      number += 1
-      if TextCleaner.isBlank(Array(line)) {
+    let lines = LineReader(BytesStream(bytes, path: path))
+    while let line = try lines.next() {
+      if TextCleaner.isBlank(line) {
         blankLines += 1
         continue
       }
-      let json: JSON
-      do {
-        json = try JSON.parse(line)
-      } catch {
-        throw bad(number, "isn't JSON: byte \(error.offset): \(error.problem.text)")
-      }
+      let number = lines.number
+      let json = try JSON.parse(line: line, number, of: path)
       guard let object = json.object else {
         throw bad(number, "expected an object with \(kind.fields), found \(json.kind)")
       }
@@ -78,28 +69,24 @@ package struct TaskFile: Sendable {
   }
 
   private mutating func readCSV(_ bytes: [UInt8], _ kind: TaskKind) throws(CorpusError) {
-    let records: [CSV.Record]
-    do {
-      records = try CSV.parse(bytes)
-    } catch {
-      throw bad(error.line, error.problem)
-    }
+    let records = CSVReader(BytesStream(bytes, path: path))
     var names: [String]?
-    for record in records {
+    while let record = try records.next() {
+      let fields = record.texts
       if record.isBlank {
         blankLines += 1
       } else if let names {
-        guard record.fields.count == names.count else {
-          throw bad(record.line, "expected \(names.count) fields as the first line has, found \(record.fields.count)")
+        guard fields.count == names.count else {
+          throw bad(record.line, "expected \(names.count) fields as the first line has, found \(fields.count)")
         }
         var object = JSONObject()
-        for (name, field) in zip(names, record.fields) { _ = object.insert(name, .string(field)) }
+        for (name, field) in zip(names, fields) { _ = object.insert(name, .string(field)) }
         try add(object, kind, line: record.line)
       } else {
-        guard Set(record.fields).count == record.fields.count else {
-          throw bad(record.line, "a column is named twice: \(record.fields.joined(separator: ", "))")
+        guard Set(fields).count == fields.count else {
+          throw bad(record.line, "a column is named twice: \(fields.joined(separator: ", "))")
         }
-        names = record.fields
+        names = fields
       }
     }
   }

@@ -22,19 +22,11 @@ extension TaskKind {
       throw .noExamples(path: path, expected: all, skipped: lines.count - 1)
     }
     let fields: [String]
-    do {
-      if fileExtension == "csv" {
-        fields = try CSV.parse(Array(lines[index])).first?.fields ?? []
-      } else {
-        fields = try JSON.parse(lines[index]).object?.keys ?? []
-      }
-    } catch let error as JSONError {
-      throw .badLine(
-        path: path, line: index + 1, problem: "isn't JSON: byte \(error.offset): \(error.problem.text)")
-    } catch let error as CSV.Failure {
-      throw .badLine(path: path, line: index + 1, problem: error.problem)
-    } catch {
-      throw .badLine(path: path, line: index + 1, problem: "\(error)")
+    if fileExtension == "csv" {
+      let line = BytesStream(Array(lines[index]), path: path)
+      fields = try CSVReader(line, linesBefore: index).next()?.texts ?? []
+    } else {
+      fields = try JSON.parse(line: lines[index], index + 1, of: path).object?.keys ?? []
     }
     guard let mark = marks.first(where: { fields.contains($0.field) }) else {
       let found = fields.isEmpty ? "none" : fields.prefix(8).map { String($0.prefix(40)) }.joined(separator: ", ")

@@ -1,7 +1,8 @@
 /// Numbers of payment cards: those that are given out, with Luhn's check digit (ISO/IEC 7812-1, annex B).
 enum CardNumber {
-  static func find(in text: UnsafeRawBufferPointer, at place: Int) -> PersonalData.Match? {
-    let groups = DigitGroups(text, at: place)
+  static func find(
+    in text: UnsafeRawBufferPointer, _ groups: DigitGroups, at place: Int
+  ) -> PersonalData.Match? {
     for count in stride(from: groups.groups.count, to: 0, by: -1) {
       let digits = groups.digits(count)
       guard (13...19).contains(digits.count), groups.ends(behind: count), isGrouped(groups, count), isGivenOut(digits),

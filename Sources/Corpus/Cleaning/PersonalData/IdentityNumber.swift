@@ -1,17 +1,17 @@
 /// Numbers that states give to persons. Those with check digits must have the right ones; those without must be written as
 /// they are on paper.
 enum IdentityNumber {
-  static func find(in text: UnsafeRawBufferPointer, at place: Int) -> PersonalData.Match? {
-    guard let end = PersonalData.isDigit(text[place]) ? digitsEnd(text, place) : letterEnd(text, place) else {
-      return nil
-    }
+  /// - Parameter groups: of the digits at the place; nil where a letter stands there.
+  static func find(
+    in text: UnsafeRawBufferPointer, _ groups: DigitGroups?, at place: Int
+  ) -> PersonalData.Match? {
+    guard let end = groups.map({ digitsEnd(text, $0) }) ?? letterEnd(text, place) else { return nil }
     return PersonalData.Match(kind: .identityNumber, range: place..<end)
   }
 
   // MARK: Digits first
 
-  private static func digitsEnd(_ text: UnsafeRawBufferPointer, _ place: Int) -> Int? {
-    let groups = DigitGroups(text, at: place)
+  private static func digitsEnd(_ text: UnsafeRawBufferPointer, _ groups: DigitGroups) -> Int? {
     if let end = chinese(text, groups) ?? spanish(text, groups) { return end }
     for count in stride(from: min(groups.groups.count, 7), to: 0, by: -1) where groups.ends(behind: count) {
       // A number that goes on in the same way is another one.

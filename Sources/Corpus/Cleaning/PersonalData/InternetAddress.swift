@@ -1,13 +1,17 @@
 /// Addresses of machines, IPv4 and IPv6; those that mean no machine (loopback, masks) stay.
 enum InternetAddress {
-  static func find(in text: UnsafeRawBufferPointer, at place: Int) -> PersonalData.Match? {
-    fourth(in: text, at: place) ?? sixth(in: text, at: place)
+  /// - Parameter groups: of the digits at the place; nil where a letter stands there.
+  static func find(
+    in text: UnsafeRawBufferPointer, _ groups: DigitGroups?, at place: Int
+  ) -> PersonalData.Match? {
+    groups.flatMap { fourth(in: text, $0, at: place) } ?? sixth(in: text, at: place)
   }
 
-  private static func fourth(in text: UnsafeRawBufferPointer, at place: Int) -> PersonalData.Match? {
+  private static func fourth(
+    in text: UnsafeRawBufferPointer, _ groups: DigitGroups, at place: Int
+  ) -> PersonalData.Match? {
     // A number with more points is a version or a chapter.
     if place > 0, text[place - 1] == UInt8(ascii: ".") { return nil }
-    let groups = DigitGroups(text, at: place)
     guard groups.groups.count >= 4, groups.areSeparated(4, by: "."), groups.ends(behind: 4) else { return nil }
     let numbers = groups.groups.prefix(4).compactMap { group -> Int? in
       let digits = text[group.range]

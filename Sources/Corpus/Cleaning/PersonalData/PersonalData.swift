@@ -44,7 +44,7 @@ package struct PersonalData: Sendable {
           continue
         }
       } else if byte == UInt8(ascii: "+") || byte == UInt8(ascii: "("), place == 0 || !isWordByte(text[place - 1]) {
-        match = PhoneNumber.find(in: text, at: place)
+        match = PhoneNumber.find(in: text, DigitGroups(text, at: place), at: place)
       } else if byte == UInt8(ascii: "-") {
         match = SecretKey.findBlock(in: text, at: place)
       }
@@ -79,12 +79,13 @@ package struct PersonalData: Sendable {
 
   private static func startingWord(in text: UnsafeRawBufferPointer, at place: Int) -> Match? {
     if isDigit(text[place]) {
-      return InternetAddress.find(in: text, at: place) ?? CardNumber.find(in: text, at: place)
-        ?? IdentityNumber.find(in: text, at: place) ?? PhoneNumber.find(in: text, at: place)
+      let groups = DigitGroups(text, at: place)
+      return InternetAddress.find(in: text, groups, at: place) ?? CardNumber.find(in: text, groups, at: place)
+        ?? IdentityNumber.find(in: text, groups, at: place) ?? PhoneNumber.find(in: text, groups, at: place)
         ?? SecretKey.find(in: text, at: place)
     }
-    return IBAN.find(in: text, at: place) ?? IdentityNumber.find(in: text, at: place)
-      ?? InternetAddress.find(in: text, at: place) ?? SecretKey.find(in: text, at: place)
+    return IBAN.find(in: text, at: place) ?? IdentityNumber.find(in: text, nil, at: place)
+      ?? InternetAddress.find(in: text, nil, at: place) ?? SecretKey.find(in: text, at: place)
   }
 
   @inline(__always)

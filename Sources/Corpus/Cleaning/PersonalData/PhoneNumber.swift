@@ -1,10 +1,11 @@
 /// Numbers of telephones: international ones, those of countries in the ways that they are written there, and what a word
 /// before it calls one.
 enum PhoneNumber {
-  static func find(in text: UnsafeRawBufferPointer, at place: Int) -> PersonalData.Match? {
+  static func find(
+    in text: UnsafeRawBufferPointer, _ groups: DigitGroups, at place: Int
+  ) -> PersonalData.Match? {
     // A decimal, a date or a number of another kind goes on before it.
     if place > 0, text[place] != UInt8(ascii: "+"), ".,/$".utf8.contains(text[place - 1]) { return nil }
-    let groups = DigitGroups(text, at: place)
     guard !groups.groups.isEmpty, isBalanced(groups) else { return nil }
     let isNamed = NumberContext.precedes(place, in: text, NumberContext.phone)
     if !isNamed, NumberContext.precedes(place, in: text, NumberContext.book) { return nil }

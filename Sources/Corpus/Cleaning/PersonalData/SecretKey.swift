@@ -2,7 +2,7 @@
 /// token or a password and looks like one.
 enum SecretKey {
   static func find(in text: UnsafeRawBufferPointer, at place: Int) -> PersonalData.Match? {
-    for prefix in prefixes where starts(text, at: place, with: prefix.text) {
+    for prefix in prefixes where text.has(prefix.text, at: place) {
       let end = tokenEnd(text, from: place)
       if end - place >= prefix.shortest { return PersonalData.Match(kind: .key, range: place..<end) }
     }
@@ -11,14 +11,14 @@ enum SecretKey {
 
   /// -----BEGIN … PRIVATE KEY----- to its end.
   static func findBlock(in text: UnsafeRawBufferPointer, at place: Int) -> PersonalData.Match? {
-    guard starts(text, at: place, with: "-----BEGIN "), let lineEnd = text[place...].firstIndex(of: 0x0A) else {
+    guard text.has("-----BEGIN ", at: place), let lineEnd = text[place...].firstIndex(of: 0x0A) else {
       return nil
     }
     guard contains(text, place..<lineEnd, "PRIVATE KEY-----") else { return nil }
     var index = lineEnd
     // No key is longer.
     while index < min(text.count, lineEnd + 16_384) {
-      if text[index] == UInt8(ascii: "-"), starts(text, at: index, with: "-----END ") {
+      if text[index] == UInt8(ascii: "-"), text.has("-----END ", at: index) {
         let end = text[index...].firstIndex(of: 0x0A) ?? text.count
         return PersonalData.Match(kind: .key, range: place..<end)
       }
@@ -73,12 +73,7 @@ enum SecretKey {
     return end
   }
 
-  private static func starts(_ text: UnsafeRawBufferPointer, at place: Int, with start: StaticString) -> Bool {
-    start.utf8CodeUnitCount <= text.count - place
-      && (0..<start.utf8CodeUnitCount).allSatisfy { text[place + $0] == start.utf8Start[$0] }
-  }
-
   private static func contains(_ text: UnsafeRawBufferPointer, _ range: Range<Int>, _ part: StaticString) -> Bool {
-    range.contains { starts(text, at: $0, with: part) }
+    range.contains { text.has(part, at: $0) }
   }
 }
