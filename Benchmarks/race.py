@@ -129,8 +129,11 @@ def tuned(name: str, kind: str) -> dict:
     results = [result for result in RESULTS.all() if result.get("tune") == name and result.get("kind") == kind]
     if not results:
         sys.exit(f"no recipe for {name} yet; run: python3 Benchmarks/race.py tune --text {name}")
+    # What was found with this machine's precision counts, if anything was.
+    results = [result for result in results if result["recipe"]["bf16"] == HAS_BF16] or results
     longest = max(result["budget"] for result in results)
-    return min((result for result in results if result["budget"] == longest), key=lambda each: each["bits_per_byte"])["recipe"]
+    best = min((result for result in results if result["budget"] == longest), key=lambda each: each["bits_per_byte"])
+    return best["recipe"] | {"bf16": HAS_BF16}
 
 
 # MARK: The race
@@ -148,7 +151,8 @@ def race(names: list[str], rounds: int, seconds: float) -> None:
             for side, budget, run in sides:
                 if (name, side, budget, turn) in done:
                     continue
-                result = RESULTS.add({"race": name, "side": side, "budget": budget, "round": turn} | run())
+                result = RESULTS.add(
+                    {"race": name, "side": side, "budget": budget, "round": turn, "bf16": HAS_BF16} | run())
                 print(f"round {turn} {name}: {side} in {budget:g} s: {result['bits_per_byte']:.4f}", flush=True)
 
 

@@ -16,10 +16,13 @@ from runs import Results, planned, prepared, train
 
 RESULTS = Results("scaling.jsonl")
 TEXTS = ["shakespeare", "python", "gcide"]
-# Width: tokens of its runs, in thousands.
-GRID = {64: [256, 1024, 4096], 96: [1024], 128: [256, 1024, 4096], 192: [256, 1024], 256: [512]}
-# Tokens per update and tokens of the runs that tell what a larger batch costs, at a width of 128.
-BATCHES = [(4096, 1024), (16384, 1024), (4096, 4096)]
+# Vocabulary: width: tokens of its runs, in thousands.
+GRID = {
+    1024: {64: [256, 1024, 4096], 96: [1024], 128: [256, 1024, 4096], 192: [256, 1024], 256: [512]},
+    4096: {64: [1024], 96: [1024, 4096], 128: [256, 1024, 4096], 160: [8192], 192: [1024, 4096]},
+}
+# Vocabulary, tokens per update, and tokens of the runs that tell what a larger batch costs, at a width of 128.
+BATCHES = [(1024, 4096, 1024), (1024, 16384, 1024), (1024, 4096, 4096), (4096, 4096, 1024), (4096, 4096, 4096)]
 USUAL_BATCH = 1024
 # The dictionary's models find out after two million tokens, from one update to the next, how its entries are built: no law of
 # counting foresees that, and these runs are not fitted.
@@ -32,12 +35,12 @@ DELTA = 0.6
 
 def runs() -> list[dict]:
     grid = [
-        {"text": text, "width": width, "batch_tokens": USUAL_BATCH, "tokens": thousands << 10}
-        for width, sizes in GRID.items() for thousands in sizes for text in TEXTS
+        {"text": text, "vocabulary": vocabulary, "width": width, "batch_tokens": USUAL_BATCH, "tokens": thousands << 10}
+        for vocabulary, widths in GRID.items() for width, sizes in widths.items() for thousands in sizes for text in TEXTS
     ]
     batches = [
-        {"text": text, "width": 128, "batch_tokens": batch, "tokens": thousands << 10}
-        for batch, thousands in BATCHES for text in TEXTS[:2]
+        {"text": text, "vocabulary": vocabulary, "width": 128, "batch_tokens": batch, "tokens": thousands << 10}
+        for vocabulary, batch, thousands in BATCHES for text in TEXTS[:2]
     ]
     return sorted(grid + batches, key=lambda run: run["tokens"] * run["width"] ** 1.5)
 
@@ -45,7 +48,7 @@ def runs() -> list[dict]:
 def result(run: dict) -> dict:
     """The run with what it found."""
     context = 128 if run["width"] < 192 else 256
-    data = prepared(run["text"])
+    data = prepared(run["text"], run["vocabulary"])
     ended = train(
         data, "--threads", 1, "--preset", f"decoder-{run['width']}", "--steps", run["tokens"] // run["batch_tokens"],
         settings={"train.batch_size": run["batch_tokens"] // context, "model.architecture": "mayfly"})
@@ -59,7 +62,7 @@ def result(run: dict) -> dict:
 
 
 def key(run: dict) -> tuple:
-    return run["text"], run["width"], run["batch_tokens"], run["tokens"]
+    return run["text"], run["vocabulary"], run["width"], run["batch_tokens"], run["tokens"]
 
 
 def measure() -> None:
@@ -67,18 +70,20 @@ def measure() -> None:
 
     def work(run: dict) -> None:
         found = RESULTS.add(result(run))
-        print(f"{run['text']:12} width {run['width']:4} batch {run['batch_tokens']:6} "
+        print(f"{run['text']:12} vocabulary {run['vocabulary']} width {run['width']:4} batch {run['batch_tokens']:6} "
               f"tokens {run['tokens'] / 1e6:5.2f}M: {found['bits_per_byte']:.4f}", flush=True)
 
     for text in TEXTS:
-        prepared(text)
+        for vocabulary in GRID:
+            prepared(text, vocabulary)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(work, [run for run in runs() if key(run) not in done]))
 
 
-def difficulty(text: str) -> list[tuple[float, float]]:
+def difficulty(text: str, vocabulary: int) -> list[tuple[float, float]]:
     """What a counting model makes of the text: tokens counted, bits per token."""
-    return [(point["tokens"], point["bits_per_token"]) for point in planned(prepared(text), 1800)["difficulty"]]
+    plan = planned(prepared(text, vocabulary), 1800)
+    return [(point["tokens"], point["bits_per_token"]) for point in plan["difficulty"]]
 
 
 def counted(points: list[tuple[float, float]], tokens: float) -> float:
@@ -108,13 +113,13 @@ def fit(results: list[dict]) -> None:
     import numpy as np
     from scipy.optimize import least_squares
 
-    texts = {text: difficulty(text) for text in TEXTS}
+    texts = {(text, vocabulary): difficulty(text, vocabulary) for text in TEXTS for vocabulary in GRID}
     fitted = [run for run in results if run["text"] != SURPRISES[0] or run["tokens"] < SURPRISES[1]]
 
     def errors(x, runs=fitted):
         """Of the law, as logarithms."""
         return np.array([
-            math.log(predicted(x, texts[run["text"]], run) / (run["bits_per_byte"] * run["bytes_per_token"]))
+            math.log(predicted(x, texts[run["text"], run["vocabulary"]], run) / (run["bits_per_byte"] * run["bytes_per_token"]))
             for run in runs
         ])
 
@@ -133,10 +138,10 @@ def fit(results: list[dict]) -> None:
     for what, values in [("error", off), ("beside what a text is off by", best.fun)]:
         print(f"{len(fitted)} runs, {what}: {100 * abs(values).mean():.2f} % in the mean, "
               f"{100 * abs(values).max():.2f} % at most")
-    print("\n| text | width | tokens of an update | tokens, millions | bits per byte | promised |")
-    print("|---|---:|---:|---:|---:|---:|")
+    print("\n| text | vocabulary | width | tokens of an update | tokens, millions | bits per byte | promised |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
     for run, error in sorted(zip(results, errors(best.x[:4], results)), key=lambda pair: key(pair[0])):
-        print(f"| {run['text']} | {run['width']} | {run['batch_tokens']} | {run['tokens'] / 1e6:.2f} | "
+        print(f"| {run['text']} | {run['vocabulary']} | {run['width']} | {run['batch_tokens']} | {run['tokens'] / 1e6:.2f} | "
               f"{run['bits_per_byte']:.3f} | {100 * math.expm1(error):+.1f} % |")
 
 

@@ -162,9 +162,10 @@ package struct Planner {
     let time = try StepTime.measure(settings, executor: executor)
     let flops = budget * program.flops / Double(settings.train.context) / time.perToken
     // 6·N·D of work, D = 20·N: Hoffmann et al., arXiv:2203.15556. Vocabularies should grow slower than models: Tao et
-    // al., "Scaling Laws with Vocabulary", arXiv:2407.13623. Two thirds fits what was measured (docs/experiments.md).
+    // al., "Scaling Laws with Vocabulary", arXiv:2407.13623. The cube root goes through what was measured of small models
+    // (docs/experiments.md) and what is usual for GPT-2's.
     let parameters = (flops / 120).squareRoot()
-    let size = 1024 * pow(parameters / 1e6, 2.0 / 3)
+    let size = 4096 * pow(parameters / 5e5, 1.0 / 3)
     return 1 << Int(min(15, max(10, log2(size).rounded())))
   }
 
