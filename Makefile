@@ -56,6 +56,7 @@ test-peers: build venv cuda-test-driver
 	@Scripts/require chromium systemd codecs
 	$(SWIFT_BUILD) --product EncoderPeer
 	@Scripts/fetch-manpages-zh data/manpages-zh
+	@Scripts/fetch-language-texts --few > /dev/null
 	$(PYTHON) -m pytest Tests/Peers
 
 test-lm-eval: build venv ## score a served model with lm-evaluation-harness (installs 600 MB of Python packages)

@@ -17,6 +17,13 @@ package enum CorpusError: ContractError, Equatable {
   case setting(name: String, value: String, expected: String)
   /// A tokenizer that can't mark the end of a document.
   case noEndOfText(path: String)
+  /// A folder that is no cleaned part of a corpus.
+  case notAPart(path: String)
+  /// Parts of a corpus that nobody has named.
+  case missingParts([Int], count: Int)
+  case partTwice(number: Int, first: String, second: String)
+  /// Parts that are not of one corpus, or not for one data set.
+  case partsDiffer(path: String, other: String, what: String)
   /// Raw text where prepared data is expected.
   case notPrepared(path: String)
   case noSplit(path: String, split: Split, present: [Split])
@@ -57,6 +64,16 @@ package enum CorpusError: ContractError, Equatable {
       "\(name) = \(value): expected \(expected)"
     case .noEndOfText(let path):
       "\(path): the tokenizer has no token that ends a text, such as <|endoftext|>; add one or learn a tokenizer"
+    case .notAPart(let path):
+      "\(path): no part of a corpus: expected a folder that mayfly prepare --part has finished"
+    case .missingParts(let numbers, let count):
+      "\(numbers.count) of \(count) parts missing: "
+        + numbers.prefix(10).map { "\($0)/\(count)" }.joined(separator: ", ") + (numbers.count > 10 ? ", …" : "")
+        + "; clean them by mayfly prepare --part, or name their folders, too"
+    case .partTwice(let number, let first, let second):
+      "\(second): is part \(number), as \(first) is; name each part once"
+    case .partsDiffer(let path, let other, let what):
+      "\(path): \(what), unlike \(other); clean all parts from the same files with the same options"
     case .notPrepared(let path):
       "\(path): raw text, not prepared data; run: mayfly prepare \(path) --out DATA"
     case .noSplit(let path, let split, let present):

@@ -29,6 +29,9 @@ package enum FileSystem {
     }
   }
 
+  /// Lets the process have so many files open at once, if the system allows it.
+  package static func allowOpenFiles(_ count: Int) { POSIX.allowOpenFiles(count) }
+
   // MARK: Reading
 
   /// What comes out of a pipe or a device, at most: some have no end.

@@ -61,6 +61,19 @@ enum POSIX {
     return descriptor
   }
 
+  /// Raises the number of files that may be open at once, as far as the system allows: the usual limit is far below that.
+  static func allowOpenFiles(_ count: Int) {
+    #if canImport(Glibc)
+    let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+    #else
+    let resource = RLIMIT_NOFILE
+    #endif
+    var limit = rlimit()
+    guard getrlimit(resource, &limit) == 0 else { return }
+    limit.rlim_cur = max(limit.rlim_cur, min(limit.rlim_max, rlim_t(max(0, count))))
+    _ = setrlimit(resource, &limit)
+  }
+
   static func closeQuietly(_ descriptor: Int32) { _ = close(descriptor) }
 
   /// Reads until the buffer is full or the file ends.

@@ -47,6 +47,31 @@ package final class ScratchFile {
     buffer.reserveCapacity(Self.bufferSize)
   }
 
+  /// Reads a file that another process has left, perhaps where nothing can be written.
+  ///
+  /// - Parameter size: what it must hold.
+  /// - Throws: ``FormatError/missing(path:)``, ``FormatError/cutShort(path:expected:found:)``, and others.
+  package init(reading path: String, size: Int) throws(FormatError) {
+    folder = path
+    do {
+      descriptor = try POSIX.openForReading(path)
+    } catch {
+      throw FileSystem.readError(error, path)
+    }
+    self.size = size
+    let status: POSIX.Status
+    do {
+      status = try POSIX.status(descriptor)
+    } catch {
+      throw .unreadable(path: path, reason: error.reason)
+    }
+    guard status.isFile else { throw .notAFile(path: path) }
+    guard status.size >= size else { throw .cutShort(path: path, expected: size, found: status.size) }
+    guard status.size == size else {
+      throw .content(path: path, problem: "expected \(size) bytes, found \(status.size); copy or make the file again")
+    }
+  }
+
   /// Makes durable what was appended.
   package func synchronize() throws(FormatError) {
     try flush()

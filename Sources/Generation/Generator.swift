@@ -69,7 +69,7 @@ package struct Generator {
   ) throws -> GenerationResult {
     var result = GenerationResult()
     var sampler = Sampler(options)
-    var decoder = tokenizer.map { StreamingDecoder($0) }
+    var decoder = tokenizer.map { StreamingDecoder($0, behind: prompt) }
     var gate = StopGate(stops)
     var logits = logits
     var seen = prompt

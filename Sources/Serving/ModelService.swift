@@ -52,7 +52,8 @@ package struct ModelService: Sendable {
   }
 
   private func serve() async throws {
-    raiseFileLimit()
+    // Each connection is an open file.
+    FileSystem.allowOpenFiles(options.maxConnections + 256)
     let silent = Logger(label: "mayfly") { _ in SwiftLogNoOpLogHandler() }
     let application = Application(
       responder: api,
@@ -105,13 +106,5 @@ package struct ModelService: Sendable {
       log("warning: everybody who reaches \(host):\(port) can use the model; --api-key asks for a key")
     }
     log("serving \(api.model.name) at http://\(host):\(port)")
-  }
-
-  /// Each connection is an open file; the usual limit is far below what the system allows.
-  private func raiseFileLimit() {
-    var limit = rlimit()
-    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
-    limit.rlim_cur = max(limit.rlim_cur, min(limit.rlim_max, rlim_t(options.maxConnections) + 256))
-    _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
   }
 }

@@ -22,21 +22,46 @@ struct AddedTokenFinder: Sendable {
     var id: Int32
     /// The token with the whitespace that it takes along.
     var range: Range<Int>
+    /// Where the token itself ends, and the search goes on.
+    var end: Int
   }
 
   private let tokens: [(bytes: [UInt8], token: AddedToken)]
   /// For each first byte, where its tokens start in `tokens`; they are sorted by first byte, the longest first.
   private let starts: [Int]
 
-  init(_ added: [AddedToken]) {
-    let sorted = added.map { (bytes: Array($0.content.utf8), token: $0) }
+  /// - Parameter normalizer: of the text that is searched; the tokens are looked for as it writes them.
+  init(_ added: [AddedToken], normalizer: TextNormalizer = TextNormalizer([])) {
+    let sorted = added.map { (bytes: normalizer.normalized($0.content), token: $0) }
       .filter { !$0.bytes.isEmpty }
       .sorted { ($0.bytes[0], $1.bytes.count) < ($1.bytes[0], $0.bytes.count) }
     tokens = sorted
     starts = (0...256).map { first in sorted.firstIndex { Int($0.bytes[0]) >= first } ?? sorted.count }
   }
 
-  var isEmpty: Bool { tokens.isEmpty }
+  /// Hands over the tokens of a text and what lies between them, in order; empty texts are left out.
+  ///
+  /// - Parameter text: is told whether its text is the start of the whole.
+  @inline(__always)
+  func split(
+    _ whole: UnsafeRawBufferPointer, specialTokens: Bool, token: (Int32) -> Void,
+    text: (UnsafeRawBufferPointer, _ isStart: Bool) -> Void
+  ) {
+    var done = 0
+    if !tokens.isEmpty {
+      var start = 0
+      while let match = firstMatch(in: whole, from: start, taken: done, specialTokens: specialTokens) {
+        if done < match.range.lowerBound {
+          text(UnsafeRawBufferPointer(rebasing: whole[done..<match.range.lowerBound]), done == 0)
+        }
+        token(match.id)
+        // Whitespace that a token took along may be a token again: Hugging Face's goes back to it, too.
+        done = match.range.upperBound
+        start = match.end
+      }
+    }
+    if done < whole.count { text(UnsafeRawBufferPointer(rebasing: whole[done...]), done == 0) }
+  }
 
   /// The first match at or after `start`. What is special counts as text where `specialTokens` is false.
   ///
@@ -64,7 +89,7 @@ struct AddedTokenFinder: Sendable {
       }
       let before = found.token.takesSpaceBefore ? max(spaceStart(text, end: place), taken) : place
       let behind = found.token.takesSpaceBehind ? spaceEnd(text, start: end) : end
-      return Match(id: found.token.id, range: before..<behind)
+      return Match(id: found.token.id, range: min(before, behind)..<behind, end: end)
     }
     return nil
   }

@@ -5,7 +5,8 @@
 /// word is done. Provilkov et al., "BPE-Dropout: Simple and Effective Subword Regularization", arXiv:1910.13267,
 /// algorithm 1.
 package final class BPEDropout {
-  private let model: TokenizerModel
+  private let model: ByteLevelModel
+  private let vocabulary: Vocabulary
   /// Tokens that are no product of merges: special and added ones.
   private let whole: Set<Int32>
   /// Of 2³².
@@ -14,8 +15,11 @@ package final class BPEDropout {
   private var bytes: [UInt8] = []
 
   /// - Parameter rate: the probability that a merge is left out, in 0...1.
-  package init(_ tokenizer: Tokenizer, rate: Double) {
-    model = tokenizer.model
+  /// - Throws: ``TokenizationError/notByteLevel(_:)``: only bytes always come back from other tokens.
+  package init(_ tokenizer: Tokenizer, rate: Double) throws(TokenizationError) {
+    guard case .byteLevel(let byteLevel) = tokenizer.model.kind else { throw .notByteLevel("BPE-dropout") }
+    model = byteLevel
+    vocabulary = tokenizer.model.vocabulary
     whole = Set(tokenizer.addedTokens.map(\.id))
     threshold = UInt64(min(1, max(0, rate)) * 0x1p32)
     merger = WordMerger(table: model.merges)
@@ -28,8 +32,8 @@ package final class BPEDropout {
     result.removeAll(keepingCapacity: true)
     bytes.removeAll(keepingCapacity: true)
     for token in tokens {
-      guard model.vocabulary.kind(of: token) != .plain || whole.contains(token) else {
-        bytes.append(contentsOf: model.vocabulary.bytes(of: token))
+      guard vocabulary.kind(of: token) != .plain || whole.contains(token) else {
+        bytes.append(contentsOf: vocabulary.bytes(of: token))
         continue
       }
       encodeBytes(into: &result, using: &chance)

@@ -1,64 +1,49 @@
 /// Turns text into ids, with memory of the words it has met: one for each thread, kept for as long as there is text.
-///
-/// In the steady state nothing is allocated per word: a word of at most 15 bytes is found by its bytes in a table
-/// of 32-byte entries, whose newest word wins; others are merged in buffers that are kept.
 package final class Encoder {
-  /// A word and its tokens. The bytes fill two words, the last one being their count, so that two comparisons tell.
-  private struct CachedWord {
-    var low: UInt64 = 0
-    var high: UInt64 = 0
-    var count: Int32 = 0
-    /// The tokens, if they are at most three, else the first one is where they start in `longer`.
-    var tokens: (Int32, Int32, Int32) = (0, 0, 0)
+  /// Chosen once for a text, so that no word pays for the choice.
+  private enum Kind {
+    case byteLevel(ByteLevelEncoder)
+    case sentencePiece(SentencePieceEncoder)
+    case wordPiece(WordPieceEncoder)
   }
-
-  private static let longestCachedWord = 15
-  private static let cacheBits = 15
-  private static let longerCapacity = 1 << 18
 
   private let model: TokenizerModel
-  private var merger: WordMerger
-  private let cache: UnsafeMutablePointer<CachedWord>
-  private let longer: UnsafeMutablePointer<Int32>
-  private var longerCount = 0
+  private let kind: Kind
 
-  private var output: UnsafeMutablePointer<Int32>
-  private var outputCount = 0
-  private var outputCapacity: Int
-
-  package convenience init(_ tokenizer: Tokenizer) { self.init(model: tokenizer.model) }
-
-  init(model: TokenizerModel) {
-    self.model = model
-    merger = WordMerger(table: model.merges)
-    cache = .allocate(capacity: 1 << Self.cacheBits)
-    cache.initialize(repeating: CachedWord(), count: 1 << Self.cacheBits)
-    longer = .allocate(capacity: Self.longerCapacity)
-    outputCapacity = 4096
-    output = .allocate(capacity: outputCapacity)
-  }
-
-  deinit {
-    cache.deallocate()
-    longer.deallocate()
-    output.deallocate()
+  package init(_ tokenizer: Tokenizer) {
+    model = tokenizer.model
+    switch model.kind {
+    case .byteLevel(let byteLevel): kind = .byteLevel(ByteLevelEncoder(model, byteLevel))
+    case .sentencePiece(let sentencePiece): kind = .sentencePiece(SentencePieceEncoder(sentencePiece))
+    case .wordPiece(let wordPiece): kind = .wordPiece(WordPieceEncoder(wordPiece))
+    }
   }
 
   /// The ids of a UTF-8 text, as Hugging Face's `encode` gives them with `add_special_tokens=False`.
   ///
+  /// Bytes that are no UTF-8 are kept by byte-level BPE; for the other kinds they are U+FFFD.
+  ///
   /// - Parameter specialTokens: whether the text `<|endoftext|>` stands for that token. Where the text is data, it is
   ///   text like any other, and so is that of every special token; added tokens that are not special are still found.
   package func encode(_ text: UnsafeRawBufferPointer, specialTokens: Bool) -> [Int32] {
-    outputCount = 0
-    encodeFindingTokens(text, specialTokens: specialTokens)
-    return Array(UnsafeBufferPointer(start: output, count: outputCount))
+    if case .byteLevel(let encoder) = kind { return encoder.encode(text, specialTokens: specialTokens) }
+    var ids: [Int32] = []
+    encode(text, specialTokens: specialTokens, into: &ids)
+    return ids
   }
 
   /// Appends the ids of a text to others.
   package func encode(_ text: UnsafeRawBufferPointer, specialTokens: Bool, into ids: inout [Int32]) {
-    outputCount = 0
-    encodeFindingTokens(text, specialTokens: specialTokens)
-    ids.append(contentsOf: UnsafeBufferPointer(start: output, count: outputCount))
+    switch kind {
+    case .byteLevel(let encoder):
+      encoder.encode(text, specialTokens: specialTokens, into: &ids)
+    case .sentencePiece(let encoder):
+      encodeCharacters(text, specialTokens: specialTokens, into: &ids) { encoder.encode($0, isStart: $1, into: &$2) }
+    case .wordPiece(let encoder):
+      encodeCharacters(text, specialTokens: specialTokens, into: &ids) { text, _, ids in
+        encoder.encode(text, into: &ids)
+      }
+    }
   }
 
   package func encode(_ text: [UInt8], specialTokens: Bool) -> [Int32] {
@@ -70,149 +55,18 @@ package final class Encoder {
     return text.withUTF8 { encode(UnsafeRawBufferPointer($0), specialTokens: specialTokens) }
   }
 
-  // MARK: Added tokens
-
-  /// First the tokens that stand in the raw text, then, between these, those of the normalized text.
-  private func encodeFindingTokens(_ text: UnsafeRawBufferPointer, specialTokens: Bool) {
-    split(text, with: model.rawTokens, specialTokens: specialTokens) { piece in
-      if model.normalizesToNFC, let normalized = normalizedToNFC(piece) {
-        normalized.withUnsafeBytes { normalized in
-          split(normalized, with: model.normalizedTokens, specialTokens: specialTokens, encodeWords)
-        }
-      } else {
-        split(piece, with: model.normalizedTokens, specialTokens: specialTokens, encodeWords)
-      }
-    }
-  }
-
-  private func split(
-    _ text: UnsafeRawBufferPointer, with finder: AddedTokenFinder, specialTokens: Bool,
-    _ body: (UnsafeRawBufferPointer) -> Void
+  /// For kinds that see characters, not bytes: what is no UTF-8 is repaired first.
+  private func encodeCharacters(
+    _ text: UnsafeRawBufferPointer, specialTokens: Bool, into ids: inout [Int32],
+    _ encode: (UnsafeRawBufferPointer, _ isStart: Bool, inout [Int32]) -> Void
   ) {
-    var done = 0
-    if !finder.isEmpty {
-      while let match = finder.firstMatch(in: text, from: done, taken: done, specialTokens: specialTokens) {
-        if done < match.range.lowerBound {
-          body(UnsafeRawBufferPointer(rebasing: text[done..<match.range.lowerBound]))
-        }
-        reserveOutput(1)
-        output[outputCount] = match.id
-        outputCount += 1
-        done = match.range.upperBound
+    var text = String(decoding: text, as: UTF8.self)
+    text.withUTF8 { text in
+      model.split(UnsafeRawBufferPointer(text), specialTokens: specialTokens) { id in
+        ids.append(id)
+      } text: { text, isStart in
+        encode(text, isStart, &ids)
       }
     }
-    if done < text.count { body(UnsafeRawBufferPointer(rebasing: text[done...])) }
-  }
-
-  // MARK: Words
-
-  private func encodeWords(_ text: UnsafeRawBufferPointer) {
-    model.preTokenizer.forEachWord(in: text) { word in encodeWord(text, word) }
-  }
-
-  @inline(__always)
-  private func encodeWord(_ text: UnsafeRawBufferPointer, _ word: Range<Int>) {
-    let length = word.count
-    reserveOutput(length)
-    guard length <= Self.longestCachedWord else {
-      appendMerged(UnsafeRawBufferPointer(rebasing: text[word]))
-      return
-    }
-    if length == 1 {
-      output[outputCount] = model.merges.byteTokens[Int(text[word.lowerBound])]
-      outputCount += 1
-      return
-    }
-    let (low, high) = Self.key(text, word)
-    let hash = mixed(low ^ high &* 0x9E37_79B9_7F4A_7C15)
-    let entry = cache + Int(truncatingIfNeeded: hash >> UInt64(64 - Self.cacheBits))
-    if entry.pointee.low == low, entry.pointee.high == high {
-      appendCached(entry)
-    } else {
-      let start = outputCount
-      appendMerged(UnsafeRawBufferPointer(rebasing: text[word]))
-      remember(low, high, from: start, at: entry)
-    }
-  }
-
-  @inline(__always)
-  private static func key(_ text: UnsafeRawBufferPointer, _ word: Range<Int>) -> (low: UInt64, high: UInt64) {
-    let length = word.count
-    var low: UInt64 = 0
-    var high: UInt64 = 0
-    if word.lowerBound + 16 <= text.count {
-      low = text.loadUnaligned(fromByteOffset: word.lowerBound, as: UInt64.self).littleEndian
-      if length < 8 {
-        low &= 1 << UInt64(length * 8) - 1
-      } else {
-        high = text.loadUnaligned(fromByteOffset: word.lowerBound + 8, as: UInt64.self).littleEndian
-        high &= 1 << UInt64((length - 8) * 8) - 1
-      }
-    } else {
-      for offset in 0..<length {
-        let byte = UInt64(text[word.lowerBound + offset])
-        if offset < 8 { low |= byte << UInt64(offset * 8) } else { high |= byte << UInt64((offset - 8) * 8) }
-      }
-    }
-    return (low, high | UInt64(length) << 56)
-  }
-
-  @inline(__always)
-  private func appendCached(_ entry: UnsafeMutablePointer<CachedWord>) {
-    let count = Int(entry.pointee.count)
-    let tokens = entry.pointee.tokens
-    if count <= 3 {
-      // The room for them is there (a word has as many tokens as bytes at most, and output has slack): no branches.
-      output[outputCount] = tokens.0
-      output[outputCount + 1] = tokens.1
-      output[outputCount + 2] = tokens.2
-    } else {
-      (output + outputCount).update(from: longer + Int(tokens.0), count: count)
-    }
-    outputCount += count
-  }
-
-  private func remember(_ low: UInt64, _ high: UInt64, from start: Int, at entry: UnsafeMutablePointer<CachedWord>) {
-    let count = outputCount - start
-    var word = CachedWord(low: low, high: high, count: Int32(count))
-    if count <= 3 {
-      word.tokens.0 = output[start]
-      if count > 1 { word.tokens.1 = output[start + 1] }
-      if count > 2 { word.tokens.2 = output[start + 2] }
-    } else {
-      if longerCount + count > Self.longerCapacity {
-        cache.update(repeating: CachedWord(), count: 1 << Self.cacheBits)
-        longerCount = 0
-      }
-      (longer + longerCount).update(from: output + start, count: count)
-      word.tokens.0 = Int32(longerCount)
-      longerCount += count
-    }
-    entry.pointee = word
-  }
-
-  private func appendMerged(_ word: UnsafeRawBufferPointer) {
-    if let words = model.wholeWords, let id = words.id(of: word) {
-      output[outputCount] = id
-      outputCount += 1
-      return
-    }
-    let count = merger.merge(word)
-    (output + outputCount).update(from: merger.tokens, count: count)
-    outputCount += count
-  }
-
-  /// Makes room for `count` ids and the slack of `appendCached`.
-  @inline(__always)
-  private func reserveOutput(_ count: Int) {
-    if outputCount + count + 3 > outputCapacity { growOutput(count) }
-  }
-
-  private func growOutput(_ count: Int) {
-    outputCapacity = max(outputCapacity * 2, outputCount + count + 3)
-    let grown = UnsafeMutablePointer<Int32>.allocate(capacity: outputCapacity)
-    grown.initialize(from: output, count: outputCount)
-    output.deallocate()
-    output = grown
   }
 }

@@ -51,6 +51,11 @@ final class MergeTable: @unchecked Sendable {
     }
   }
 
+  /// A table for words of tokens that are no bytes.
+  convenience init(merges: [(left: Int32, right: Int32, merged: Int32)]) {
+    self.init(byteTokens: Array(repeating: -1, count: 256), merges: merges)
+  }
+
   deinit {
     byteTokens.deallocate()
     bytePairs.deallocate()

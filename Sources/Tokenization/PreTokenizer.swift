@@ -54,6 +54,7 @@ struct WordScanner {
 
   // MARK: 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 
+  @inline(__always)
   func gpt2WordEnd(from start: Int) -> Int {
     let first = text[start]
     if first == UInt8(ascii: "'"), let end = contractionEnd(from: start, ignoringCase: false) { return end }
@@ -72,6 +73,7 @@ struct WordScanner {
 
   // MARK: (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|…
 
+  @inline(__always)
   func cl100kWordEnd(from start: Int, digits: Int) -> Int {
     let first = text[start]
     if first == UInt8(ascii: "'"), let end = contractionEnd(from: start, ignoringCase: true) { return end }

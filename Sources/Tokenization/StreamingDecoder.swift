@@ -13,10 +13,21 @@ package struct StreamingDecoder: Sendable {
   private let tokenizer: Tokenizer
   private let skipSpecialTokens: Bool
   private let invalidBytes: InvalidBytes
+  /// Nil where a token's bytes are its text.
+  private var decoder: TokenTextDecoder?
   private var held: [UInt8] = []
 
-  package init(_ tokenizer: Tokenizer, skipSpecialTokens: Bool = true, invalidBytes: InvalidBytes = .omit) {
+  /// - Parameter prompt: what the ids continue: behind text, the space before their first word is said, too.
+  package init(
+    _ tokenizer: Tokenizer, skipSpecialTokens: Bool = true, invalidBytes: InvalidBytes = .omit,
+    behind prompt: [Int32] = []
+  ) {
     self.tokenizer = tokenizer
+    let continues = prompt.contains { !tokenizer.isSpecial($0) }
+    // Where what is no UTF-8 counts, bytes must be seen together.
+    decoder = tokenizer.model.decoding.map {
+      TokenTextDecoder($0, continues: continues, passesBytes: invalidBytes == .omit)
+    }
     self.skipSpecialTokens = skipSpecialTokens
     self.invalidBytes = invalidBytes
   }
@@ -24,12 +35,17 @@ package struct StreamingDecoder: Sendable {
   /// The text that an id completes; often empty.
   package mutating func append(_ id: Int32) -> String {
     if skipSpecialTokens, tokenizer.isSpecial(id) { return "" }
-    held.append(contentsOf: tokenizer.model.vocabulary.bytes(of: id))
+    guard tokenizer.model.vocabulary.kind(of: id) != .hole else { return "" }
+    let bytes = tokenizer.model.vocabulary.bytes(of: id)
+    held += decoder?.append(bytes)[...] ?? bytes
     return release(held.count - incompleteTail(of: held))
   }
 
   /// The text that is left when no more ids come.
-  package mutating func finish() -> String { release(held.count) }
+  package mutating func finish() -> String {
+    held += decoder?.finish() ?? []
+    return release(held.count)
+  }
 
   private mutating func release(_ count: Int) -> String {
     guard count > 0 else { return "" }

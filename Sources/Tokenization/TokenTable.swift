@@ -36,6 +36,20 @@ struct TokenTable: Sendable {
     return nil
   }
 
+  /// The bytes of the longest token.
+  var longest: Int { ids.indices.reduce(0) { max($0, ends[$1 + 1] - ends[$1]) } }
+
+  /// Of the tokens that begin with `prefix` what stands behind it.
+  func dropping(prefix: [UInt8]) -> TokenTable {
+    var table = TokenTable(capacity: ids.count)
+    for (entry, id) in ids.enumerated() {
+      let token = bytes[ends[entry]..<ends[entry + 1]]
+      guard token.starts(with: prefix) else { continue }
+      token.dropFirst(prefix.count).withUnsafeBytes { table.insert($0, id: id) }
+    }
+    return table
+  }
+
   private func isToken(_ entry: Int, _ token: UnsafeRawBufferPointer) -> Bool {
     let start = ends[entry]
     guard ends[entry + 1] - start == token.count else { return false }

@@ -16,6 +16,10 @@ package enum TokenizationError: ContractError, Equatable, Sendable {
   case missingByte(UInt8)
   /// A merge of tokens, or into a token, that `model.vocab` does not have.
   case mergeOutOfVocabulary(index: Int, merge: String)
+  /// A token that a part of the file needs and `model.vocab` does not have.
+  case missingToken(key: String, token: String)
+  /// What only byte-level BPE can do, asked of another kind of tokenizer.
+  case notByteLevel(String)
   case vocabularyTooSmall(asked: Int, minimum: Int)
   case vocabularyTooLarge(asked: Int, maximum: Int)
   /// More different words than a vocabulary can be learned from at once.
@@ -49,6 +53,10 @@ package enum TokenizationError: ContractError, Equatable, Sendable {
       "no token for byte \(byte); a byte-level vocabulary has all 256"
     case .mergeOutOfVocabulary(let index, let merge):
       "model.merges[\(index)] is \(merge); its two tokens or what they give are not in model.vocab"
+    case .missingToken(let key, let token):
+      "\(key) is \"\(token)\", which is no token of the file; add it to model.vocab"
+    case .notByteLevel(let what):
+      "\(what) needs a byte-level BPE tokenizer; this one is of another kind"
     case .vocabularyTooSmall(let asked, let minimum):
       "a vocabulary of \(asked) tokens is too small: the bytes and special tokens alone are \(minimum)"
     case .vocabularyTooLarge(let asked, let maximum):

@@ -39,6 +39,19 @@ struct TokenizerField {
     return string
   }
 
+  func bool() throws(TokenizationError) -> Bool {
+    guard let bool = value.bool else { throw wrong("true or false") }
+    return bool
+  }
+
+  /// A whole number that is not negative.
+  func count() throws(TokenizationError) -> Int {
+    guard let count = value.int, count >= 0 else {
+      throw .malformed(key: path, expected: "a whole number, at least 0", found: value.serialized())
+    }
+    return count
+  }
+
   func bool(default missing: Bool) throws(TokenizationError) -> Bool {
     if isNull { return missing }
     guard let bool = value.bool else { throw wrong("true or false") }

@@ -27,119 +27,111 @@ extension Tokenizer {
     try self.init(json: json)
   }
 
-  /// Understands the content of a tokenizer.json: a byte-level BPE model and what goes with it.
+  /// Understands the content of a tokenizer.json; what Mayfly does not have is an error that names the part.
   package init(json: JSON) throws(TokenizationError) {
     let root = TokenizerField(json, "the file")
-    let preTokenizer = try readPreTokenizer(root.at("pre_tokenizer"))
-    let normalizesToNFC = try readNormalizer(root.at("normalizer"))
-    try checkDecoder(root.at("decoder"))
-
     let modelField = try root.required("model")
-    try checkModelOptions(modelField)
-    var reader = VocabularyReader()
-    try reader.readVocabulary(modelField.required("vocab"))
-    let addedTokens = try reader.readAddedTokens(root.at("added_tokens"))
-    let merges = try reader.readMerges(modelField.required("merges"))
-    let ignoresMerges = try modelField.at("ignore_merges").boolOrFalse()
-
+    let parts: TokenizerParts =
+      switch try modelType(modelField) {
+      case "WordPiece": try TokenizerParts(wordPiece: root, modelField)
+      case "BPE" where try writesBytes(root): try TokenizerParts(byteLevel: root, modelField)
+      case "BPE": try TokenizerParts(sentencePiece: root, modelField)
+      case let type: throw .unsupported(key: "model.type", found: type, supported: "BPE, WordPiece")
+      }
     let model = TokenizerModel(
-      preTokenizer: PreTokenizer(preTokenizer), normalizesToNFC: normalizesToNFC,
-      merges: MergeTable(byteTokens: try reader.byteTokens(), merges: merges),
-      wholeWords: ignoresMerges ? reader.idsByBytes : nil, addedTokens: addedTokens, vocabulary: reader.vocabulary)
-    self.init(model: model, addedTokens: addedTokens, document: json)
+      kind: parts.kind, normalizer: parts.normalizer, decoding: parts.decoding, addedTokens: parts.addedTokens,
+      vocabulary: parts.vocabulary)
+    self.init(model: model, addedTokens: parts.addedTokens, document: json)
   }
 }
 
-// MARK: The small parts
+/// What a tokenizer.json comes down to; each kind of tokenizer reads its own.
+struct TokenizerParts {
+  var kind: TokenizerModel.Kind
+  var normalizer: TextNormalizer
+  var decoding: TokenDecoding?
+  var addedTokens: [AddedToken]
+  var vocabulary: Vocabulary
+}
 
-private func readPreTokenizer(_ field: TokenizerField) throws(TokenizationError) -> SplitPattern {
-  let supported = "ByteLevel, or a Sequence of Split (\(SplitPattern.supported) pattern) and ByteLevel"
+private func modelType(_ model: TokenizerField) throws(TokenizationError) -> String {
+  if let type = try model.typeName() { return type }
+  // Old files have no type; what is there tells.
+  if !model.at("merges").isNull { return "BPE" }
+  return model.at("max_input_chars_per_word").isNull ? "null" : "WordPiece"
+}
+
+/// Whether BPE's tokens are written in the byte alphabet: a ByteLevel step says so, before or behind the model.
+private func writesBytes(_ root: TokenizerField) throws(TokenizationError) -> Bool {
+  func names(_ field: TokenizerField, _ steps: String) throws(TokenizationError) -> Bool {
+    switch try field.typeName() {
+    case "ByteLevel": return true
+    case "Sequence":
+      for step in try field.required(steps).elements() where try names(step, steps) { return true }
+      return false
+    default: return false
+    }
+  }
+  if try names(root.at("pre_tokenizer"), "pretokenizers") { return true }
+  return try names(root.at("decoder"), "decoders")
+}
+
+/// The steps of a normalizer.
+///
+/// - Parameter step: what one of them is, which is no Sequence; nil if it is not supported.
+func readNormalizer(
+  _ field: TokenizerField, supported: String,
+  _ step: (_ type: String, TokenizerField) throws(TokenizationError) -> TextNormalizer.Step?
+) throws(TokenizationError) -> [TextNormalizer.Step] {
   switch try field.typeName() {
-  case "ByteLevel":
-    return try readByteLevel(field) ? .gpt2 : .none
+  case nil: return []
   case "Sequence":
-    let steps = try field.required("pretokenizers").elements()
-    guard steps.count == 2, try steps[0].typeName() == "Split", try steps[1].typeName() == "ByteLevel" else {
-      var names: [String] = []
-      for step in steps { names.append(try step.typeName() ?? "null") }
-      throw .unsupported(
-        key: field.path, found: "a Sequence of \(names.joined(separator: ", "))", supported: supported)
+    var steps: [TextNormalizer.Step] = []
+    for part in try field.required("normalizers").elements() {
+      steps += try readNormalizer(part, supported: supported, step)
     }
-    guard try !readByteLevel(steps[1]) else {
-      throw .unsupported(key: steps[1].path, found: "use_regex: true behind a Split", supported: "use_regex: false")
-    }
-    return try readSplit(steps[0])
-  case let name:
-    throw .unsupported(key: field.path, found: name ?? "null", supported: supported)
+    return steps
+  case let name?:
+    if let read = try step(name, field) { return [read] }
+    throw .unsupported(key: field.path, found: name, supported: supported)
   }
 }
 
-/// Whether a ByteLevel step cuts words by GPT-2's pattern.
-private func readByteLevel(_ field: TokenizerField) throws(TokenizationError) -> Bool {
-  if try field.at("add_prefix_space").bool(default: true) {
-    throw .unsupported(key: field.path + ".add_prefix_space", found: "true", supported: "false")
-  }
-  return try field.at("use_regex").bool(default: true)
-}
-
-private func readSplit(_ field: TokenizerField) throws(TokenizationError) -> SplitPattern {
+/// The pattern of a Replace or Split that is a plain text.
+func readPlainPattern(_ field: TokenizerField) throws(TokenizationError) -> String {
   let pattern = try field.required("pattern")
-  guard let regex = pattern.value["Regex"]?.string else {
-    throw .unsupported(key: pattern.path, found: pattern.value.serialized(), supported: "a Regex")
+  guard let text = pattern.value["String"]?.string, !text.isEmpty else {
+    throw .unsupported(key: pattern.path, found: pattern.value.serialized(), supported: "a String that is not empty")
   }
-  guard let known = SplitPattern(regex: regex) else {
-    throw .unsupported(key: pattern.path + ".Regex", found: regex, supported: SplitPattern.supported)
-  }
-  let behavior = try field.required("behavior").string()
-  let inverted = try field.at("invert").boolOrFalse()
-  // The patterns match every character, so that keeping the matches and dropping the rest changes nothing.
-  guard behavior == "Isolated" || behavior == "Removed" && inverted else {
-    throw .unsupported(key: field.path + ".behavior", found: behavior, supported: "Isolated")
-  }
-  return known
+  return text
 }
 
-private func readNormalizer(_ field: TokenizerField) throws(TokenizationError) -> Bool {
-  switch try field.typeName() {
-  case nil: return false
-  case "NFC": return true
-  case "Sequence":
-    var composes = false
-    for step in try field.required("normalizers").elements() {
-      if try readNormalizer(step) { composes = true }
-    }
-    return composes
-  case let name?:
-    throw .unsupported(key: field.path, found: name, supported: "none, NFC")
+/// Refuses steps that make text so much longer that a file of a few lines could fill the memory.
+///
+/// - Parameter growth: how many times as long each step makes a text at most.
+func refuseGrowth(_ growth: [Int], _ field: TokenizerField) throws(TokenizationError) {
+  let limit = 1024.0
+  guard growth.reduce(1, { $0 * Double(max($1, 1)) }) <= limit else {
+    throw .unsupported(
+      key: field.path, found: "steps that make a text more than \(Int(limit)) times as long", supported: "shorter ones")
   }
 }
 
-private func checkDecoder(_ field: TokenizerField) throws(TokenizationError) {
-  switch try field.typeName() {
-  case nil, "ByteLevel": return
-  case "Sequence":
-    for step in try field.required("decoders").elements() { try checkDecoder(step) }
-  case let name?:
-    throw .unsupported(key: field.path, found: name, supported: "ByteLevel")
+/// Refuses dropout, which is for training: encoding a text twice must give the same ids.
+func refuseDropout(_ model: TokenizerField) throws(TokenizationError) {
+  let dropout = model.at("dropout")
+  if !dropout.isNull, dropout.value.double != 0 {
+    throw .unsupported(key: dropout.path, found: dropout.value.serialized(), supported: "none")
   }
 }
 
-private func checkModelOptions(_ model: TokenizerField) throws(TokenizationError) {
-  // Old files have no type; merges tell that it is BPE.
-  let type = try model.typeName() ?? (model.at("merges").isNull ? "null" : "BPE")
-  guard type == "BPE" else { throw .unsupported(key: "model.type", found: type, supported: "BPE") }
-  if try model.at("byte_fallback").boolOrFalse() {
-    throw .unsupported(key: "model.byte_fallback", found: "true", supported: "false: bytes are tokens")
-  }
+/// Refuses the marks that some BPE models write into tokens.
+func refuseAffixes(_ model: TokenizerField) throws(TokenizationError) {
   for key in ["continuing_subword_prefix", "end_of_word_suffix"] {
     let field = model.at(key)
     if field.isNull { continue }
     if try field.string() != "" {
       throw .unsupported(key: field.path, found: field.value.serialized(), supported: "none")
     }
-  }
-  let dropout = model.at("dropout")
-  if !dropout.isNull, dropout.value.double != 0 {
-    throw .unsupported(key: dropout.path, found: dropout.value.serialized(), supported: "none")
   }
 }

@@ -1,25 +1,63 @@
 /// The tables behind a ``Tokenizer``, built once and shared by its encoders.
 final class TokenizerModel: Sendable {
+  /// How the text between added tokens becomes ids.
+  enum Kind: Sendable {
+    case byteLevel(ByteLevelModel)
+    case sentencePiece(SentencePieceModel)
+    case wordPiece(WordPieceModel)
+  }
+
+  let kind: Kind
+  let normalizer: TextNormalizer
+  /// How tokens become text; nil where a token's bytes are its text.
+  let decoding: TokenDecoding?
+  let vocabulary: Vocabulary
+  private let rawTokens: AddedTokenFinder
+  private let normalizedTokens: AddedTokenFinder
+
+  init(
+    kind: Kind, normalizer: TextNormalizer, decoding: TokenDecoding?, addedTokens: [AddedToken], vocabulary: Vocabulary
+  ) {
+    self.kind = kind
+    self.normalizer = normalizer
+    self.decoding = decoding
+    self.vocabulary = vocabulary
+    rawTokens = AddedTokenFinder(addedTokens.filter { !$0.normalized })
+    normalizedTokens = AddedTokenFinder(addedTokens.filter(\.normalized), normalizer: normalizer)
+  }
+
+  /// Hands over, in order, the added tokens of a text and the normalized text between them.
+  ///
+  /// First those tokens count that stand in the raw text, then, between these, those of the normalized text.
+  ///
+  /// - Parameter text: is told whether its text begins where the whole text does.
+  func split(
+    _ whole: UnsafeRawBufferPointer, specialTokens: Bool, token: (Int32) -> Void,
+    text: (UnsafeRawBufferPointer, _ isStart: Bool) -> Void
+  ) {
+    rawTokens.split(whole, specialTokens: specialTokens, token: token) { piece, isStart in
+      if let normalized = normalizer.normalized(piece) {
+        normalized.withUnsafeBytes { normalized in
+          normalizedTokens.split(normalized, specialTokens: specialTokens, token: token) { text($0, isStart && $1) }
+        }
+      } else {
+        normalizedTokens.split(piece, specialTokens: specialTokens, token: token) { text($0, isStart && $1) }
+      }
+    }
+  }
+}
+
+/// Byte-level BPE: text is cut into words by a pattern, and the bytes of each are merged.
+final class ByteLevelModel: Sendable {
   let preTokenizer: PreTokenizer
-  let normalizesToNFC: Bool
   let merges: MergeTable
   /// All tokens by their bytes, where a word that is a token is not merged (`ignore_merges`).
   let wholeWords: TokenTable?
-  let rawTokens: AddedTokenFinder
-  let normalizedTokens: AddedTokenFinder
-  let vocabulary: Vocabulary
 
-  init(
-    preTokenizer: PreTokenizer, normalizesToNFC: Bool, merges: MergeTable, wholeWords: TokenTable?,
-    addedTokens: [AddedToken], vocabulary: Vocabulary
-  ) {
+  init(preTokenizer: PreTokenizer, merges: MergeTable, wholeWords: TokenTable?) {
     self.preTokenizer = preTokenizer
-    self.normalizesToNFC = normalizesToNFC
     self.merges = merges
     self.wholeWords = wholeWords
-    rawTokens = AddedTokenFinder(addedTokens.filter { !$0.normalized })
-    normalizedTokens = AddedTokenFinder(addedTokens.filter(\.normalized))
-    self.vocabulary = vocabulary
   }
 }
 

@@ -50,9 +50,24 @@ extension Tokenizer {
       "add_prefix_space": false,
     ]
     var configuration = standard.object ?? JSONObject()
+    if !isByteLevel {
+      // Where the space before the first word comes from, the tokenizer.json says.
+      configuration["add_prefix_space"] = nil
+      for (role, names) in Self.roles {
+        if let name = names.first(where: { id(ofAddedToken: $0) != nil }) { configuration[role] = .string(name) }
+      }
+    }
     for (role, token) in specialTokens.sorted(by: { $0.key < $1.key }) { configuration[role] = .string(token) }
     return .object(configuration)
   }
+}
+
+extension Tokenizer {
+  /// What BERT and Llama call the tokens of each role.
+  private static let roles: [(role: String, names: [String])] = [
+    ("bos_token", ["<s>", "<bos>", "[CLS]"]), ("unk_token", ["<unk>", "[UNK]"]), ("pad_token", ["<pad>", "[PAD]"]),
+    ("cls_token", ["[CLS]"]), ("sep_token", ["[SEP]"]), ("mask_token", maskNames),
+  ]
 }
 
 private func preTokenizerJSON(_ pattern: SplitPattern) -> JSON {

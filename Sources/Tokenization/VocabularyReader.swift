@@ -2,9 +2,15 @@ import Formats
 
 /// Reads the large parts of a tokenizer.json: tokens, added tokens and merges.
 struct VocabularyReader {
+  /// How the file writes a token: in the byte alphabet, or as its own text.
+  enum Spelling { case bytes, text }
+
+  private let spelling: Spelling
   private(set) var vocabulary = Vocabulary()
   private(set) var idsByBytes = TokenTable(capacity: 0)
   private var modelVocabulary = JSONObject()
+
+  init(_ spelling: Spelling) { self.spelling = spelling }
 
   // MARK: Tokens
 
@@ -18,7 +24,7 @@ struct VocabularyReader {
       let id = try checkedID(value, of: token, path: field.path)
       guard vocabulary.kind(of: Int32(id)) == .hole else { throw duplicate(id, token) }
       bytes.removeAll(keepingCapacity: true)
-      if withUTF8(of: token, { ByteAlphabet.appendBytes(of: $0, to: &bytes) }) {
+      if withUTF8(of: token, { appendBytes(of: $0, to: &bytes) }) {
         vocabulary.set(id, to: bytes, kind: .plain)
         bytes.withUnsafeBytes { idsByBytes.insert($0, id: Int32(id)) }
       } else {
@@ -26,6 +32,24 @@ struct VocabularyReader {
         vocabulary.set(id, to: token.utf8, kind: .plain)
       }
     }
+  }
+
+  private func appendBytes(of token: UnsafeBufferPointer<UInt8>, to bytes: inout [UInt8]) -> Bool {
+    switch spelling {
+    case .bytes: return ByteAlphabet.appendBytes(of: token, to: &bytes)
+    case .text: bytes.append(contentsOf: token)
+    }
+    return true
+  }
+
+  /// The id of a token by its text.
+  func id(of token: String) -> Int32? { withUTF8(of: token) { idsByBytes.id(of: UnsafeRawBufferPointer($0)) } }
+
+  /// The id of a token that another part of the file names.
+  func id(of field: TokenizerField) throws(TokenizationError) -> Int32 {
+    let token = try field.string()
+    guard let id = id(of: token) else { throw .missingToken(key: field.path, token: token) }
+    return id
   }
 
   /// - Parameter path: where the id stands; the token is named beside it.
@@ -54,7 +78,9 @@ struct VocabularyReader {
 
   // MARK: Added tokens
 
-  mutating func readAddedTokens(_ field: TokenizerField) throws(TokenizationError) -> [AddedToken] {
+  mutating func readAddedTokens(
+    _ field: TokenizerField, _ normalizer: TextNormalizer
+  ) throws(TokenizationError) -> [AddedToken] {
     if field.isNull { return [] }
     var tokens: [AddedToken] = []
     for entry in try field.elements() {
@@ -75,8 +101,9 @@ struct VocabularyReader {
         throw .malformed(key: idField.path, expected: "\(sameInModel) as in model.vocab", found: "\(id)")
       }
       guard sameInModel != nil || vocabulary.kind(of: Int32(id)) == .hole else { throw duplicate(id, content) }
-      // Its text is its content as it stands, also where it would read as byte characters.
-      vocabulary.set(id, to: content.utf8, kind: token.special ? .special : .plain)
+      // Its text is its content as it stands, also where it would read as byte characters; or as it is looked for.
+      let text = token.normalized ? normalizer.normalized(content) : Array(content.utf8)
+      vocabulary.set(id, to: text, kind: token.special ? .special : .plain)
       tokens.append(token)
     }
     return tokens
@@ -113,19 +140,20 @@ struct VocabularyReader {
 
   /// Appends the bytes of `left right`.
   ///
-  /// - Returns: how many are the left one's; nil if these are not two byte-level tokens.
+  /// - Returns: how many are the left one's; nil if these are not two tokens.
   private func appendParts(of text: UnsafeBufferPointer<UInt8>, to bytes: inout [UInt8]) -> Int? {
     guard let space = text.firstIndex(of: UInt8(ascii: " ")) else { return nil }
-    return appendParts(
-      UnsafeBufferPointer(rebasing: text[..<space]), UnsafeBufferPointer(rebasing: text[(space + 1)...]), to: &bytes)
+    let right = text[(space + 1)...]
+    guard !right.contains(UInt8(ascii: " ")) else { return nil }
+    return appendParts(UnsafeBufferPointer(rebasing: text[..<space]), UnsafeBufferPointer(rebasing: right), to: &bytes)
   }
 
   private func appendParts(
     _ left: UnsafeBufferPointer<UInt8>, _ right: UnsafeBufferPointer<UInt8>, to bytes: inout [UInt8]
   ) -> Int? {
-    guard !left.isEmpty, !right.isEmpty, ByteAlphabet.appendBytes(of: left, to: &bytes) else { return nil }
+    guard !left.isEmpty, !right.isEmpty, appendBytes(of: left, to: &bytes) else { return nil }
     let middle = bytes.count
-    return ByteAlphabet.appendBytes(of: right, to: &bytes) ? middle : nil
+    return appendBytes(of: right, to: &bytes) ? middle : nil
   }
 
   private func merge(_ bytes: [UInt8], middle: Int) -> (left: Int32, right: Int32, merged: Int32)? {

@@ -1,4 +1,4 @@
-/// Merges the bytes of one word into tokens: again and again the adjacent pair of lowest rank, the leftmost of equals.
+/// Merges the bytes, or the characters, of one word into tokens: again and again the adjacent pair of lowest rank, the leftmost of equals.
 ///
 /// Short words are searched from end to end for each merge, which is fastest in a few cache lines; long ones keep
 /// their pairs in a heap, so that a word of n bytes takes O(n log n) steps. The buffers grow and are reused.
@@ -37,6 +37,16 @@ struct WordMerger: ~Copyable {
   /// - Returns: how many there are.
   mutating func merge(_ word: UnsafeRawBufferPointer) -> Int {
     begin(word)
+    return word.count <= Self.heapThreshold ? mergeBySearch(word.count) : mergeByHeap(word.count)
+  }
+
+  /// The same for a word of tokens that are no bytes.
+  mutating func merge(tokens word: [Int32]) -> Int {
+    guard !word.isEmpty else { return 0 }
+    if word.count > capacity { reserve(word.count) }
+    for (index, token) in word.enumerated() { tokens[index] = token }
+    for index in 0..<word.count - 1 { (ranks[index], merged[index]) = table.find(word[index], word[index + 1]) }
+    ranks[word.count - 1] = MergeTable.none
     return word.count <= Self.heapThreshold ? mergeBySearch(word.count) : mergeByHeap(word.count)
   }
 
@@ -91,6 +101,7 @@ struct WordMerger: ~Copyable {
 
   // MARK: Short words
 
+  @inline(__always)
   private func mergeBySearch(_ length: Int) -> Int {
     let ranks = ranks
     var count = length

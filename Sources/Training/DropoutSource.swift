@@ -15,13 +15,14 @@ package final class DropoutSource: BatchSource {
   /// - Parameters:
   ///   - text: gives rows with the token after each as its target.
   ///   - place: where `text` begins.
+  /// - Throws: ``TokenizationError`` for a tokenizer that isn't byte-level.
   package init(
     _ text: any BatchSource, _ tokenizer: Tokenizer, rate: Double, seed: UInt64, place: DataPlace = DataPlace()
-  ) {
+  ) throws(TokenizationError) {
     self.text = text
     self.seed = seed
     self.place = place
-    dropout = BPEDropout(tokenizer, rate: rate)
+    dropout = try BPEDropout(tokenizer, rate: rate)
   }
 
   package var mask: MaskKind { text.mask }

@@ -84,7 +84,11 @@ package struct Objective {
         throw SettingsError.impossible(
           key: "data.bpe_dropout", value: "\(rate)", expected: "0, as the data has no tokenizer beside it")
       }
-      text = DropoutSource(text, tokenizer, rate: Double(rate), seed: settings.train.seed, place: place)
+      guard tokenizer.isByteLevel else {
+        throw SettingsError.impossible(
+          key: "data.bpe_dropout", value: "\(rate)", expected: "0, as the data's tokenizer is no byte-level BPE")
+      }
+      text = try DropoutSource(text, tokenizer, rate: Double(rate), seed: settings.train.seed, place: place)
     }
     if settings.data.documentMask {
       guard let endOfText = tokenizer?.endOfText else {

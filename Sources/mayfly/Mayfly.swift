@@ -19,7 +19,7 @@ struct Mayfly: ParsableCommand {
     subcommands: [
       Demo.self, Prepare.self, Plan.self, Train.self, Finetune.self, Eval.self, Score.self, Generate.self, Chat.self,
       Embed.self,
-      Serve.self, Deploy.self, Health.self, Tokenize.self, Runs.self, Bench.self, Doctor.self,
+      Serve.self, Deploy.self, Health.self, Tokenize.self, Languages.self, Runs.self, Bench.self, Doctor.self,
     ])
 }
 

@@ -139,7 +139,7 @@ def test_which_token_is_the_mask(tmp_path: Path) -> None:
     make_bert().save_pretrained(tmp_path)
     ids = tokens(300)
     expected = score(tmp_path, ids)
-    # A WordPiece tokenizer, or a file that is none: ids need no tokenizer.
+    # A file that is no tokenizer: ids need none.
     (tmp_path / "tokenizer.json").write_text('{"model": {"type": "WordPiece"}}')
     assert score(tmp_path, ids) == expected
 

@@ -257,3 +257,70 @@ def test_text_without_personal_data_stays_as_it_is(tmp_path: Path) -> None:
     kept, summary = prepare(tmp_path, texts, "--scrub-pii")
     assert kept == texts
     assert summary["personal_data"] == {}
+
+
+# --- Lines of many documents -----------------------------------------------------------------------------------------
+
+MENU = "Home | News | Weather | Sports | About this site and its makers"
+CHINESE_MENU = "首页　新闻　天气　体育　关于本站"
+
+
+def pages(count: int, with_menu: int) -> list[str]:
+    """Pages of which the first so many have both menus, in different places."""
+    texts = []
+    for index in range(count):
+        own = f"Page {index} tells of its own matters: {prose(80, seed=index)}".strip()
+        lines = [own, "Read on", f"That was page {index}."]
+        if index < with_menu:
+            lines.insert(index % 3, "  " + MENU)
+            lines.append(CHINESE_MENU)
+        texts.append("\n".join(lines))
+    return texts
+
+
+def without_menus(text: str) -> str:
+    return "\n".join(line for line in text.split("\n") if line.strip() not in {MENU, CHINESE_MENU})
+
+
+def test_lines_of_many_documents_are_taken_out(tmp_path: Path) -> None:
+    texts = pages(14, with_menu=11) + [MENU + "\n" + CHINESE_MENU]
+    kept, summary = prepare(tmp_path, texts, "--clean", "repeated-lines")
+    # A line that was the last leaves the end of the one before it.
+    assert [text.rstrip("\n") for text in kept] == [without_menus(text) for text in texts[:-1]]
+    # "Read on" stands everywhere, but is too short to be told from chance.
+    found = summary["repeated_lines"]
+    assert found["different"] == 2 and [example["documents"] for example in found["examples"]] == [12, 12]
+    assert {example["line"] for example in found["examples"]} == {MENU, CHINESE_MENU}
+    assert summary["repaired"]["repeated_lines"] == 24 and summary["repaired"]["repeated_lines_documents"] == 12
+    assert summary["dropped"]["only_repeated_lines"] == 1
+    assert "repeated lines" in (tmp_path / "out/report.html").read_text()
+
+
+def test_lines_of_ten_documents_stay_and_copies_do_not_count(tmp_path: Path) -> None:
+    texts = pages(12, with_menu=10)
+    kept, summary = prepare(tmp_path, texts + 5 * texts[:1], "--clean", "repeated-lines")
+    assert kept == texts
+    assert summary["repeated_lines"] == {"different": 0, "examples": []} and summary["dropped"]["exact_duplicate"] == 5
+    untouched, summary = prepare(tmp_path, pages(14, with_menu=14), name="off")
+    assert untouched == pages(14, with_menu=14) and "repeated_lines" not in summary
+
+
+def test_repeated_lines_are_the_same_for_any_order_and_any_number_of_workers_and_parts(tmp_path: Path) -> None:
+    texts = pages(40, with_menu=25)
+    one, summary = prepare(tmp_path, texts, "--clean", "repeated-lines", "--workers", 1, name="one")
+    other, reversed_summary = prepare(
+        tmp_path, texts[::-1], "--clean", "repeated-lines", "--workers", 3, name="other")
+    assert one == other[::-1]
+    assert summary["repeated_lines"] == reversed_summary["repeated_lines"]
+    # A split follows from the document, whatever is taken out of it.
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for index, text in enumerate(texts):
+        (folder / f"{index:02}.txt").write_text(text, encoding="utf-8")
+    mayfly("prepare", folder, "--out", tmp_path / "whole", "--clean", "repeated-lines", "--vocab-size", 300)
+    for part in range(3):
+        mayfly("prepare", folder, "--out", tmp_path / f"part{part}", "--part", f"{part}/3", "--clean", "repeated-lines",
+               "--vocab-size", 300)
+    mayfly("prepare", "--merge", *[tmp_path / f"part{part}" for part in (2, 0, 1)], "--out", tmp_path / "merged")
+    for path in sorted((tmp_path / "whole").iterdir()):
+        assert path.read_bytes() == (tmp_path / "merged" / path.name).read_bytes(), path.name

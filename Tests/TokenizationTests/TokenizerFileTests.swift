@@ -81,7 +81,7 @@ struct TokenizerFileTests {
       ),
       ("decoder", ["type": "WordPiece"], "decoder"),
       ("model", ["type": "Unigram", "vocab": []], "model.type"),
-      ("model", ["type": "WordPiece", "vocab": [:]], "model.type"),
+      ("model", ["type": "WordPiece", "vocab": [:]], "pre_tokenizer"),
       ("model", ["type": "BPE", "byte_fallback": true], "model.byte_fallback"),
       ("model", ["type": "BPE", "end_of_word_suffix": "</w>"], "model.end_of_word_suffix"),
       ("model", ["type": "BPE", "dropout": 0.1], "model.dropout"),

@@ -39,7 +39,7 @@ struct DropoutSourceTests {
   private static func rows(_ count: Int, rate: Double, from start: DataPlace = DataPlace()) throws -> [[Int32]] {
     let tokenizer = try tokenizer()
     let text = TextRows(tokenizer.encode(Self.text, specialTokens: false))
-    let source = DropoutSource(text, tokenizer, rate: rate, seed: 3)
+    let source = try DropoutSource(text, tokenizer, rate: rate, seed: 3)
     try source.move(to: start)
     let batch = TokenBatch(rows: 2, time: 32)
     var rows: [[Int32]] = []

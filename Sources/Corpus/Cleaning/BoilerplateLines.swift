@@ -10,21 +10,7 @@ enum BoilerplateLines {
       return !line.isEmpty && line.count <= longest && phrases.finds(in: UnsafeRawBufferPointer(rebasing: text[line]))
     }
     guard !dropped.isEmpty else { return nil }
-    var result: [UInt8] = []
-    result.reserveCapacity(text.count)
-    var next = dropped[...]
-    for index in lines.lines.indices {
-      if next.first == index {
-        next = next.dropFirst()
-        continue
-      }
-      // The white space at the ends of lines stays.
-      let start = index == 0 ? 0 : (text[..<lines.lines[index].lowerBound].lastIndex(of: UInt8(ascii: "\n")) ?? -1) + 1
-      let end = text[lines.lines[index].upperBound...].firstIndex(of: UInt8(ascii: "\n")) ?? text.count
-      result.append(contentsOf: text[start..<end])
-      if end < text.count { result.append(UInt8(ascii: "\n")) }
-    }
-    return (result, dropped.count)
+    return (lines.without(dropped, of: text), dropped.count)
   }
 
   private static let phrases = PhraseFinder([

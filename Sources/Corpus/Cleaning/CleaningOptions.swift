@@ -3,6 +3,8 @@ package struct CleaningOptions: Sendable {
   /// In the order in which they are done.
   package enum Step: String, CaseIterable, Sendable {
     case mojibake, controls, nfc, boilerplate, gopher, repetition, c4
+    /// The last one: it needs all documents, the others one.
+    case repeatedLines = "repeated-lines"
 
     /// In words.
     package var meaning: String {
@@ -14,6 +16,9 @@ package struct CleaningOptions: Sendable {
       case .gopher: "Gopher's rules for quality"
       case .repetition: "Gopher's rules for repetition"
       case .c4: "C4's rules for pages of prose"
+      case .repeatedLines:
+        "lines of \(RepeatedLines.fewestCharacters) characters or more that stand in more than "
+          + "\(RepeatedLines.mostDocuments) documents are taken out"
       }
     }
   }
@@ -25,6 +30,8 @@ package struct CleaningOptions: Sendable {
   /// Documents in none of these are left out; empty: all stay.
   package var languages: [String] = []
   package var languageModel: LanguageModel?
+  /// SHA-256 of the file that the model comes from: another model keeps other documents.
+  package var languageModelHash = ""
   /// Below this a document's language is not known.
   package var languageProbability = 0.65
   /// Words of these are taken out.

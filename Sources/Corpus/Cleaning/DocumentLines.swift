@@ -11,6 +11,26 @@ struct DocumentLines {
     }
   }
 
+  /// The text in which they were found without some of them; the white space at the ends of the others stays.
+  ///
+  /// - Parameter dropped: numbers of lines, ascending.
+  func without(_ dropped: [Int], of text: UnsafeRawBufferPointer) -> [UInt8] {
+    var result: [UInt8] = []
+    result.reserveCapacity(text.count)
+    var next = dropped[...]
+    for index in lines.indices {
+      if next.first == index {
+        next = next.dropFirst()
+        continue
+      }
+      let start = index == 0 ? 0 : (text[..<lines[index].lowerBound].lastIndex(of: UInt8(ascii: "\n")) ?? -1) + 1
+      let end = text[lines[index].upperBound...].firstIndex(of: UInt8(ascii: "\n")) ?? text.count
+      result.append(contentsOf: text[start..<end])
+      if end < text.count { result.append(UInt8(ascii: "\n")) }
+    }
+    return result
+  }
+
   /// Runs of lines between blank ones, as ranges of bytes.
   func forEachParagraph(_ body: (Range<Int>) -> Void) {
     var paragraph: Range<Int>?

@@ -26,6 +26,7 @@ package enum DropRule: String, CaseIterable, Sendable {
   case contaminated
   case exactDuplicate = "exact_duplicate"
   case nearDuplicate = "near_duplicate"
+  case onlyRepeatedLines = "only_repeated_lines"
 
   /// In words, for the report.
   package var meaning: String {
@@ -51,6 +52,7 @@ package enum DropRule: String, CaseIterable, Sendable {
     case .contaminated: "shares a sequence of 13 words with an evaluation set"
     case .exactDuplicate: "same text as an earlier one"
     case .nearDuplicate: "nearly the same text as an earlier one"
+    case .onlyRepeatedLines: "nothing but lines that stand in many documents"
     }
   }
 }

@@ -4,6 +4,9 @@ import Formats
 struct Tally: Sendable, Equatable {
   private var counts: [String: Int] = [:]
 
+  /// More can't be: counts that are read from files are added up, and a few sums of this still fit in an Int.
+  static let most = 1 << 56
+
   subscript(name: String) -> Int { counts[name] ?? 0 }
 
   mutating func add(_ name: String) { counts[name, default: 0] += 1 }
@@ -12,7 +15,7 @@ struct Tally: Sendable, Equatable {
     if count > 0 { counts[name, default: 0] += count }
   }
 
-  mutating func add(_ other: Tally) { counts.merge(other.counts, uniquingKeysWith: +) }
+  mutating func add(_ other: Tally) { counts.merge(other.counts) { min($0 + $1, Self.most) } }
 
   /// All under "prefix.", by what follows it, in the order of the names.
   func group(_ prefix: String) -> [(name: String, count: Int)] {
@@ -31,7 +34,7 @@ struct Tally: Sendable, Equatable {
   init?(_ json: JSON) {
     guard let object = json.object else { return nil }
     for (key, value) in object {
-      guard let count = value.int, count >= 0 else { return nil }
+      guard let count = value.int, (0...Self.most).contains(count) else { return nil }
       counts[key] = count
     }
   }

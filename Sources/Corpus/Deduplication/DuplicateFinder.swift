@@ -11,13 +11,16 @@ struct DuplicateFinder {
   struct Verdicts {
     fileprivate(set) var exact: BitSet
     fileprivate(set) var near: BitSet
+    /// No copy of a document, but nothing else than lines of others: ``LineRemoval``.
+    var emptied: BitSet
 
     init(documents: Int) {
       exact = BitSet(count: documents)
       near = BitSet(count: documents)
+      emptied = BitSet(count: documents)
     }
 
-    func isKept(_ document: Int) -> Bool { !exact[document] && !near[document] }
+    func isKept(_ document: Int) -> Bool { !exact[document] && !near[document] && !emptied[document] }
   }
 
   func find(_ kind: PrepareOptions.Deduplication) throws(CorpusError) -> Verdicts {

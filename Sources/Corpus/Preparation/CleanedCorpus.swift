@@ -19,16 +19,24 @@ struct CleanedCorpus {
 
   private static let recordsAtOnce = 1 << 14
 
-  init(_ stores: [CleanedStore]) throws(CorpusError) {
+  /// - Parameters:
+  ///   - stores: of part 0, 1, … of so many parts.
+  ///   - files: how many files all parts have together.
+  /// - Throws: where a record can't be what was written.
+  init(_ stores: [CleanedStore], files: Int) throws(CorpusError) {
     self.stores = stores
     // Of each store, the runs of documents that come from one file.
     var runs: [(unit: Int, store: Int, documents: Range<Int>, textStart: Int)] = []
     for (index, store) in stores.enumerated() {
-      var text = 0
+      var (text, unit) = (0, 0)
       for start in stride(from: 0, to: store.size.documents, by: Self.recordsAtOnce) {
         let range = start..<min(start + Self.recordsAtOnce, store.size.documents)
         for (offset, record) in try store.records(range).enumerated() {
           let document = start + offset
+          guard record.length >= 0, record.length <= store.size.bytes - text, record.unit >= unit, record.unit < files,
+            record.unit % stores.count == index
+          else { throw store.damaged(document, file: CleanedStore.recordsName) }
+          unit = record.unit
           if let last = runs.last, last.store == index, last.unit == record.unit || stores.count == 1 {
             runs[runs.count - 1].documents = last.documents.lowerBound..<document + 1
           } else {
@@ -37,11 +45,19 @@ struct CleanedCorpus {
           text += record.length
         }
       }
+      guard text == store.size.bytes else {
+        throw store.damaged(max(0, store.size.documents - 1), file: CleanedStore.recordsName)
+      }
     }
     for run in runs.sorted(by: { $0.unit < $1.unit }) {
       segments.append(
         Segment(store: run.store, documents: run.documents, textStart: run.textStart, start: documentCount))
       documentCount += run.documents.count
+    }
+    // So many are told apart where near duplicates are looked for.
+    guard documentCount <= Int(UInt32.max) else {
+      throw .setting(
+        name: "documents", value: "\(documentCount)", expected: "at most \(UInt32.max): make several data sets of them")
     }
   }
 
@@ -88,6 +104,24 @@ struct CleanedCorpus {
 
     func next() throws(CorpusError) -> Batch? {
       guard segment < corpus.segments.count else { return nil }
+      let start = corpus.segments[segment].start + offset
+      var all: [CleanedStore.Record] = []
+      var texts: [UInt8] = []
+      var length = 0
+      // Of small files many go together: what is done for each batch costs more than a small text.
+      while segment < corpus.segments.count, all.count < CleanedCorpus.recordsAtOnce, length < bytes || !withTexts {
+        let some = try take(most: withTexts ? bytes - length : Int.max)
+        all += some.records
+        if texts.isEmpty { texts = some.texts } else { texts += some.texts }
+        length += some.length
+      }
+      return Batch(start: start, records: all, texts: texts)
+    }
+
+    /// Documents of the segment that it is at, up to the one that reaches so many bytes.
+    private func take(
+      most bytes: Int
+    ) throws(CorpusError) -> (records: ArraySlice<CleanedStore.Record>, texts: [UInt8], length: Int) {
       let place = corpus.segments[segment]
       let store = corpus.stores[place.store]
       if used == records.count {
@@ -96,14 +130,13 @@ struct CleanedCorpus {
         used = 0
       }
       var (count, length) = (0, 0)
-      while used + count < records.count, length < bytes || !withTexts {
+      while used + count < records.count, length < bytes {
         length += records[used + count].length
         count += 1
       }
       let textStart = place.textStart + textOffset
-      let batch = Batch(
-        start: place.start + offset, records: Array(records[used..<used + count]),
-        texts: withTexts ? try store.text(textStart..<textStart + length) : [])
+      let some = records[used..<used + count]
+      let texts = withTexts ? try store.text(textStart..<textStart + length) : []
       used += count
       offset += count
       textOffset += length
@@ -112,7 +145,7 @@ struct CleanedCorpus {
         (offset, textOffset, used) = (0, 0, 0)
         records = []
       }
-      return batch
+      return (some, texts, length)
     }
   }
 }

@@ -19,24 +19,54 @@ final class CleanedStore {
   }
 
   let hasSignatures: Bool
+  /// Whether another process has left it, perhaps on another machine.
+  let isForeign: Bool
   private(set) var size: Size
+  private let folder: String
   private let texts: ScratchFile
   private let records: ScratchFile
   private let signatures: ScratchFile?
 
+  static let (textsName, recordsName, signaturesName) = ("texts.bin", "documents.bin", "signatures.bin")
   private static let recordSize = 48
   private static let signatureSize = MinHashSignature.hashes + 8 * MinHashSignature.bands
+  /// Of one store: sizes that are read from files are added up and multiplied.
+  static let (mostDocuments, mostBytes) = (1 << 40, 1 << 48)
 
   /// - Parameter size: what is kept of a store that is there already.
   init(in folder: String, signatures hasSignatures: Bool, keeping size: Size = Size()) throws(CorpusError) {
     self.hasSignatures = hasSignatures
     self.size = size
+    self.folder = folder
+    isForeign = false
     func file(_ name: String, _ bytes: Int) throws(CorpusError) -> ScratchFile {
       try withFiles(try ScratchFile(path: Path.join(folder, name), keeping: bytes))
     }
-    texts = try file("texts.bin", size.bytes)
-    records = try file("documents.bin", size.documents * Self.recordSize)
-    signatures = hasSignatures ? try file("signatures.bin", size.documents * Self.signatureSize) : nil
+    texts = try file(Self.textsName, size.bytes)
+    records = try file(Self.recordsName, size.documents * Self.recordSize)
+    signatures = hasSignatures ? try file(Self.signaturesName, size.documents * Self.signatureSize) : nil
+  }
+
+  /// Reads a store that is complete; nothing in its folder is changed.
+  init(reading folder: String, signatures hasSignatures: Bool, size: Size) throws(CorpusError) {
+    self.hasSignatures = hasSignatures
+    self.size = size
+    self.folder = folder
+    isForeign = true
+    func file(_ name: String, _ bytes: Int) throws(CorpusError) -> ScratchFile {
+      try withFiles(try ScratchFile(reading: Path.join(folder, name), size: bytes))
+    }
+    texts = try file(Self.textsName, size.bytes)
+    records = try file(Self.recordsName, size.documents * Self.recordSize)
+    signatures = hasSignatures ? try file(Self.signaturesName, size.documents * Self.signatureSize) : nil
+  }
+
+  /// What is thrown where a document, or its text, can't be what was written.
+  func damaged(_ document: Int, file: String) -> CorpusError {
+    .file(
+      .content(
+        path: Path.join(folder, file),
+        problem: "document \(document) isn't what was written there; copy the files, or clean the text, again"))
   }
 
   // MARK: Writing
@@ -50,9 +80,13 @@ final class CleanedStore {
 
     var documents: Int { records.count / CleanedStore.recordSize }
 
-    /// Adds a document; the hash is that of its text.
-    mutating func append(_ text: [UInt8], signature: MinHashSignature?, hasSignatures: Bool, unit: Int) {
-      let hash = ContentHash(text)
+    /// Adds a document.
+    ///
+    /// - Parameter hash: what it is known by; nil: the hash of its text.
+    mutating func append(
+      _ text: [UInt8], signature: MinHashSignature?, hasSignatures: Bool, unit: Int, hash: ContentHash? = nil
+    ) {
+      let hash = hash ?? ContentHash(text)
       texts.append(contentsOf: text)
       withUnsafeBytes(of: UInt64(text.count).littleEndian) { records.append(contentsOf: $0) }
       for index in 0..<4 { withUnsafeBytes(of: hash.words[index].littleEndian) { records.append(contentsOf: $0) } }

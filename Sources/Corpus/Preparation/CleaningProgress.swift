@@ -33,14 +33,19 @@ struct CleaningProgress {
 
   /// nil where there is none that can be used.
   init?(in folder: String) {
-    guard let json = try? FileSystem.readJSON(Path.join(folder, Self.fileName)),
-      let fingerprint = json["fingerprint"]?.string,
+    guard let json = try? FileSystem.readJSON(Path.join(folder, Self.fileName)) else { return nil }
+    self.init(json)
+  }
+
+  /// nil where the JSON is none that ``write(to:)`` writes.
+  init?(_ json: JSON) {
+    guard let fingerprint = json["fingerprint"]?.string,
       let unit = json["unit"]?.int, let rawDocuments = json["raw_documents"]?.int,
       let isComplete = json["complete"]?.bool,
       let documents = json["documents"]?.int, let bytes = json["bytes"]?.int,
       let tallies = json["tallies"]?.array?.map({ Tally($0) }),
-      let examples = json["examples"].flatMap({ DropExamples($0) }), unit >= 0, rawDocuments >= 0, documents >= 0,
-      bytes >= 0
+      let examples = json["examples"].flatMap({ DropExamples($0) }), unit >= 0, rawDocuments >= 0,
+      (0...CleanedStore.mostDocuments).contains(documents), (0...CleanedStore.mostBytes).contains(bytes)
     else { return nil }
     self.fingerprint = fingerprint
     self.unit = unit

@@ -14,9 +14,10 @@ final class DatasetMaker {
     self.options = options
     taken = tokenizer
     self.notify = notify
-    rule = SplitRule(fractions: options.fractions)
+    rule = SplitRule(fractions: options.fractions, seed: options.seed)
     summary.valFraction = options.fractions.val
     summary.testFraction = options.fractions.test
+    summary.seed = options.seed
   }
 
   /// - Parameters:
@@ -30,7 +31,10 @@ final class DatasetMaker {
     summarize(listing, progress)
     if options.deduplication == .near { notify(.stage("looking for near duplicates")) }
     let finder = DuplicateFinder(corpus: corpus, folder: scratch, memory: options.memory / 4)
-    let verdicts = try finder.find(options.deduplication)
+    var (corpus, verdicts) = (corpus, try finder.find(options.deduplication))
+    if options.cleaning.steps.contains(.repeatedLines) {
+      corpus = try withoutRepeatedLines(corpus, &verdicts, files: listing.fileCount, scratch: scratch)
+    }
     let kept = KeptDocuments(corpus, verdicts)
     try count(corpus, verdicts, listing)
     warn()
@@ -44,6 +48,23 @@ final class DatasetMaker {
     for part in progress { examples.add(part.examples) }
     try write(tokenizer, sample, examples, into: folder)
     return summary
+  }
+
+  // MARK: Repeated lines
+
+  private func withoutRepeatedLines(
+    _ corpus: CleanedCorpus, _ verdicts: inout DuplicateFinder.Verdicts, files: Int, scratch: String
+  ) throws(CorpusError) -> CleanedCorpus {
+    notify(.stage("looking for lines that stand in many documents"))
+    let kept = KeptDocuments(corpus, verdicts)
+    let found = try RepeatedLines(kept: kept, folder: scratch, memory: options.memory / 4).find()
+    let folder = Path.join(scratch, "lines")
+    try withFiles(try FileSystem.createFolder(folder))
+    var removal = try LineRemoval(corpus, verdicts, into: folder)
+    let rest = try removal.run(found, files: files)
+    for document in removal.emptied { verdicts.emptied.insert(document) }
+    summary.add(found, removal)
+    return rest
   }
 
   // MARK: What was read
@@ -85,7 +106,7 @@ final class DatasetMaker {
           exact += 1
         } else if verdicts.near[batch.start + index] {
           near += 1
-        } else {
+        } else if verdicts.isKept(batch.start + index) {
           summary.documentsKept += 1
           summary.sources[source].documentsKept += 1
           summary.sources[source].bytesKept += record.length
@@ -242,10 +263,11 @@ final class DatasetMaker {
       workers: options.workers, next: kept.batches(),
       worker: {
         let encoder = Encoder(tokenizer)
-        return { (batch: KeptDocuments.Batch) in
+        return { (batch: KeptDocuments.Batch) throws(CorpusError) in
           var encoded = EncodedBatch(sample: CorpusSample(vocabularySize: size))
           for document in batch.documents {
             let text = batch.texts[document.range]
+            try kept.check(text, of: document)
             for part in rule.parts(of: text, hash: document.hash, start: document.start) {
               let piece = text.dropFirst(part.range.lowerBound).prefix(part.range.count)
               let start = encoded.ids.count

@@ -52,11 +52,12 @@ struct DatasetReport {
         "<span class=\"bar\" style=\"width:\(rounded(share * 1.2))px\"></span> \(rounded(share)) %",
       ])
     }
+    let seed = summary.seed == 0 ? "" : " and the seed \(summary.seed)"
     let how =
       summary.splitMethod == SplitRule.Method.contiguous.rawValue
       ? "The corpus is split by blocks (train, then val, then test), because a split by documents would have left one "
         + "empty."
-      : "Each document's split follows from a hash of its text, so it never changes when others are added."
+      : "Each document's split follows from a hash of its text\(seed), so it never changes when others are added."
         + (summary.largeDocuments > 0
           ? " \(counted(summary.largeDocuments, "document")) over 1 MiB split by blocks." : "")
     return table(["split", "documents", "bytes", "tokens", "share of tokens"], rows)

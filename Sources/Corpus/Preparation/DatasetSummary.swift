@@ -40,10 +40,13 @@ package struct DatasetSummary: Sendable {
   package var repaired: [(name: String, count: Int)] = []
   package var personalData: [(name: String, count: Int)] = []
   package var languages: [(name: String, count: Int)] = []
+  /// Lines that were taken out of many documents: how many different ones, and those of the most; nil: nobody looked for them.
+  package var repeatedLines: (different: Int, examples: [(documents: Int, text: String)])?
   package var splitMethod = ""
   package var largeDocuments = 0
   package var valFraction = 0.0
   package var testFraction = 0.0
+  package var seed: UInt64 = 0
   package var splits: [Split: SplitStatistics] = [:]
   package var vocabularySize = 0
   package var tokenizerPattern: String?
@@ -62,7 +65,14 @@ package struct DatasetSummary: Sendable {
     for rule in DropRule.allCases where rule == .empty || rule == .exactDuplicate || dropped[rule] != nil {
       droppedCounts[rule.rawValue] = JSON(dropped[rule] ?? 0)
     }
-    return [
+    var split = JSONObject()
+    split["method"] = JSON(splitMethod)
+    split["val_fraction"] = JSON(valFraction)
+    split["test_fraction"] = JSON(testFraction)
+    // Data that was made without one stays as it is.
+    if seed != 0 { split["seed"] = JSON(seed: seed) }
+    split["documents_split_by_blocks"] = JSON(largeDocuments)
+    let json: JSON = [
       "format": "mayfly-dataset",
       "version": 1,
       "documents_in": JSON(documentsIn),
@@ -72,12 +82,7 @@ package struct DatasetSummary: Sendable {
       "converted": Self.object(converted),
       "personal_data": Self.object(personalData),
       "languages": Self.object(languages),
-      "split": [
-        "method": JSON(splitMethod),
-        "val_fraction": JSON(valFraction),
-        "test_fraction": JSON(testFraction),
-        "documents_split_by_blocks": JSON(largeDocuments),
-      ],
+      "split": .object(split),
       "documents": perSplit(\.documents),
       "bytes": perSplit(\.bytes),
       "tokens": perSplit(\.tokens),
@@ -91,6 +96,19 @@ package struct DatasetSummary: Sendable {
       "sources": JSON(sources.map(\.json)),
       "shards": JSON(shards.map(\.json)),
     ]
+    guard let repeatedLines, var object = json.object else { return json }
+    object["repeated_lines"] = [
+      "different": JSON(repeatedLines.different),
+      "examples": JSON(repeatedLines.examples.map { ["documents": JSON($0.documents), "line": JSON($0.text)] }),
+    ]
+    return .object(object)
+  }
+
+  mutating func add(_ found: RepeatedLines.Found, _ removal: LineRemoval) {
+    repeatedLines = (found.lines, removal.examples)
+    repaired.append(("repeated_lines", removal.linesRemoved))
+    repaired.append(("repeated_lines_documents", removal.documentsChanged))
+    if !removal.emptied.isEmpty { dropped[.onlyRepeatedLines] = removal.emptied.count }
   }
 
   /// Repairs that are done to every text.

@@ -10,26 +10,49 @@ struct InputListing {
 
   let inputs: [Input]
   private let states: String
+  /// The same without what differs between machines: where the files are, and when they were copied there.
+  private let contents: String
   let hasStandardInput: Bool
 
   var fileCount: Int { inputs.reduce(0) { $0 + $1.files } }
+
+  func fileCount(of part: PartNumber) -> Int {
+    fileCount / part.count + (part.index < fileCount % part.count ? 1 : 0)
+  }
 
   init(_ sources: [Source]) throws(CorpusError) {
     inputs = sources.map { Input(name: $0.name, files: $0.files.count, unsupported: $0.unsupported) }
     hasStandardInput = sources.contains { $0.files.contains { $0.path == Source.standardInput } }
     var states = ""
+    var contents = ""
     for source in sources {
+      contents += "\(source.name)\t\(source.files.count)\t\(source.unsupported)\n"
       for file in source.files where file.path != Source.standardInput {
         let state = try withFiles(try FileSystem.state(of: file.path))
         states += "\(file.path)\t\(state.size)\t\(state.modified)\n"
+        contents += "\(Path.name(file.path))\t\(state.size)\n"
       }
     }
     self.states = states
+    self.contents = contents
+  }
+
+  /// Inputs that other processes have read.
+  init(_ inputs: [Input]) {
+    self.inputs = inputs
+    hasStandardInput = false
+    (states, contents) = ("", "")
   }
 
   /// Of what decides on the cleaned documents: the files as they are, and what is done with them.
   func fingerprint(_ options: PrepareOptions) -> String {
-    ContentHash(Array((states + options.cleaningIdentity).utf8)).hex
+    let part = "part \(options.part.index)/\(options.part.count)\n"
+    return ContentHash(Array((states + part + options.cleaningIdentity).utf8)).hex
+  }
+
+  /// What all parts of a corpus have in common, on whatever machines they are cleaned.
+  func commonFingerprint(_ options: PrepareOptions) -> String {
+    ContentHash(Array((contents + options.cleaningIdentity).utf8)).hex
   }
 
   /// The number of the input that a file belongs to, by the file's number among all.
@@ -44,17 +67,16 @@ struct InputListing {
 }
 
 extension PrepareOptions {
-  /// All that decides on the cleaned documents, as a text.
+  /// All that decides on the cleaned documents of a file, as a text.
   var cleaningIdentity: String {
     let steps = CleaningOptions.Step.allCases.filter { cleaning.steps.contains($0) }.map(\.rawValue).joined(
       separator: ",")
     let texts = cleaning.evaluationTexts.map { ContentHash($0).hex }.joined(separator: ",")
     return """
       version 1
-      part \(part.index)/\(part.count)
       field \(reading.textField) encoding \(reading.encoding ?? "")
       steps \(steps) characters \(cleaning.minCharacters)…\(cleaning.maxCharacters)
-      languages \(cleaning.languages.joined(separator: ",")) of \(cleaning.languageModel?.languages.joined(separator: ",") ?? "") \
+      languages \(cleaning.languages.joined(separator: ",")) of \(cleaning.languageModelHash) \
       \(cleaning.languageProbability)
       stop words \(cleaning.stopWordLanguages.joined(separator: ","))
       personal data \(cleaning.scrubsPersonalData) evaluation \(texts) signatures \(deduplication == .near)

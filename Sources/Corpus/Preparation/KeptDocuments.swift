@@ -3,6 +3,8 @@ import Formats
 /// The documents of a corpus that repeat no other, batch by batch.
 struct KeptDocuments {
   struct Document: Sendable {
+    /// Its number in the corpus.
+    let number: Int
     let hash: ContentHash
     /// Where its text stands in the batch's.
     let range: Range<Int>
@@ -23,6 +25,14 @@ struct KeptDocuments {
     self.verdicts = verdicts
   }
 
+  /// Texts that another process has left, perhaps on another machine, are looked at before they are learned from.
+  func check(_ text: ArraySlice<UInt8>, of document: Document) throws(CorpusError) {
+    let (store, number) = corpus.place(of: document.number)
+    guard store.isForeign else { return }
+    let hash = text.withUnsafeBytes { ContentHash($0) }
+    if hash != document.hash { throw store.damaged(number, file: CleanedStore.textsName) }
+  }
+
   /// A function that hands them out in order; with empty texts where they aren't asked for.
   func batches(withTexts: Bool = true) -> () throws(CorpusError) -> Batch? {
     let next = corpus.batches(withTexts: withTexts)
@@ -35,7 +45,8 @@ struct KeptDocuments {
       for (index, record) in batch.records.enumerated() {
         if verdicts.isKept(batch.start + index) {
           documents.append(
-            Document(hash: record.hash, range: place..<place + record.length, start: start))
+            Document(
+              number: batch.start + index, hash: record.hash, range: place..<place + record.length, start: start))
           start += record.length
         }
         place += record.length

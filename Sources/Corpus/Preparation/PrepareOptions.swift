@@ -17,6 +17,8 @@ package struct PrepareOptions: Sendable {
   /// A vocabulary whose size is not given gets no larger, in a script of one byte per character; nil: as the text allows.
   package var mostTokens: Int?
   package var fractions: SplitFractions
+  /// Another one gives another split of the documents.
+  package var seed: UInt64 = 0
   package var reading = ReadingOptions()
   package var cleaning = CleaningOptions()
   package var deduplication = Deduplication.exact
@@ -25,7 +27,7 @@ package struct PrepareOptions: Sendable {
   /// Bytes of memory that the work is kept within.
   package var memory = PrepareOptions.defaultMemory
   /// Which part of the files is cleaned here, of how many.
-  package var part = (index: 0, count: 1)
+  package var part = PartNumber.whole
   /// Shards are closed at the end of the document that reaches this many tokens.
   package var shardTokens = 100_000_000
 
@@ -47,6 +49,22 @@ package struct PrepareOptions: Sendable {
     self.inputs = inputs
     self.output = output
     fractions = try SplitFractions(val: valFraction, test: testFraction)
+  }
+
+  /// Takes what was chosen; the rest stays.
+  package mutating func choose(_ choices: DatasetChoices) throws(CorpusError) {
+    deduplication = choices.deduplication ?? deduplication
+    if choices.dropsRepeatedLines { cleaning.steps.insert(.repeatedLines) }
+    fractions = try SplitFractions(
+      val: choices.valFraction ?? fractions.val, test: choices.testFraction ?? fractions.test)
+    seed = choices.seed ?? seed
+    if let path = choices.tokenizer {
+      tokenizer = .take(path: path)
+    } else if choices.vocabularySize != nil || choices.pattern != nil {
+      var (size, pattern) = (Int?.none, PrepareOptions.defaultPattern)
+      if case .learn(let known, let by) = tokenizer { (size, pattern) = (known, by) }
+      tokenizer = .learn(vocabularySize: choices.vocabularySize ?? size, pattern: choices.pattern ?? pattern)
+    }
   }
 
   /// A vocabulary that suits so many bytes of text: each token should be seen often enough to be learned, and the

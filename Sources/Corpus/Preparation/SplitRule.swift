@@ -47,6 +47,8 @@ struct SplitRule {
   }
 
   let fractions: SplitFractions
+  /// Another one gives another split of documents; with 0 it is by the hashes alone.
+  var seed: UInt64 = 0
   /// The bytes of all documents together.
   var corpusBytes = 0
   var method = Method.hash
@@ -56,9 +58,9 @@ struct SplitRule {
 
   /// The split of a document by its hash, as a number in [0, 1): first val's share, then test's, then train's.
   ///
-  /// It depends on nothing else, so that it never changes when other documents come or go.
+  /// It depends on nothing else but the seed, so that it never changes when other documents come or go.
   func split(of hash: ContentHash) -> Split {
-    let place = hash.fraction
+    let place = seed == 0 ? hash.fraction : Double(scrambled(hash.words[0] ^ scrambled(seed)) >> 11) * 0x1p-53
     if place < fractions.val { return .val }
     if place < fractions.val + fractions.test { return .test }
     return .train

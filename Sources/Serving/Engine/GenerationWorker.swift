@@ -77,7 +77,7 @@ final class GenerationWorker {
   ) throws -> GenerationResult.FinishReason {
     var options = work.sampling
     options.seed &+= UInt64(choice)
-    var lane = TokenLane(model.tokenizer)
+    var lane = TokenLane(model.tokenizer, behind: prompt)
     let result = try generator.generate(
       after: logits, prompt: prompt, maxTokens: maxTokens, options: options, stops: work.stops
     ) { step in

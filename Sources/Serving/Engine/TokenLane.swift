@@ -6,8 +6,8 @@ struct OffsetCounter {
   private var decoder: StreamingDecoder?
   private var count = 0
 
-  init(_ tokenizer: Tokenizer?, skipSpecialTokens: Bool = true) {
-    decoder = tokenizer.map { StreamingDecoder($0, skipSpecialTokens: skipSpecialTokens) }
+  init(_ tokenizer: Tokenizer?, skipSpecialTokens: Bool = true, behind prompt: [Int32] = []) {
+    decoder = tokenizer.map { StreamingDecoder($0, skipSpecialTokens: skipSpecialTokens, behind: prompt) }
   }
 
   mutating func next(_ id: Int32) -> Int {
@@ -23,7 +23,7 @@ struct TokenLane {
   /// Unicode scalars that were let through.
   private var released = 0
 
-  init(_ tokenizer: Tokenizer?) { offsets = OffsetCounter(tokenizer) }
+  init(_ tokenizer: Tokenizer?, behind prompt: [Int32] = []) { offsets = OffsetCounter(tokenizer, behind: prompt) }
 
   mutating func add(_ id: Int32, _ probabilities: LogProbabilities, top: Int, isEnd: Bool) {
     held.append(

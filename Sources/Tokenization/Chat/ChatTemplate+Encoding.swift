@@ -178,7 +178,9 @@ extension Tokenizer {
 
   /// How many bytes the tokens of a text stand for.
   fileprivate func normalizedCount(_ text: [UInt8]) -> Int {
-    guard model.normalizesToNFC else { return text.count }
-    return text.withUnsafeBytes { normalizedToNFC($0)?.count } ?? text.count
+    guard case .byteLevel = model.kind else {
+      return encode(text, specialTokens: false).reduce(0) { $0 + byteCount($1) }
+    }
+    return text.withUnsafeBytes { model.normalizer.normalized($0)?.count } ?? text.count
   }
 }

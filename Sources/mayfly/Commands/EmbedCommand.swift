@@ -48,10 +48,11 @@ struct Embed: ParsableCommand {
     let encoder = Encoder(tokenizer)
     let context = model.config.maxPositions
     var cut = 0
+    let room = max(0, context - (try model.surrounded([], by: tokenizer).count))
     func ids(_ text: String) throws -> [Int32] {
       let ids = try model.checked(encoder.encode(text, specialTokens: false))
-      if ids.count > context { cut += 1 }
-      return Array(ids.prefix(context))
+      if ids.count > room { cut += 1 }
+      return try model.surrounded(Array(ids.prefix(room)), by: tokenizer)
     }
     let sequences = try (texts + (query.map { [$0] } ?? [])).map(ids)
     if cut > 0 { Log.line("warning: cut \(cut) texts that are longer than the model's context of \(context) tokens") }

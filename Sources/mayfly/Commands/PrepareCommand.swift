@@ -27,9 +27,13 @@ struct Prepare: ParsableCommand {
 
       A document's split follows from a hash of its text, so it stays when others are added. Documents over 1 MiB, \
       and a corpus in which a split would come out empty, are split by blocks instead: train, then val, then test.
+
+      Several machines share the work: each cleans a part of the files (--part 0/8 to --part 7/8, each with an --out of \
+      its own), then --merge makes of the parts' folders what one process would have made of all files. \
+      Scripts/prepare-slurm does both on a cluster.
       """)
 
-  @Argument(help: "Files and folders of text.")
+  @Argument(help: "Files and folders of text; with --merge, the folders of all parts.")
   var inputs: [String]
 
   @Option(help: "The folder to make.")
@@ -44,16 +48,25 @@ struct Prepare: ParsableCommand {
   @Option(help: "Take this tokenizer.json, or a model's or folder's, instead of learning one.")
   var tokenizer: String?
 
-  @Option(help: "The share of the text to validate with.")
-  var valFraction = PrepareOptions.defaultValFraction
+  @Option(help: "The share of the text to validate with (default: \(PrepareOptions.defaultValFraction)).")
+  var valFraction: Double?
 
-  @Option(help: "The share of the text to test with.")
-  var testFraction = PrepareOptions.defaultTestFraction
+  @Option(help: "The share of the text to test with (default: \(PrepareOptions.defaultTestFraction)).")
+  var testFraction: Double?
+
+  @Option(help: "Another number gives another split of the documents (default: 0).")
+  var seed: UInt64?
+
+  @Option(help: ArgumentHelp("Only clean the i-th of n parts of the files, from 0, for --merge.", valueName: "i/n"))
+  var part: String?
+
+  @Flag(help: "Make the data set of parts, by the options that they were cleaned with unless others are given.")
+  var merge = false
 
   @OptionGroup(title: "Cleaning") var cleaning: CleaningArguments
 
-  @Option(help: "The key of the text in .jsonl, the column in .csv, .tsv and .parquet.")
-  var textField = "text"
+  @Option(help: "The key of the text in .jsonl, the column in .csv, .tsv and .parquet (default: text).")
+  var textField: String?
 
   @Option(help: "The encoding of all files, as iconv names it (default: told from the bytes).")
   var encoding: String?
@@ -72,24 +85,53 @@ struct Prepare: ParsableCommand {
     if tokenizer != nil, vocabSize != nil || pattern != nil {
       throw ValidationError("--tokenizer takes a tokenizer as it is: leave out --vocab-size and --pattern")
     }
+    if merge {
+      var given = cleaning.given
+      if part != nil { given.append("--part") }
+      if textField != nil { given.append("--text-field") }
+      if encoding != nil { given.append("--encoding") }
+      if !given.isEmpty {
+        throw ValidationError("--merge takes parts as they were cleaned: leave out \(given.joined(separator: ", "))")
+      }
+    }
   }
 
   func run() throws {
-    var options = try PrepareOptions(
-      inputs: inputs, output: out, valFraction: valFraction, testFraction: testFraction)
-    if let tokenizer {
-      options.tokenizer = .take(path: try Tokenize.tokenizerPath(tokenizer))
-    } else {
-      let pattern = pattern?.split ?? PrepareOptions.defaultPattern
-      options.tokenizer = .learn(vocabularySize: vocabSize, pattern: pattern)
-    }
-    options.cleaning = try cleaning.options()
-    options.deduplication = cleaning.dedupe
-    options.reading.textField = textField
-    options.reading.encoding = encoding
+    var options = try PrepareOptions(inputs: inputs, output: out)
     options.workers = try Self.workers(workers)
     options.memory = try Self.bytes(memory)
-    let summary = try Preparation(options, notify: PreparedData.show).run()
+    let choices = try choices()
+    if merge {
+      try show(try PartMerge(options, choices, notify: PreparedData.show).run())
+      return
+    }
+    try options.choose(choices)
+    options.cleaning = try cleaning.options()
+    if let textField { options.reading.textField = textField }
+    options.reading.encoding = encoding
+    guard let part else {
+      try show(try Preparation(options, notify: PreparedData.show).run())
+      return
+    }
+    options.part = try PartNumber(part)
+    let summary = try PartPreparation(options, notify: PreparedData.show).run()
+    if json { try Output.json(summary.json) } else { try Output.write(Self.text(summary)) }
+  }
+
+  /// What is said of the data set, apart from the cleaning of its text.
+  private func choices() throws -> DatasetChoices {
+    var choices = DatasetChoices()
+    choices.deduplication = cleaning.dedupe
+    choices.valFraction = valFraction
+    choices.testFraction = testFraction
+    choices.seed = seed
+    choices.vocabularySize = vocabSize
+    choices.pattern = pattern?.split
+    choices.tokenizer = try tokenizer.map { try Tokenize.tokenizerPath($0) }
+    return choices
+  }
+
+  private func show(_ summary: DatasetSummary) throws {
     if json { try Output.json(summary.json) } else { try Output.write(Self.text(summary, folder: out)) }
   }
 
@@ -115,6 +157,13 @@ struct Prepare: ParsableCommand {
         name: "--memory", value: text, expected: "at least \(PrepareOptions.leastMemory >> 20)M")
     }
     return bytes
+  }
+
+  private static func text(_ summary: PartPreparation.Summary) -> String {
+    let part = summary.part
+    let bytes = compact(Double(summary.bytes))
+    return "part \(part.index) of \(part.count): \(bytes) bytes in \(summary.documents) documents, "
+      + "of \(summary.files) files\nwhen all are there: mayfly prepare --merge PART… --out DATA\n"
   }
 
   private static func text(_ summary: DatasetSummary, folder: String) -> String {

@@ -127,8 +127,8 @@ struct Score: ParsableCommand {
       }
     }
     let tokenizer = try model.requireTokenizer(for: "score")
-    if let text { return tokenizer.encode(text, specialTokens: true) }
-    return tokenizer.encode(try FileSystem.read(file ?? ""), specialTokens: true)
+    let text = try text.map { Array($0.utf8) } ?? FileSystem.read(file ?? "")
+    return try model.surrounded(tokenizer.encode(text, specialTokens: true), by: tokenizer)
   }
 
   private func printJSON(_ ids: [Int32], _ score: Scorer.Score, loss: Double) throws {

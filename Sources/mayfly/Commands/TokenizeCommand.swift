@@ -8,8 +8,9 @@ struct Tokenize: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Turn a file's text into token ids, or ids into text.",
     discussion: """
-      The ids are those of Hugging Face's encode with add_special_tokens=False. For --decode, the file holds ids \
-      between spaces, commas or line ends, or what --json printed.
+      The tokenizer may be byte-level BPE, SentencePiece's BPE (Llama 2, Mistral, Gemma) or WordPiece (BERT). The ids are \
+      those of Hugging Face's encode with add_special_tokens=False, or True with --add-special-tokens. For --decode, the \
+      file holds ids between spaces, commas or line ends, or what --json printed.
       """)
 
   @Argument(help: "A run, a model, a data set, or a tokenizer.json.")
@@ -20,6 +21,9 @@ struct Tokenize: ParsableCommand {
 
   @Flag(help: "The file has ids; print their text.")
   var decode = false
+
+  @Flag(help: "Put the special tokens around the text that the tokenizer.json says, as [CLS] and [SEP].")
+  var addSpecialTokens = false
 
   @Flag(
     help: """
@@ -47,7 +51,8 @@ struct Tokenize: ParsableCommand {
     if !text.utf8.elementsEqual(bytes) {
       Log.line("tokenize: note: \(file) isn't valid UTF-8; U+FFFD stands for what is not")
     }
-    let ids = tokenizer.encode(text, specialTokens: true)
+    var ids = tokenizer.encode(text, specialTokens: true)
+    if addSpecialTokens { ids = try tokenizer.addingSpecialTokens(to: ids) }
     if json {
       try Output.line((["ids": JSON(ids.map { JSON($0) })] as JSON).serialized())
     } else {

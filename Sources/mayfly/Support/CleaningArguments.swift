@@ -11,7 +11,7 @@ struct CleaningArguments: ParsableArguments {
   var clean = ""
 
   @Option(help: "Leave out repeated documents: none, exact or near (default: exact).")
-  var dedupe = PrepareOptions.Deduplication.exact
+  var dedupe: PrepareOptions.Deduplication?
 
   @Flag(name: .customLong("scrub-pii"), help: "Replace personal data and keys by placeholders such as <EMAIL>.")
   var scrubPII = false
@@ -66,10 +66,21 @@ struct CleaningArguments: ParsableArguments {
             + model.languages.joined(separator: ", "))
       }
       options.languageModel = model
+      options.languageModelHash = try ContentHash(file: languageModel).hex
     } else if !options.languages.isEmpty {
       throw ValidationError("--languages: needs --language-model; Scripts/learn-languages makes one")
     }
     return options
+  }
+
+  /// The options that say something, by their names; but for --dedupe, which is about documents that are clean already.
+  var given: [String] {
+    let options: [(name: String, isGiven: Bool)] = [
+      ("--clean", !clean.isEmpty), ("--scrub-pii", scrubPII), ("--stop-words", !stopWords.isEmpty),
+      ("--decontaminate", !decontaminate.isEmpty), ("--min-chars", minChars != 0), ("--max-chars", maxChars != nil),
+      ("--languages", !languages.isEmpty), ("--language-model", languageModel != nil),
+    ]
+    return options.filter(\.isGiven).map(\.name)
   }
 
   private func steps() throws -> Set<CleaningOptions.Step> {

@@ -36,6 +36,12 @@ struct LoadedModel {
     return tokenizer
   }
 
+  /// The ids of a text with what BERT was taught to see around it, [CLS] and [SEP], where the tokenizer says so. Our
+  /// classifiers see none.
+  func surrounded(_ ids: [Int32], by tokenizer: Tokenizer) throws -> [Int32] {
+    config.architecture == .bert && !config.isClassifier ? try tokenizer.addingSpecialTokens(to: ids) : ids
+  }
+
   /// Refuses a model that can't continue a text, and says what it can do.
   func requireDecoder() throws {
     if config.isClassifier {
