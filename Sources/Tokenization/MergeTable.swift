@@ -2,9 +2,9 @@
 ///
 /// Most questions are about two bytes, the first of every word: these are answered by a flat table, the others by
 /// open addressing with the answer beside the key, one cache line in most cases.
+///
+/// Unchecked, because its memory is written in init alone.
 final class MergeTable: @unchecked Sendable {
-  // Unchecked: the memory is written in init alone.
-
   /// The rank of a pair that does not merge.
   static let none = UInt32.max
 

@@ -1,4 +1,5 @@
-/// Merges the bytes, or the characters, of one word into tokens: again and again the adjacent pair of lowest rank, the leftmost of equals.
+/// Merges the bytes, or the characters, of one word into tokens: again and again the adjacent pair of lowest rank, the
+/// leftmost of equals.
 ///
 /// Short words are searched from end to end for each merge, which is fastest in a few cache lines; long ones keep
 /// their pairs in a heap, so that a word of n bytes takes O(n log n) steps. The buffers grow and are reused.

@@ -30,8 +30,6 @@ package struct CleaningOptions: Sendable {
   /// Documents in none of these are left out; empty: all stay.
   package var languages: [String] = []
   package var languageModel: LanguageModel?
-  /// SHA-256 of the file that the model comes from: another model keeps other documents.
-  package var languageModelHash = ""
   /// Below this a document's language is not known.
   package var languageProbability = 0.65
   /// Words of these are taken out.

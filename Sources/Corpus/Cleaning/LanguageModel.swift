@@ -26,6 +26,14 @@ package struct LanguageModel: Sendable {
     self.logRatios = logRatios
   }
 
+  /// A hash of all that it knows: another model keeps other documents.
+  var identity: String {
+    var hasher = ContentHasher()
+    Array(languages.joined(separator: ",").utf8).withUnsafeBytes { hasher.update($0) }
+    logRatios.withUnsafeBytes { hasher.update($0) }
+    return hasher.finish().hex
+  }
+
   /// The best language of a text, and how probable it is; nil for a text without letters.
   ///
   /// Only one script is evidence. Texts in Chinese or Russian are full of Latin words, names of commands above all,

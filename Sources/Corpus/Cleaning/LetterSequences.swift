@@ -102,18 +102,15 @@ enum LetterSequences {
       case UInt8(ascii: "-") where before == byte: isCode = true
       default:
         // file.txt, std::move, 3D, x86
-        if isLetter(byte), [UInt8(ascii: "."), UInt8(ascii: ":")].contains(before) || isDigit(before) { isCode = true }
-        if isDigit(byte), isLetter(before) { isCode = true }
+        let isLetter = PersonalData.isLetter(byte)
+        if isLetter, before == UInt8(ascii: ".") || before == UInt8(ascii: ":") || PersonalData.isDigit(before) {
+          isCode = true
+        }
+        if PersonalData.isDigit(byte), PersonalData.isLetter(before) { isCode = true }
       }
       before = byte
       end += 1
     }
     return (end, isCode)
   }
-
-  @inline(__always)
-  private static func isLetter(_ byte: UInt8) -> Bool { (byte | 0x20) &- UInt8(ascii: "a") < 26 }
-
-  @inline(__always)
-  private static func isDigit(_ byte: UInt8) -> Bool { byte &- UInt8(ascii: "0") < 10 }
 }

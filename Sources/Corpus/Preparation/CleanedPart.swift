@@ -23,6 +23,12 @@ struct CleanedPart {
   /// What documents are compared by is there.
   var hasSignatures: Bool { choices.deduplication == .near }
 
+  /// The files beside `part.json` of which it has hashes; the texts have them already, one each.
+  private static func hashedNames(signatures: Bool, tokenizer: Bool) -> [String] {
+    [CleaningProgress.fileName, CleanedStore.recordsName]
+      + (signatures ? [CleanedStore.signaturesName] : []) + (tokenizer ? [tokenizerName] : [])
+  }
+
   // MARK: Writing
 
   /// Completes a folder that holds a store and its progress, both whole: with a tokenizer that was given, and
@@ -30,21 +36,18 @@ struct CleanedPart {
   static func write(
     _ options: PrepareOptions, _ listing: InputListing, _ tokenizer: Tokenizer?, into folder: String
   ) throws(CorpusError) {
-    var small = [CleaningProgress.fileName, CleanedStore.recordsName]
-    if options.deduplication == .near { small.append(CleanedStore.signaturesName) }
+    let small = hashedNames(signatures: options.deduplication == .near, tokenizer: tokenizer != nil)
     var choices = DatasetChoices(options).json
     choices["tokenizer"] = .null
     if let tokenizer {
       let bytes = tokenizer.json().serializedBytes(pretty: true)
       try withFiles(try FileSystem.write(bytes, to: Path.join(folder, tokenizerName)))
       choices["tokenizer"] = JSON(ContentHash(bytes).hex)
-      small.append(tokenizerName)
     }
     // What a process with other options, or one that was killed, has left.
     for name in try withFiles(try FileSystem.names(in: folder)) where name != CleanedStore.textsName {
       if !small.contains(name) { try withFiles(try FileSystem.remove(Path.join(folder, name))) }
     }
-    // The texts have hashes already, one each.
     var hashes = JSONObject()
     for name in small { hashes[name] = JSON(try withFiles(try ContentHash(file: Path.join(folder, name))).hex) }
     let json: JSON = [
@@ -98,10 +101,7 @@ struct CleanedPart {
     }
     // Files that are cut short are named as such, before their hashes tell less.
     let store = try CleanedStore(reading: folder, signatures: hasSignatures, size: progress.size)
-    var names = [CleaningProgress.fileName, CleanedStore.recordsName]
-    if hasSignatures { names.append(CleanedStore.signaturesName) }
-    if choices.tokenizer != nil { names.append(Self.tokenizerName) }
-    for name in names {
+    for name in Self.hashedNames(signatures: hasSignatures, tokenizer: choices.tokenizer != nil) {
       let path = Path.join(folder, name)
       guard hashes[name]?.string == (try withFiles(try ContentHash(file: path))).hex else { throw Self.damaged(path) }
     }

@@ -34,27 +34,29 @@ final class CleanedStore {
   static let (mostDocuments, mostBytes) = (1 << 40, 1 << 48)
 
   /// - Parameter size: what is kept of a store that is there already.
-  init(in folder: String, signatures hasSignatures: Bool, keeping size: Size = Size()) throws(CorpusError) {
-    self.hasSignatures = hasSignatures
-    self.size = size
-    self.folder = folder
-    isForeign = false
-    func file(_ name: String, _ bytes: Int) throws(CorpusError) -> ScratchFile {
-      try withFiles(try ScratchFile(path: Path.join(folder, name), keeping: bytes))
+  convenience init(in folder: String, signatures: Bool, keeping size: Size = Size()) throws(CorpusError) {
+    try self.init(folder, signatures, size, isForeign: false) { path, bytes throws(FormatError) in
+      try ScratchFile(path: path, keeping: bytes)
     }
-    texts = try file(Self.textsName, size.bytes)
-    records = try file(Self.recordsName, size.documents * Self.recordSize)
-    signatures = hasSignatures ? try file(Self.signaturesName, size.documents * Self.signatureSize) : nil
   }
 
   /// Reads a store that is complete; nothing in its folder is changed.
-  init(reading folder: String, signatures hasSignatures: Bool, size: Size) throws(CorpusError) {
+  convenience init(reading folder: String, signatures: Bool, size: Size) throws(CorpusError) {
+    try self.init(folder, signatures, size, isForeign: true) { path, bytes throws(FormatError) in
+      try ScratchFile(reading: path, size: bytes)
+    }
+  }
+
+  private init(
+    _ folder: String, _ hasSignatures: Bool, _ size: Size, isForeign: Bool,
+    open: (_ path: String, _ bytes: Int) throws(FormatError) -> ScratchFile
+  ) throws(CorpusError) {
     self.hasSignatures = hasSignatures
     self.size = size
     self.folder = folder
-    isForeign = true
+    self.isForeign = isForeign
     func file(_ name: String, _ bytes: Int) throws(CorpusError) -> ScratchFile {
-      try withFiles(try ScratchFile(reading: Path.join(folder, name), size: bytes))
+      try withFiles(try open(Path.join(folder, name), bytes))
     }
     texts = try file(Self.textsName, size.bytes)
     records = try file(Self.recordsName, size.documents * Self.recordSize)

@@ -61,7 +61,7 @@ final class DatasetMaker {
     let folder = Path.join(scratch, "lines")
     try withFiles(try FileSystem.createFolder(folder))
     var removal = try LineRemoval(corpus, verdicts, into: folder)
-    let rest = try removal.run(found, files: files)
+    let rest = found.lines == 0 ? corpus : try removal.run(found, files: files)
     for document in removal.emptied { verdicts.emptied.insert(document) }
     summary.add(found, removal)
     return rest

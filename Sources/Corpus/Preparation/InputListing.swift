@@ -76,7 +76,7 @@ extension PrepareOptions {
       version 1
       field \(reading.textField) encoding \(reading.encoding ?? "")
       steps \(steps) characters \(cleaning.minCharacters)…\(cleaning.maxCharacters)
-      languages \(cleaning.languages.joined(separator: ",")) of \(cleaning.languageModelHash) \
+      languages \(cleaning.languages.joined(separator: ",")) of \(cleaning.languageModel?.identity ?? "") \
       \(cleaning.languageProbability)
       stop words \(cleaning.stopWordLanguages.joined(separator: ","))
       personal data \(cleaning.scrubsPersonalData) evaluation \(texts) signatures \(deduplication == .near)

@@ -25,7 +25,7 @@ struct KeptDocuments {
     self.verdicts = verdicts
   }
 
-  /// Texts that another process has left, perhaps on another machine, are looked at before they are learned from.
+  /// Texts that another process has left, perhaps on another machine, are looked at before they go into a data set.
   func check(_ text: ArraySlice<UInt8>, of document: Document) throws(CorpusError) {
     let (store, number) = corpus.place(of: document.number)
     guard store.isForeign else { return }

@@ -66,7 +66,6 @@ struct CleaningArguments: ParsableArguments {
             + model.languages.joined(separator: ", "))
       }
       options.languageModel = model
-      options.languageModelHash = try ContentHash(file: languageModel).hex
     } else if !options.languages.isEmpty {
       throw ValidationError("--languages: needs --language-model; Scripts/learn-languages makes one")
     }
