@@ -87,6 +87,10 @@ package protocol Executor: AnyObject {
   /// Whether runs and updates return before the device is done, so that it pays to prepare the next meanwhile.
   var runsAhead: Bool { get }
 
+  /// Whether it is faster here to keep what norms and activations gave for the gradients of products than to make it once
+  /// more. Where memory is short it is made once more all the same.
+  var keepsActivations: Bool { get }
+
   /// What matrix products reach at most, FLOP/s; nil: not known.
   func peakFlops(_ precision: Precision) -> Double?
 
@@ -121,6 +125,7 @@ package protocol Executor: AnyObject {
 }
 
 extension Executor {
+  package var keepsActivations: Bool { false }
   package func peakFlops(_ precision: Precision) -> Double? { nil }
 
   package var plannedBytes: Int? { nil }

@@ -53,6 +53,7 @@ package final class CUDAExecutor: Executor {
   }
 
   package var runsAhead: Bool { true }
+  package var keepsActivations: Bool { true }
 
   package func peakFlops(_ precision: Precision) -> Double? {
     precision == .fp32 ? nil : gpu.device.peakFlopsInHalves

@@ -76,7 +76,7 @@ extension Lowering {
     let isTraffic = op.gradients != nil && 4 * N * V > Self.headBytes
     let result = isTraffic ? graph.precision : .fp32
     let (size, gradientSize) = (result.dtype.size, graph.precision.dtype.size)
-    let leading = aligned(V, to: 16 / size)
+    let leading = aligned(V, to: TensorLayout.rowAlignment)
     // Rows of gradients begin where their logits did.
     let gradientLeading = leading * size / gradientSize
     let chunk = min(N, max(256, Self.headBytes / (leading * size) / 256 * 256))
@@ -141,12 +141,17 @@ extension Lowering {
     at.operand(node).map { .bias($0) } ?? .none
   }
 
+  /// The rows of a weight, with its padding where what has a column for each has room for that, too.
+  private func outputs(of weight: Node, leading: Int) -> Int {
+    min(leading, aligned(self.rows(weight), to: TensorLayout.rowAlignment))
+  }
+
   /// y = residual + x·Wᵀ, and what its epilogue adds.
   private func outputProduct(
     x: Address, weight: Node, rows: Int, y: Address, leading: Int, result: Precision, residual: Address?,
     epilogue: MatrixProduct.Epilogue
   ) throws(ComputeError) -> Command {
-    let (N, K) = (self.rows(weight), width(weight))
+    let (N, K) = (outputs(of: weight, leading: leading), width(weight))
     return .product(
       try products.call(
         MatrixProduct(
@@ -160,7 +165,7 @@ extension Lowering {
     dy: Address, leading: Int, weight: Node, rows: Int, dx: Address, addend: Address?,
     epilogue: MatrixProduct.Epilogue = .none
   ) throws(ComputeError) -> Command {
-    let (N, K) = (self.rows(weight), width(weight))
+    let (N, K) = (outputs(of: weight, leading: leading), width(weight))
     return .product(
       try products.call(
         MatrixProduct(
@@ -177,7 +182,7 @@ extension Lowering {
     return .product(
       try products.call(
         MatrixProduct(
-          m: K, n: self.rows(weight), k: rows, transposesB: true, a: x, b: dy, d: gradient, leadingA: K,
+          m: K, n: outputs(of: weight, leading: leading), k: rows, transposesB: true, a: x, b: dy, d: gradient, leadingA: K,
           leadingB: leading, leadingD: K, operands: graph.precision, result: .fp32, c: adds ? gradient : nil),
         isTimed: isTraining))
   }

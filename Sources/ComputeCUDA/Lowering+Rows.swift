@@ -14,15 +14,16 @@ extension Lowering {
 
   func lower(_ op: NormGradient) throws(ComputeError) -> [Command] {
     let (rows, width) = (rows(op.x), width(op.x))
-    let blocks = min(512, width <= 1024 ? tiles(rows, 8) : rows)
+    // As many as run at once.
+    let blocks = width <= 1024 ? min(3 * device.multiprocessors, tiles(rows, 4)) : min(512, rows)
     let partials =
       op.dWeight == nil && op.dBias == nil ? nil : scratch.take(bytes: 4 * blocks * 2 * width)
     var commands = [
       try kernel(
-        .norm, "mf_norm_gradient_\(try widest(width))", grid: (blocks, 1, 1), sharedBytes: 8 * width, op.kind.number,
-        rows, width, op.epsilon, at.activation(op.x), at.activation(op.dy), at.activation(op.addend),
-        at.floats(op.weight), at.floats(op.bias), at.floats(op.mean), at.floats(op.rstd), at.activation(op.dx),
-        at.activation(op.y), partials)
+        .norm, "mf_norm_gradient_\(try widest(width))", grid: (blocks, 1, 1), threads: width <= 1024 ? 128 : 256,
+        sharedBytes: 8 * width, op.kind.number, rows, width, op.epsilon, at.activation(op.x), at.activation(op.dy),
+        at.activation(op.addend), at.floats(op.weight), at.floats(op.bias), at.floats(op.mean), at.floats(op.rstd),
+        at.activation(op.dx), at.activation(op.y), partials)
     ]
     guard let partials else { return commands }
     if let slot = op.dWeight {

@@ -38,8 +38,8 @@ struct Lowering {
     _ blocks: Int, _ width: Int, _ partials: Address, stride: Int, to gradient: Node, adds: Bool
   ) throws(ComputeError) -> Command {
     try kernel(
-      .sums, "mf_add_partials", grid: (tiles(width, 32), 1, 1), blocks, width, partials, stride, at.floats(gradient),
-      adds)
+      .sums, "mf_add_partials", grid: (tiles(width, 32), 1, 1), threads: 1024, blocks, width, partials, stride,
+      at.floats(gradient), adds)
   }
 
   func lower(_ operation: Operation) throws(ComputeError) -> [Command] {

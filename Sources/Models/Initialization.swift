@@ -59,14 +59,18 @@ package struct Initialization {
     case .constant(let value):
       return [Float](repeating: value, count: count)
     case .uniform(let bound):
-      return (0..<count).map { (2 * philox.uniform(UInt64($0), stream: stream) - 1) * bound }
+      return Self.drawn(count) { pair in
+        let (first, second) = (
+          philox.uniform(UInt64(pair), stream: stream), philox.uniform(UInt64(pair + 1), stream: stream)
+        )
+        return ((2 * first - 1) * bound, (2 * second - 1) * bound)
+      }
     case .normal(let deviation):
-      // Box & Muller (1958): two numbers from two.
-      return (0..<count).map { index in
-        let pair = UInt64(index / 2 * 2)
-        let radius = (-2 * log(1 - philox.uniform(pair, stream: stream))).squareRoot()
-        let angle = 2 * Float.pi * philox.uniform(pair + 1, stream: stream)
-        return deviation * radius * (index.isMultiple(of: 2) ? cos(angle) : sin(angle))
+      return Self.drawn(count) { pair in
+        // Box & Muller (1958): two numbers from two.
+        let radius = (-2 * log(1 - philox.uniform(UInt64(pair), stream: stream))).squareRoot()
+        let angle = 2 * Float.pi * philox.uniform(UInt64(pair + 1), stream: stream)
+        return (deviation * radius * cos(angle), deviation * radius * sin(angle))
       }
     case .sinusoids:
       // Vaswani et al., section 3.5: PE(p, 2i) = sin(p / 10000^(2i/C)), PE(p, 2i + 1) = cos of the same.
@@ -75,6 +79,24 @@ package struct Initialization {
         let angle = Double(index / C) / pow(10_000, Double(index % C / 2 * 2) / Double(C))
         return Float((index % C).isMultiple(of: 2) ? sin(angle) : cos(angle))
       }
+    }
+  }
+
+  /// Numbers two at a time, on every core: those of a large model are many.
+  ///
+  /// - Parameter pair: elements `index` and `index + 1` of an even index.
+  private static func drawn(_ count: Int, _ pair: @Sendable (Int) -> (Float, Float)) -> [Float] {
+    let piece = 1 << 16
+    return [Float](unsafeUninitializedCapacity: count) { buffer, filled in
+      nonisolated(unsafe) let numbers = buffer
+      DispatchQueue.concurrentPerform(iterations: (count + piece - 1) / piece) { number in
+        for index in stride(from: number * piece, to: min(count, (number + 1) * piece), by: 2) {
+          let (first, second) = pair(index)
+          numbers[index] = first
+          if index + 1 < count { numbers[index + 1] = second }
+        }
+      }
+      filled = count
     }
   }
 }

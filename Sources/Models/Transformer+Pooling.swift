@@ -28,8 +28,8 @@ extension Transformer {
 
   /// Loss and accuracy of a classifier; targets, weights and results are (B, S).
   package func labelLossProgram(
-    batch: Int, time: Int, perRow: Int, training: Bool, terms: HeadLoss.Terms = HeadLoss.Terms(),
-    precision: Precision = .fp32
+    batch: Int, time: Int, perRow: Int, training: Bool, keepsActivations: Bool = false,
+    terms: HeadLoss.Terms = HeadLoss.Terms(), precision: Precision = .fp32
   ) throws(ComputeError) -> LossProgram {
     var graph = Graph(parameters: parameterLayout, precision: precision)
     let dropout = training ? config.dropout : 0
@@ -41,7 +41,7 @@ extension Transformer {
     let result = try graph.headLoss(
       graph.dropout(x, rate: dropout), weight: graph.parameter(Self.scoreName), terms: terms, targets: targets,
       weights: weights, normalizer: normalizer)
-    if training { try graph.differentiate() }
+    if training { try graph.differentiate(keepsActivations: keepsActivations) }
     return LossProgram(
       program: Program(graph), ids: ids, positions: positions, targets: targets, ranges: ranges, pools: pools,
       weights: weights, normalizer: normalizer, losses: result.losses, correct: result.correct)

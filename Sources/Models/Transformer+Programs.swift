@@ -54,11 +54,12 @@ extension ModelConfig {
 extension Transformer {
   /// - Parameters:
   ///   - training: with the backward pass and dropout.
+  ///   - keepsActivations: see ``Graph/differentiate(seeds:keepsActivations:)``.
   ///   - terms: what the loss has beside the cross-entropy.
   ///   - kind: nil: what the architecture was made for.
   package func lossProgram(
-    batch: Int, time: Int, training: Bool, terms: HeadLoss.Terms = HeadLoss.Terms(), mask kind: MaskKind? = nil,
-    precision: Precision = .fp32
+    batch: Int, time: Int, training: Bool, keepsActivations: Bool = false, terms: HeadLoss.Terms = HeadLoss.Terms(),
+    mask kind: MaskKind? = nil, precision: Precision = .fp32
   ) throws(ComputeError) -> LossProgram {
     var graph = Graph(parameters: parameterLayout, precision: precision)
     let shape: Shape = [batch, time]
@@ -73,7 +74,7 @@ extension Transformer {
       (graph, qkv, _) throws(ComputeError) in try attention(&graph, qkv, mask: mask, dropout: dropout)
     }
     let result = try loss(&graph, x, terms: terms, targets: targets, weights: weights, normalizer: normalizer)
-    if training { try graph.differentiate() }
+    if training { try graph.differentiate(keepsActivations: keepsActivations) }
     return LossProgram(
       program: Program(graph), ids: ids, positions: positions, targets: targets, ranges: mask.ranges, pools: nil,
       weights: weights, normalizer: normalizer, losses: result.losses, correct: result.correct)

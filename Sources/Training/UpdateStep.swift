@@ -29,15 +29,24 @@ package final class UpdateStep {
     let precision = settings.precision ?? .fp32
     contexts = settings.contexts
     let mask = contexts.count > 1 ? .ranges : mask
-    program =
-      if let perRow {
-        try transformer.labelLossProgram(
-          batch: B, time: T, perRow: perRow, training: true, terms: settings.lossTerms, precision: precision)
-      } else {
-        try transformer.lossProgram(
-          batch: B, time: T, training: true, terms: settings.lossTerms, mask: mask, precision: precision)
-      }
-    execution = try executor.prepare(program.program, parameters: store, states: nil)
+    func prepare(keepsActivations: Bool) throws(ComputeError) -> (LossProgram, any Execution) {
+      let program =
+        if let perRow {
+          try transformer.labelLossProgram(
+            batch: B, time: T, perRow: perRow, training: true, keepsActivations: keepsActivations,
+            terms: settings.lossTerms, precision: precision)
+        } else {
+          try transformer.lossProgram(
+            batch: B, time: T, training: true, keepsActivations: keepsActivations, terms: settings.lossTerms, mask: mask,
+            precision: precision)
+        }
+      return (program, try executor.prepare(program.program, parameters: store, states: nil))
+    }
+    do {
+      (program, execution) = try prepare(keepsActivations: executor.keepsActivations)
+    } catch .outOfMemory where executor.keepsActivations {
+      (program, execution) = try prepare(keepsActivations: false)
+    }
     if settings.optimizer == .muon { try store.reserveMuon() }
     batches = settings.batchSizes.map { TokenBatch(rows: $0, time: T, mask: mask, perRow: perRow) }
   }

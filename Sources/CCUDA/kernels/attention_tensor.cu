@@ -30,48 +30,74 @@ MF_DEVICE void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t 
 /// Rows of D halves. Rows of 64 or 192 bytes change the half of the banks by themselves, from one to the next.
 template <int D>
 struct tile {
-  static constexpr int CHUNKS = D / 8;
+  static constexpr int CHUNKS = D / 8, ROW = 2 * D, TURNS = CHUNKS % 8 == 0 ? 8 : 4;
   unsigned char *bytes;
 
-  MF_DEVICE unsigned char *at(int row, int chunk) const {
-    const int turned = CHUNKS % 8 == 0 ? chunk ^ (row & 7) : chunk ^ (row >> 1 & 3);
-    return bytes + (row * CHUNKS + turned) * 16;
+  /// Where a chunk lies, from the first row on.
+  static MF_DEVICE int place(int row, int chunk) {
+    return row * ROW + (chunk ^ (TURNS == 8 ? row & 7 : row >> 1 & 3)) * 16;
+  }
+
+  MF_DEVICE unsigned char *at(int row, int chunk) const { return bytes + place(row, chunk); }
+
+  /// Where a lane's row of a fragment lies, from the fragment's first row on: of the fragment in the first 16 columns.
+  struct lanes {
+    int straight, crossed;
+    MF_DEVICE lanes() {
+      const int lane = threadIdx.x % 32;
+      straight = place(lane % 16, lane / 16);
+      crossed = place(lane % 8 + lane / 16 * 8, lane / 8 % 2);
+    }
+  };
+
+  /// The fragment at rows row..<row + 16 (a multiple of 16) and columns 16·step and on. Chunks are permuted by bits of an
+  /// address that nothing else is in: one exclusive or finds another step.
+  MF_DEVICE const unsigned char *fragment(int lane_place, int row, int step) const {
+    const int turned = step % (TURNS / 2);
+    return bytes + (lane_place ^ turned * 32) + (row * ROW + (step - turned) * 32);
   }
 
   /// Starts copying ROWS rows from `first` on, by a block of so many threads; zeros from row `end` on.
   template <int ROWS, int COUNT = THREADS>
   MF_DEVICE void fill(const act *p, int64_t ld, int first, int end) const {
-    // Not unrolled: the addresses would take more registers than there are.
+    constexpr int EACH = COUNT / CHUNKS;
+    if constexpr (COUNT % CHUNKS == 0 && EACH % 8 == 0) {
+      // A thread has the same chunk in each of its rows, and that has the same place.
+      static_assert(ROWS % EACH == 0);
+      const int row = threadIdx.x / CHUNKS, chunk = threadIdx.x % CHUNKS;
+      const act *from = p + int64_t(first + row) * ld + chunk * 8;
+      unsigned char *const to = at(row, chunk);
+#pragma unroll
+      for (int i = 0; i < ROWS; i += EACH, from += EACH * ld) cp_async_16(to + i * ROW, from, first + row + i < end);
+    } else {
+      // Not unrolled: the addresses would take more registers than there are.
 #pragma unroll 1
-    for (int i = threadIdx.x; i < ROWS * CHUNKS; i += COUNT) {
-      const int row = i / CHUNKS, chunk = i % CHUNKS;
-      const bool exists = first + row < end;
-      cp_async_16(at(row, chunk), p + int64_t(exists ? first + row : 0) * ld + chunk * 8, exists);
+      for (int i = threadIdx.x; i < ROWS * CHUNKS; i += COUNT) {
+        const int row = i / CHUNKS, chunk = i % CHUNKS;
+        const bool exists = first + row < end;
+        cp_async_16(at(row, chunk), p + int64_t(exists ? first + row : 0) * ld + chunk * 8, exists);
+      }
     }
   }
 
   /// A: rows row..<row + 16, columns 16·step and on.
-  MF_DEVICE void left(uint32_t (&a)[4], int row, int step) const {
-    const int lane = threadIdx.x % 32;
-    ldmatrix_x4(a, at(row + lane % 16, 2 * step + lane / 16));
+  MF_DEVICE void left(uint32_t (&a)[4], lanes own, int row, int step) const {
+    ldmatrix_x4(a, fragment(own.straight, row, step));
   }
 
   /// B = the transpose of rows row..<row + 16, columns 16·step and on: b[0], b[1] for the first eight rows, b[2], b[3].
-  MF_DEVICE void right_transposed(uint32_t (&b)[4], int row, int step) const {
-    const int lane = threadIdx.x % 32;
-    ldmatrix_x4(b, at(row + lane % 8 + lane / 16 * 8, 2 * step + lane / 8 % 2));
+  MF_DEVICE void right_transposed(uint32_t (&b)[4], lanes own, int row, int step) const {
+    ldmatrix_x4(b, fragment(own.crossed, row, step));
   }
 
   /// B = rows row..<row + 16, columns 16·column and on: b[0], b[1] for the first eight columns, b[2], b[3].
-  MF_DEVICE void right(uint32_t (&b)[4], int row, int column) const {
-    const int lane = threadIdx.x % 32;
-    ldmatrix_x4_trans(b, at(row + lane % 16, 2 * column + lane / 16));
+  MF_DEVICE void right(uint32_t (&b)[4], lanes own, int row, int column) const {
+    ldmatrix_x4_trans(b, fragment(own.straight, row, column));
   }
 
   /// A = the transpose of columns 16·column and on, rows row..<row + 16.
-  MF_DEVICE void left_transposed(uint32_t (&a)[4], int row, int column) const {
-    const int lane = threadIdx.x % 32;
-    ldmatrix_x4_trans(a, at(row + lane % 8 + lane / 16 * 8, 2 * column + lane / 8 % 2));
+  MF_DEVICE void left_transposed(uint32_t (&a)[4], lanes own, int row, int column) const {
+    ldmatrix_x4_trans(a, fragment(own.crossed, row, column));
   }
 
   /// Stores a warp's 16 rows of results at `row`, which no other warp uses, and from there to p.
@@ -89,7 +115,7 @@ struct tile {
 #pragma unroll
     for (int i = lane; i < 16 * CHUNKS; i += 32) {
       const int own = row + i / CHUNKS, chunk = i % CHUNKS;
-      if (first + own < end) store_16(p + int64_t(first + own) * ld + chunk * 8, load_16(at(own, chunk)));
+      if (first + own < end) store_global_16(p + int64_t(first + own) * ld + chunk * 8, load_16(at(own, chunk)));
     }
   }
 };
@@ -104,8 +130,8 @@ MF_DEVICE void repack(uint32_t (&a)[4], const float (&low)[4], const float (&hig
 
 /// Over the four lanes that share a row.
 MF_DEVICE float row_max(float v) {
-  v = most(v, __shfl_xor_sync(ALL_LANES, v, 1));
-  return most(v, __shfl_xor_sync(ALL_LANES, v, 2));
+  v = fmaxf(v, __shfl_xor_sync(ALL_LANES, v, 1));
+  return fmaxf(v, __shfl_xor_sync(ALL_LANES, v, 2));
 }
 
 MF_DEVICE float row_sum(float v) {
@@ -170,6 +196,7 @@ MF_DEVICE void attention(MF_ATTENTION_ARGUMENTS, act *o, int64_t ld_o, float *ls
   const auto value_tile = [&](int stage) {
     return tile<D>{mf_shared + FORWARD_QUERIES * 2 * D + stage * 2 * TILE + TILE};
   };
+  const typename tile<D>::lanes lanes;
   queries.template fill<FORWARD_QUERIES>(q + sequence * ld_q + head * D, ld_q, first, time);
 
   // Keys that any query of the block, of the warp, and all queries of the warp see. Rows beyond T take part in nothing.
@@ -233,12 +260,12 @@ MF_DEVICE void attention(MF_ATTENTION_ARGUMENTS, act *o, int64_t ld_o, float *ls
 #pragma unroll
     for (int step = 0; step < D / 16; step++) {
       uint32_t a[2][4];
-      queries.left(a[0], own, step);
-      queries.left(a[1], own + 16, step);
+      queries.left(a[0], lanes, own, step);
+      queries.left(a[1], lanes, own + 16, step);
 #pragma unroll
       for (int n = 0; n < KEYS / 16; n++) {
         uint32_t key[4];
-        key_tile(stage).right_transposed(key, 16 * n, step);
+        key_tile(stage).right_transposed(key, lanes, 16 * n, step);
 #pragma unroll
         for (int m = 0; m < 2; m++) {
           mma(s[m][2 * n], a[m], key[0], key[1]);
@@ -264,8 +291,8 @@ MF_DEVICE void attention(MF_ATTENTION_ARGUMENTS, act *o, int64_t ld_o, float *ls
       const int m = r / 2, i = r % 2 * 2;
       float now = -MF_INFINITY;
 #pragma unroll
-      for (int n = 0; n < KEYS / 8; n++) now = most(now, most(s[m][n][i], s[m][n][i + 1]));
-      now = most(largest[r], row_max(now) * to_bits);
+      for (int n = 0; n < KEYS / 8; n++) now = fmaxf(now, fmaxf(s[m][n][i], s[m][n][i + 1]));
+      now = fmaxf(largest[r], row_max(now) * to_bits);
       // Only −∞ or NaN scores: nothing can be subtracted.
       const float shift = now == -MF_INFINITY ? 0.0f : now, decay = fast_exp2(largest[r] - shift);
       largest[r] = now;
@@ -301,7 +328,7 @@ MF_DEVICE void attention(MF_ATTENTION_ARGUMENTS, act *o, int64_t ld_o, float *ls
 #pragma unroll
       for (int n = 0; n < D / 16; n++) {
         uint32_t value[4];
-        value_tile(stage).right(value, 16 * step, n);
+        value_tile(stage).right(value, lanes, 16 * step, n);
 #pragma unroll
         for (int m = 0; m < 2; m++) {
           mma(output[m][2 * n], a[m], value[0], value[1]);
@@ -337,32 +364,40 @@ constexpr int GRADIENT_MINE = 16 * WARPS, GRADIENT_THEIRS = 32;
 /// What a pass needs to know of one of the queries that it walks over.
 struct query_facts {
   float lse, delta;
-  int start, end;
+  int start, count;  // of the keys that it sees
 };
 
-/// What a pass needs of query i, of head `head`.
-MF_DEVICE query_facts facts_of(int mask, const int32_t *ranges, int b, int heads, int head, int i, int time,
-                               const float *lse, const float *delta) {
-  const key_range seen = visible_keys(mask, ranges, b, i, time);
+/// What a pass needs of query i, of head `head`: as it lies in memory, so that nobody waits for it here.
+MF_DEVICE query_facts load_facts(int mask, const int32_t *ranges, int b, int heads, int head, int i, int time,
+                                 const float *lse, const float *delta) {
   const int64_t at = int64_t(b * heads + head) * time + i;
-  return query_facts{i < time ? lse[at] * LOG2_E : 0.0f, i < time ? delta[at] : 0.0f, seen.start, seen.end};
+  const key_range seen = visible_keys(mask, ranges, b, i, time);
+  return query_facts{i < time ? lse[at] : 0.0f, i < time ? delta[at] : 0.0f, seen.start, seen.end - seen.start};
 }
 
-/// From scores and do·v of a key and a query: m·P and dS (attention.cuh), in their places.
+/// As to_gradient takes it. Of a query that sees nothing lse is −∞, which can't be subtracted.
+MF_DEVICE query_facts usable(const query_facts &facts) {
+  const bool sees = facts.count > 0;
+  return query_facts{sees ? facts.lse * LOG2_E : 0.0f, sees ? facts.delta : 0.0f, facts.start, facts.count};
+}
+
+/// From scores and do·v of a key and a query: m·P and dS (attention.cuh), in their places. Without branches: a warp's
+/// exponentials run beside each other.
 MF_DEVICE void to_gradient(float &p, float &ds, int key, const query_facts &query, float factor, float to_bits) {
-  const bool visible = key >= query.start && key < query.end;
-  const float probability = visible ? fast_exp2(fmaf(p, to_bits, -query.lse)) : 0.0f;
-  ds = visible ? probability * (ds * factor - query.delta) : 0.0f;
+  const bool visible = uint32_t(key - query.start) < uint32_t(query.count);
+  const float probability = fast_exp2(fmaf(visible ? p : -MF_INFINITY, to_bits, -query.lse));
+  ds = probability * (ds * factor - query.delta);
   p = probability * factor;
 }
 
 /// sums += left·rows, of 16 rows of a tile from `row` on.
 template <int D>
-MF_DEVICE void add_product(float (&sums)[D / 8][4], const uint32_t (&left)[4], const tile<D> &rows, int row) {
+MF_DEVICE void add_product(float (&sums)[D / 8][4], const uint32_t (&left)[4], const tile<D> &rows,
+                           const typename tile<D>::lanes &lanes, int row) {
 #pragma unroll
   for (int n = 0; n < D / 16; n++) {
     uint32_t right[4];
-    rows.right(right, row, n);
+    rows.right(right, lanes, row, n);
     mma(sums[2 * n], left, right[0], right[1]);
     mma(sums[2 * n + 1], left, right[2], right[3]);
   }
@@ -390,6 +425,7 @@ MF_DEVICE void attention_gradient(
   // My rows' fragments, by way of the stages' room. Where registers are short mine2 stays, to be read again and again.
   constexpr bool HOLDS_BOTH = !KEYS_PASS || D <= 64;
   uint32_t a[D / 16][4], a2[HOLDS_BOTH ? D / 16 : 1][4];
+  const typename tile<D>::lanes lanes;
   const tile<D> mine2{mf_shared + (HOLDS_BOTH ? MINE * 2 * D : 4 * TILE)};
   {
     const tile<D> mine{mf_shared};
@@ -400,8 +436,8 @@ MF_DEVICE void attention_gradient(
     __syncthreads();
 #pragma unroll
     for (int step = 0; step < D / 16; step++) {
-      mine.left(a[step], own, step);
-      if (HOLDS_BOTH) mine2.left(a2[step], own, step);
+      mine.left(a[step], lanes, own, step);
+      if (HOLDS_BOTH) mine2.left(a2[step], lanes, own, step);
     }
   }
 
@@ -441,7 +477,7 @@ MF_DEVICE void attention_gradient(
   const int tiles = low < high ? (high - low + THEIRS - 1) / THEIRS : 0;
 
   const auto fact = [&](int head, int i) {
-    return facts_of(mask, ranges, b, heads, head, i, time, lse, delta);
+    return usable(load_facts(mask, ranges, b, heads, head, i, time, lse, delta));
   };
   query_facts my_facts[2];
   if (!KEYS_PASS) {
@@ -494,11 +530,11 @@ MF_DEVICE void attention_gradient(
 #pragma unroll
       for (int depth = 0; depth < D / 16; depth++) {
         uint32_t other[4];
-        theirs.right_transposed(other, 16 * part, depth);
+        theirs.right_transposed(other, lanes, 16 * part, depth);
         mma(p[0], a[depth], other[0], other[1]);
         mma(p[1], a[depth], other[2], other[3]);
-        theirs2.right_transposed(other, 16 * part, depth);
-        if (!HOLDS_BOTH) mine2.left(a2[0], own, depth);
+        theirs2.right_transposed(other, lanes, 16 * part, depth);
+        if (!HOLDS_BOTH) mine2.left(a2[0], lanes, own, depth);
         mma(ds[0], a2[HOLDS_BOTH ? depth : 0], other[0], other[1]);
         mma(ds[1], a2[HOLDS_BOTH ? depth : 0], other[2], other[3]);
       }
@@ -517,10 +553,10 @@ MF_DEVICE void attention_gradient(
       }
       uint32_t left[4];
       repack(left, ds[0], ds[1]);
-      add_product(sums, left, theirs, 16 * part);
+      add_product(sums, left, theirs, lanes, 16 * part);
       if constexpr (KEYS_PASS) {
         repack(left, p[0], p[1]);
-        add_product(sums2, left, theirs2, 16 * part);
+        add_product(sums2, left, theirs2, lanes, 16 * part);
       }
     }
   }
@@ -557,10 +593,14 @@ MF_DEVICE void attention_whole_gradient(
   const int group = heads / kv_heads, tiles = (time + WHOLE_QUERIES - 1) / WHOLE_QUERIES;
   unsigned char *const room = mf_shared + WHOLE_KEYS * 2 * D;
   const tile<D> key_tile{mf_shared}, value_tile{room};
+  const typename tile<D>::lanes lanes;
+  const typename tile<WHOLE_QUERIES>::lanes score_lanes;
   const auto query_tile = [&](int stage, int second) { return tile<D>{room + (2 * stage + second) * TILE}; };
   const auto score_tile = [&](int stage) { return tile<WHOLE_QUERIES>{room + 4 * TILE + stage * SCORES}; };
   // Of each tile of queries, the keys that any of them sees.
   key_range *const spans = reinterpret_cast<key_range *>(room + 4 * TILE + 2 * SCORES);
+  // Where this lane's scores of the first two queries lie.
+  const int score_place = tile<WHOLE_QUERIES>::place(own + g, 0) + 4 * t;
   // Of a tile's dq a warp has 16 queries and half of the columns.
   const int rows = warp % 4 * 16, columns = warp / 4 * (D / 2);
   const float to_bits = scale * LOG2_E;
@@ -594,8 +634,8 @@ MF_DEVICE void attention_whole_gradient(
       __syncthreads();
 #pragma unroll
       for (int step = 0; step < D / 16; step++) {
-        key_tile.left(a[step], own, step);
-        value_tile.left(a2[step], own, step);
+        key_tile.left(a[step], lanes, own, step);
+        value_tile.left(a2[step], lanes, own, step);
       }
       // Nobody reads the values' room any more.
       __syncthreads();
@@ -614,9 +654,11 @@ MF_DEVICE void attention_whole_gradient(
         const int origin = p.at * WHOLE_QUERIES;
         query_tile(stage, 0).template fill<WHOLE_QUERIES, WHOLE_THREADS>(queries + p.head * D, ld_q, origin, time);
         query_tile(stage, 1).template fill<WHOLE_QUERIES, WHOLE_THREADS>(outer + p.head * D, ld_do, origin, time);
-        if (threadIdx.x < WHOLE_QUERIES)
-          facts[stage][threadIdx.x] =
-              facts_of(mask, ranges, b, heads, first_head + p.head, origin + threadIdx.x, time, lse, delta);
+      };
+      const auto fact = [&](place p) {
+        return load_facts(
+            mask, ranges, b, heads, first_head + p.head, p.at * WHOLE_QUERIES + threadIdx.x % WHOLE_QUERIES, time, lse,
+            delta);
       };
       float key_sums[D / 8][4], value_sums[D / 8][4];
 #pragma unroll
@@ -624,14 +666,21 @@ MF_DEVICE void attention_whole_gradient(
 #pragma unroll
         for (int i = 0; i < 4; i++) key_sums[n][i] = value_sums[n][i] = 0.0f;
       place now = next(place{0, 0}), before{group, 0};
-      if (now.head < group) fetch(now, 0);
+      if (now.head < group) {
+        fetch(now, 0);
+        if (threadIdx.x < WHOLE_QUERIES) facts[0][threadIdx.x] = usable(fact(now));
+      }
       cp_async_commit();
       for (int stage = 0; now.head < group || before.head < group; stage ^= 1) {
         cp_async_wait<0>();
         // This tile and the scores of the one before are there for all, and nobody works on the other stage any more.
         __syncthreads();
         const place after = now.head < group ? next(place{now.head, now.at + 1}) : now;
-        if (after.head < group) fetch(after, stage ^ 1);
+        query_facts following;
+        if (after.head < group) {
+          fetch(after, stage ^ 1);
+          if (threadIdx.x < WHOLE_QUERIES) following = fact(after);
+        }
         cp_async_commit();
 
         float query_sums[D / 16][4];
@@ -662,10 +711,10 @@ MF_DEVICE void attention_whole_gradient(
             uint32_t other[4];
 #pragma unroll
             for (int depth = 0; depth < D / 16; depth++) {
-              theirs.right_transposed(other, 16 * part, depth);
+              theirs.right_transposed(other, lanes, 16 * part, depth);
               mma(p[0], a[depth], other[0], other[1]);
               mma(p[1], a[depth], other[2], other[3]);
-              theirs2.right_transposed(other, 16 * part, depth);
+              theirs2.right_transposed(other, lanes, 16 * part, depth);
               mma(ds[0], a2[depth], other[0], other[1]);
               mma(ds[1], a2[depth], other[2], other[3]);
             }
@@ -678,25 +727,25 @@ MF_DEVICE void attention_whole_gradient(
               }
             uint32_t left[4];
             repack(left, p[0], p[1]);
-            add_product(value_sums, left, theirs2, 16 * part);
+            add_product(value_sums, left, theirs2, lanes, 16 * part);
             repack(left, ds[0], ds[1]);
-            add_product(key_sums, left, theirs, 16 * part);
+            add_product(key_sums, left, theirs, lanes, 16 * part);
 #pragma unroll
             for (int i = 0; i < 4; i++)
-              *reinterpret_cast<uint32_t *>(score_tile(stage).at(own + g + i % 2 * 8, 2 * part + i / 2) + 4 * t) = left[i];
+              *reinterpret_cast<uint32_t *>(
+                  score_tile(stage).bytes + (score_place ^ (2 * part + i / 2) * 16) + i % 2 * 8 * 2 * WHOLE_QUERIES) =
+                  left[i];
           }
         }
 
         if (before.head < group) {
 #pragma unroll
           for (int step = 0; step < WHOLE_KEYS / 16; step++) {
-            // Whole fragments that nobody sees, beyond a causal mask's diagonal.
-            if (first + 16 * step >= span.end || first + 16 * step + 16 <= span.start) continue;
             uint32_t left[4], other[4];
-            score_tile(stage ^ 1).left_transposed(left, 16 * step, rows / 16);
+            score_tile(stage ^ 1).left_transposed(left, score_lanes, 16 * step, rows / 16);
 #pragma unroll
             for (int n = 0; n < D / 32; n++) {
-              key_tile.right(other, 16 * step, columns / 16 + n);
+              key_tile.right(other, lanes, 16 * step, columns / 16 + n);
               mma(query_sums[2 * n], left, other[0], other[1]);
               mma(query_sums[2 * n + 1], left, other[2], other[3]);
             }
@@ -715,6 +764,8 @@ MF_DEVICE void attention_whole_gradient(
               *reinterpret_cast<uint32_t *>(out + 8 * ld_dqkv + 8 * n) = pack_act(sum[2] * scale, sum[3] * scale);
           }
         }
+        // It has had the time of a tile to arrive.
+        if (after.head < group && threadIdx.x < WHOLE_QUERIES) facts[stage ^ 1][threadIdx.x] = usable(following);
         before = now;
         now = after;
       }

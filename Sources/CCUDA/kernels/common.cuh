@@ -92,19 +92,32 @@ MF_DEVICE void unpack_act(uint32_t word, float &low, float &high) {
 
 // MARK: Eight elements at once
 // n of them (none where n ≤ 0): 16 bytes an instruction where there are eight at an aligned address, else one by one.
+//
+// A load and what reads it must not lie in one branch, where the load is waited for: so what is loaded stays as it is
+// stored until it is needed, and several loads run beside each other.
 
 MF_DEVICE bool is_aligned(const void *p) { return (size_t(p) & 15) == 0; }
 
-MF_DEVICE void load_floats(const float *p, int64_t n, float (&v)[8]) {
-  if (n >= 8 && is_aligned(p)) {
-    const words4 a = load_16(p), b = load_16(p + 4);
-    v[0] = as_float(a.x), v[1] = as_float(a.y), v[2] = as_float(a.z), v[3] = as_float(a.w);
-    v[4] = as_float(b.x), v[5] = as_float(b.y), v[6] = as_float(b.z), v[7] = as_float(b.w);
-    return;
-  }
+/// Eight fp32 numbers as they are stored.
+struct float_octet {
+  words4 low, high;
+};
+
+MF_DEVICE float_octet load_float_octet(const float *p, int64_t n) {
+  if (n >= 8 && is_aligned(p)) return float_octet{load_16(p), load_16(p + 4)};
+  uint32_t v[8];
 #pragma unroll
-  for (int i = 0; i < 8; i++) v[i] = i < n ? p[i] : 0.0f;
+  for (int i = 0; i < 8; i++) v[i] = i < n ? as_bits(p[i]) : 0;
+  return float_octet{{v[0], v[1], v[2], v[3]}, {v[4], v[5], v[6], v[7]}};
 }
+
+MF_DEVICE void unpack(const float_octet &octet, float (&v)[8]) {
+  const words4 a = octet.low, b = octet.high;
+  v[0] = as_float(a.x), v[1] = as_float(a.y), v[2] = as_float(a.z), v[3] = as_float(a.w);
+  v[4] = as_float(b.x), v[5] = as_float(b.y), v[6] = as_float(b.z), v[7] = as_float(b.w);
+}
+
+MF_DEVICE void load_floats(const float *p, int64_t n, float (&v)[8]) { unpack(load_float_octet(p, n), v); }
 
 MF_DEVICE void store_floats(float *p, int64_t n, const float (&v)[8]) {
   if (n >= 8 && is_aligned(p)) {
@@ -119,22 +132,30 @@ MF_DEVICE void store_floats(float *p, int64_t n, const float (&v)[8]) {
 
 #if MF_STORAGE == 0
 
-MF_DEVICE void load(const act *p, int64_t n, float (&v)[8]) { load_floats(p, n, v); }
+typedef float_octet octet;
+MF_DEVICE octet load_octet(const act *p, int64_t n) { return load_float_octet(p, n); }
 MF_DEVICE void store(act *p, int64_t n, const float (&v)[8]) { store_floats(p, n, v); }
 
 #else
 
-MF_DEVICE void load(const act *p, int64_t n, float (&v)[8]) {
-  if (n >= 8 && is_aligned(p)) {
-    const words4 w = load_16(p);
-    unpack_act(w.x, v[0], v[1]);
-    unpack_act(w.y, v[2], v[3]);
-    unpack_act(w.z, v[4], v[5]);
-    unpack_act(w.w, v[6], v[7]);
-    return;
-  }
+/// Eight halves as they are stored.
+struct octet {
+  words4 words;
+};
+
+MF_DEVICE octet load_octet(const act *p, int64_t n) {
+  if (n >= 8 && is_aligned(p)) return octet{load_16(p)};
+  uint32_t v[8];
 #pragma unroll
-  for (int i = 0; i < 8; i++) v[i] = i < n ? widen(p[i]) : 0.0f;
+  for (int i = 0; i < 8; i++) v[i] = i < n ? p[i].bits : 0;
+  return octet{{v[0] | v[1] << 16, v[2] | v[3] << 16, v[4] | v[5] << 16, v[6] | v[7] << 16}};
+}
+
+MF_DEVICE void unpack(const octet &octet, float (&v)[8]) {
+  unpack_act(octet.words.x, v[0], v[1]);
+  unpack_act(octet.words.y, v[2], v[3]);
+  unpack_act(octet.words.z, v[4], v[5]);
+  unpack_act(octet.words.w, v[6], v[7]);
 }
 
 MF_DEVICE void store(act *p, int64_t n, const float (&v)[8]) {
@@ -148,6 +169,8 @@ MF_DEVICE void store(act *p, int64_t n, const float (&v)[8]) {
 }
 
 #endif
+
+MF_DEVICE void load(const act *p, int64_t n, float (&v)[8]) { unpack(load_octet(p, n), v); }
 
 /// The first of the eight elements that are this thread's in a flat range.
 MF_DEVICE int64_t flat_start() { return (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) * 8; }

@@ -5,42 +5,56 @@
 // dz_j = (softmax_j·(1 + 2ζ·s) − (1 − ε)·[j = target] − ε/vocabulary)·weight/normalizer·loss scale·(1 − (z_j/cap)²)
 // Rows of weight 0 get loss 0, correct 0, dz 0; their targets and logits are not looked at.
 // Shapes: logits (rows, ld) with `vocabulary` columns in use, fp32 or of storage; targets, weights, losses, correct
-// (rows). dz is of storage and row i begins where its logits do: rows of fp32 logits leave dz rows of 2·ld halves.
+// (rows). dz is of storage and row i begins where its logits do: rows of fp32 logits leave dz rows of 2·ld halves. Up to
+// the next multiple of 8 columns dz is 0, so that products may take those in.
 //
 // Grid: `rows` blocks of 512 threads. Bound: bytes (of halves 6 per logit with gradient: the second reading finds most
 // in the second-level cache).
 // Milakov & Gimelshein, arXiv:1805.02867, for the maximum and the sum in one reading.
 #include "common.cuh"
 
-constexpr int HEAD_THREADS = 512;
+MF_DEVICE float fast_exp(float x) { return fast_exp2(x * 1.4426950408889634f); }
 
-MF_DEVICE void load_logits(const float *p, int64_t n, float (&v)[8]) { load_floats(p, n, v); }
+constexpr int HEAD_THREADS = 512;
+/// Columns that a block takes at once.
+constexpr int64_t ROUND = HEAD_THREADS * 8;
+
+MF_DEVICE float_octet load_logits(const float *p, int64_t n) { return load_float_octet(p, n); }
 #if MF_STORAGE != 0
-MF_DEVICE void load_logits(const act *p, int64_t n, float (&v)[8]) { load(p, n, v); }
+MF_DEVICE octet load_logits(const act *p, int64_t n) { return load_octet(p, n); }
 MF_DEVICE float widen(float x) { return x; }
 #endif
 
-/// The largest logit, where it stands first, its z, Σ e^(z − largest z) and Σ z: of a thread, a warp, the block. Logits are
-/// compared before they are capped: the cap makes equals of what is far above it.
+/// The largest logit, the first column of the eight that it stands in first, its z, Σ e^(z − largest z) and Σ z: of a
+/// thread, a warp, the block. Logits are compared before they are capped: the cap makes equals of what is far above it.
 struct softmax_state {
   float logit, largest, sum, total;
-  int32_t index;
+  int32_t column;
 };
 
 /// Order does not matter to the largest and its place; sums are taken in the caller's order.
 MF_DEVICE softmax_state merge(const softmax_state &a, const softmax_state &b) {
-  const bool first = a.logit > b.logit || (a.logit == b.logit && a.index < b.index);
+  const bool first = a.logit > b.logit || (a.logit == b.logit && a.column < b.column);
   const float largest = first ? a.largest : b.largest;
   // Nothing seen yet: e^(−∞ − −∞) is no number.
-  const float left = a.largest == -MF_INFINITY ? 0.0f : a.sum * expf(a.largest - largest);
-  const float right = b.largest == -MF_INFINITY ? 0.0f : b.sum * expf(b.largest - largest);
+  const float left = a.largest == -MF_INFINITY ? 0.0f : a.sum * fast_exp(a.largest - largest);
+  const float right = b.largest == -MF_INFINITY ? 0.0f : b.sum * fast_exp(b.largest - largest);
   return softmax_state{
-      first ? a.logit : b.logit, largest, left + right, a.total + b.total, first ? a.index : b.index};
+      first ? a.logit : b.logit, largest, left + right, a.total + b.total, first ? a.column : b.column};
 }
 
 template <bool CAPPED>
 MF_DEVICE float capped(float logit, float cap, float inverse) {
   return CAPPED ? cap * tanhf(logit * inverse) : logit;
+}
+
+/// Eight logits; −∞ beyond the vocabulary.
+template <typename Octet>
+MF_DEVICE void unpack_logits(const Octet &octet, int64_t n, float (&v)[8]) {
+  unpack(octet, v);
+  if (n >= 8) return;
+#pragma unroll
+  for (int i = 0; i < 8; i++) v[i] = i < n ? v[i] : -MF_INFINITY;
 }
 
 template <typename Logit, bool CAPPED>
@@ -55,33 +69,35 @@ MF_DEVICE void head_row(int64_t vocabulary, int64_t ld, float cap, float smoothi
   if (weight == 0.0f) {
     if (threadIdx.x == 0) losses[row] = correct[row] = 0.0f;
     const float zeros[8] = {};
-    for (int64_t j = threadIdx.x * 8; gradient && j < vocabulary; j += HEAD_THREADS * 8)
-      store(dz + j, vocabulary - j, zeros);
+    for (int64_t j = threadIdx.x * 8; gradient && j < vocabulary; j += ROUND) store(dz + j, 8, zeros);
     return;
   }
   const float inverse = CAPPED ? 1.0f / cap : 0.0f;
   softmax_state state = {-MF_INFINITY, -MF_INFINITY, 0.0f, 0.0f, 0};
-  for (int64_t j = threadIdx.x * 8; j < vocabulary; j += HEAD_THREADS * 8) {
+  // The next eight are on their way while eight are worked on.
+  auto ahead = load_logits(z + threadIdx.x * 8, vocabulary - threadIdx.x * 8);
+  for (int64_t j = threadIdx.x * 8; j < vocabulary; j += ROUND) {
     float v[8];
-    load_logits(z + j, vocabulary - j, v);
-    float logit = -MF_INFINITY, largest = -MF_INFINITY, sum = 0.0f, total = 0.0f;
-    int index = 0;
+    unpack_logits(ahead, vocabulary - j, v);
+    ahead = load_logits(z + j + ROUND, vocabulary - j - ROUND);
+    // NaN is never the largest, but makes the sum NaN.
+    float logit = v[0] == v[0] ? v[0] : -MF_INFINITY;
+#pragma unroll
+    for (int i = 1; i < 8; i++) logit = v[i] > logit ? v[i] : logit;
+    if (logit > state.logit) {
+      const float largest = capped<CAPPED>(logit, cap, inverse);
+      state.sum *= state.largest == -MF_INFINITY ? 0.0f : fast_exp(state.largest - largest);
+      state.logit = logit;
+      state.largest = largest;
+      state.column = int32_t(j);
+    }
+    const float shift = state.largest == -MF_INFINITY ? 0.0f : state.largest;
 #pragma unroll
     for (int i = 0; i < 8; i++) {
-      const float value = v[i];
-      v[i] = j + i < vocabulary ? capped<CAPPED>(value, cap, inverse) : -MF_INFINITY;
-      total += j + i < vocabulary ? v[i] : 0.0f;
-      // NaN is never the largest, but makes the sum NaN.
-      if (j + i < vocabulary && value > logit) {
-        logit = value;
-        largest = v[i];
-        index = i;
-      }
+      const float value = capped<CAPPED>(v[i], cap, inverse);
+      if (smoothing > 0) state.total += j + i < vocabulary ? value : 0.0f;
+      state.sum += CAPPED && j + i >= vocabulary ? 0.0f : fast_exp(value - shift);
     }
-    const float shift = largest == -MF_INFINITY ? 0.0f : largest;
-#pragma unroll
-    for (int i = 0; i < 8; i++) sum += expf(v[i] - shift);
-    state = merge(state, softmax_state{logit, largest, sum, total, int32_t(j + index)});
   }
 #pragma unroll
   for (int lanes = 16; lanes > 0; lanes /= 2) {
@@ -90,7 +106,7 @@ MF_DEVICE void head_row(int64_t vocabulary, int64_t ld, float cap, float smoothi
     other.largest = __shfl_xor_sync(ALL_LANES, state.largest, lanes);
     other.sum = __shfl_xor_sync(ALL_LANES, state.sum, lanes);
     other.total = __shfl_xor_sync(ALL_LANES, state.total, lanes);
-    other.index = __shfl_xor_sync(ALL_LANES, state.index, lanes);
+    other.column = __shfl_xor_sync(ALL_LANES, state.column, lanes);
     // The same order in both lanes, so that all get the same bits.
     state = (threadIdx.x & lanes) == 0 ? merge(state, other) : merge(other, state);
   }
@@ -103,28 +119,45 @@ MF_DEVICE void head_row(int64_t vocabulary, int64_t ld, float cap, float smoothi
   const float target_logit = capped<CAPPED>(widen(z[target]), cap, inverse);
   const float log_of_sum = logf(state.sum), log_sum = log_of_sum + state.largest;
   if (threadIdx.x == 0) {
+    int64_t best = state.column;
+    while (best + 1 < vocabulary && widen(z[best]) != state.logit) best++;
     losses[row] = log_of_sum + (state.largest - target_logit) +
                   (smoothing > 0 ? smoothing * (target_logit - state.total / float(vocabulary)) : 0.0f) +
                   z_loss * log_sum * log_sum;
-    correct[row] = state.index == target ? 1.0f : 0.0f;
+    correct[row] = best == target ? 1.0f : 0.0f;
   }
   if (!gradient) return;
   const float share = weight / *normalizer * run->loss_scale;
   const float scale = share / state.sum * (1.0f + 2.0f * z_loss * log_sum);
   const float everywhere = share * smoothing / float(vocabulary), at_target = share * (1.0f - smoothing);
-  for (int64_t first = 0; first < vocabulary; first += HEAD_THREADS * 8) {
+  // All have read the logits that they looked up.
+  __syncthreads();
+  ahead = load_logits(z + threadIdx.x * 8, vocabulary - threadIdx.x * 8);
+  for (int64_t first = 0; first < vocabulary; first += ROUND) {
     const int64_t j = first + threadIdx.x * 8;
-    float v[8];
-    load_logits(z + j, vocabulary - j, v);
-    // dz lies where logits of this round or of rounds before were: all have been read.
-    __syncthreads();
+    float v[8], d[8];
+    unpack_logits(ahead, vocabulary - j, v);
+    ahead = load_logits(z + j + ROUND, vocabulary - j - ROUND);
+    // dz lies where logits of this round or of rounds before were, a thread's own or, of other sizes, those of others.
+    if (sizeof(Logit) != sizeof(act)) __syncthreads();
 #pragma unroll
     for (int i = 0; i < 8; i++) {
-      const float value = capped<CAPPED>(v[i], cap, inverse);
-      v[i] = expf(value - state.largest) * scale - everywhere - (j + i == target ? at_target : 0.0f);
-      if (CAPPED) v[i] *= 1.0f - (value * inverse) * (value * inverse);
+      v[i] = capped<CAPPED>(v[i], cap, inverse);
+      d[i] = fmaf(fast_exp(v[i] - state.largest), scale, -everywhere);
     }
-    store(dz + j, vocabulary - j, v);
+    if (uint64_t(target - j) < 8) {
+#pragma unroll
+      for (int i = 0; i < 8; i++) d[i] -= j + i == target ? at_target : 0.0f;
+    }
+    if (CAPPED) {
+#pragma unroll
+      for (int i = 0; i < 8; i++) d[i] *= 1.0f - (v[i] * inverse) * (v[i] * inverse);
+    }
+    if (j + 8 > vocabulary) {
+#pragma unroll
+      for (int i = 0; i < 8; i++) d[i] = j + i < vocabulary ? d[i] : 0.0f;
+    }
+    if (j < vocabulary) store(dz + j, 8, d);
   }
 }
 

@@ -46,10 +46,13 @@ MF_DEVICE void norm(int rms, int64_t rows, int64_t width, float epsilon, const a
   const row_place<WARPS> place;
   const int64_t row = int64_t(blockIdx.x) * (8 / WARPS) + place.row;
   if (row >= rows) return;
+  octet given[CHUNKS];
   float v[CHUNKS][8], sum = 0.0f;
 #pragma unroll
+  for (int k = 0; k < CHUNKS; k++) given[k] = load_octet(x + row * width + place.column(k), width - place.column(k));
+#pragma unroll
   for (int k = 0; k < CHUNKS; k++) {
-    load(x + row * width + place.column(k), width - place.column(k), v[k]);
+    unpack(given[k], v[k]);
 #pragma unroll
     for (int i = 0; i < 8; i++) sum += v[k][i];
   }
@@ -99,7 +102,12 @@ MF_DEVICE void norm_gradient_short(int rms, int width, float epsilon, const act 
   }
 }
 
-/// Rows are dealt to the grid's places in turn; each place keeps its share of dw and db in registers.
+/// Rows of a block at a time. Blocks of four warps: several share the registers of a multiprocessor.
+template <int WARPS>
+constexpr int GRADIENT_ROWS = WARPS == 1 ? 4 : 1;
+
+/// Rows are dealt to the grid's places in turn; each place keeps its share of dw and db in registers, and a row's elements
+/// as they are stored.
 template <int CHUNKS, int WARPS>
 MF_DEVICE void norm_gradient(int rms, int64_t rows, int64_t width, float epsilon, const act *x, const act *dy,
                              const act *addend, const float *weight, const float *bias, const float *mean,
@@ -108,30 +116,39 @@ MF_DEVICE void norm_gradient(int rms, int64_t rows, int64_t width, float epsilon
   const row_place<WARPS> place;
   float *sums = reinterpret_cast<float *>(mf_shared);  // dw, then db: of the block's places so far
   float dw[CHUNKS][8] = {}, db[CHUNKS][8] = {};
-  for (int64_t row = int64_t(blockIdx.x) * (8 / WARPS) + place.row; row < rows;
-       row += int64_t(gridDim.x) * (8 / WARPS)) {
+  for (int64_t row = int64_t(blockIdx.x) * GRADIENT_ROWS<WARPS> + place.row; row < rows;
+       row += int64_t(gridDim.x) * GRADIENT_ROWS<WARPS>) {
     const float shift = rms ? 0.0f : mean[row], scale = rstd[row];
-    float normalized[CHUNKS][8], d[CHUNKS][8], sum = 0.0f, dot = 0.0f;
+    octet given[CHUNKS], gradient[CHUNKS], added[CHUNKS];
 #pragma unroll
     for (int k = 0; k < CHUNKS; k++) {
-      const int64_t column = place.column(k), n = width - column;
-      load(x + row * width + column, n, normalized[k]);
-      load(dy + row * width + column, n, d[k]);
+      const int64_t at = row * width + place.column(k), n = width - place.column(k);
+      given[k] = load_octet(x + at, n);
+      gradient[k] = load_octet(dy + at, n);
+      added[k] = addend != nullptr ? load_octet(addend + at, n) : octet{};
     }
-#pragma unroll
-    for (int k = 0; k < CHUNKS; k++) {
-      const int64_t column = place.column(k), n = width - column;
-      float w[8];
-      if (weight != nullptr) load_floats(weight + column, n, w);
+    /// x̂, dy and dy·w of eight elements. Beyond the row dy is 0, and so are all its products.
+    const auto see = [&](int k, float(&normalized)[8], float(&d)[8], float(&g)[8]) {
+      unpack(given[k], normalized);
+      unpack(gradient[k], d);
+      if (weight != nullptr) load_floats(weight + place.column(k), width - place.column(k), g);
 #pragma unroll
       for (int i = 0; i < 8; i++) {
-        // Beyond the row d is 0, and so are all its products.
-        normalized[k][i] = (normalized[k][i] - shift) * scale;
-        dw[k][i] = fmaf(d[k][i], normalized[k][i], dw[k][i]);
-        db[k][i] += d[k][i];
-        const float g = weight != nullptr ? d[k][i] * w[i] : d[k][i];
-        sum += g;
-        dot = fmaf(g, normalized[k][i], dot);
+        normalized[i] = (normalized[i] - shift) * scale;
+        g[i] = weight != nullptr ? d[i] * g[i] : d[i];
+      }
+    };
+    float sum = 0.0f, dot = 0.0f;
+#pragma unroll
+    for (int k = 0; k < CHUNKS; k++) {
+      float normalized[8], d[8], g[8];
+      see(k, normalized, d, g);
+#pragma unroll
+      for (int i = 0; i < 8; i++) {
+        dw[k][i] = fmaf(d[i], normalized[i], dw[k][i]);
+        db[k][i] += d[i];
+        sum += g[i];
+        dot = fmaf(g[i], normalized[i], dot);
       }
     }
     sum = rms ? 0.0f : row_sum<WARPS>(sum, room) / float(width);
@@ -139,28 +156,24 @@ MF_DEVICE void norm_gradient(int rms, int64_t rows, int64_t width, float epsilon
 #pragma unroll
     for (int k = 0; k < CHUNKS; k++) {
       const int64_t column = place.column(k), n = width - column;
-      float w[8], added[8];
-      if (weight != nullptr) load_floats(weight + column, n, w);
-      if (addend != nullptr) load(addend + row * width + column, n, added);
+      float normalized[8], d[8], g[8], v[8];
+      see(k, normalized, d, g);
+      unpack(added[k], v);
 #pragma unroll
-      for (int i = 0; i < 8; i++) {
-        const float g = weight != nullptr ? d[k][i] * w[i] : d[k][i];
-        const float v = (g - sum - normalized[k][i] * dot) * scale;
-        w[i] = addend != nullptr ? added[i] + v : v;
-      }
+      for (int i = 0; i < 8; i++) v[i] += (g[i] - sum - normalized[i] * dot) * scale;
       if (CHUNKS * WARPS == 1 && width <= SHORT_ROW && place.lane == 0)
         norm_gradient_short(
-            rms, int(width), epsilon, x + row * width, weight, d[0],
-            addend != nullptr ? addend + row * width : nullptr, w);
-      store(dx + row * width + column, n, w);
+            rms, int(width), epsilon, x + row * width, weight, d, addend != nullptr ? addend + row * width : nullptr,
+            v);
+      store(dx + row * width + column, n, v);
       if (y == nullptr) continue;
-      weigh(normalized[k], weight, rms ? nullptr : bias, column, n);
-      store(y + row * width + column, n, normalized[k]);
+      weigh(normalized, weight, rms ? nullptr : bias, column, n);
+      store(y + row * width + column, n, normalized);
     }
   }
   if (partials == nullptr) return;
   // One place after another adds its share, so that the order is always the same.
-  for (int turn = 0; turn < 8 / WARPS; turn++) {
+  for (int turn = 0; turn < GRADIENT_ROWS<WARPS>; turn++) {
     if (place.row == turn)
 #pragma unroll
       for (int k = 0; k < CHUNKS; k++)
@@ -173,7 +186,7 @@ MF_DEVICE void norm_gradient(int rms, int64_t rows, int64_t width, float epsilon
         }
     __syncthreads();
   }
-  for (int64_t j = threadIdx.x; j < 2 * width; j += 256) partials[int64_t(blockIdx.x) * 2 * width + j] = sums[j];
+  for (int64_t j = threadIdx.x; j < 2 * width; j += blockDim.x) partials[int64_t(blockIdx.x) * 2 * width + j] = sums[j];
 }
 
 /// mf_norm_…: y, mean and rstd; mean is not touched for RMS.
@@ -183,7 +196,7 @@ MF_DEVICE void norm_gradient(int rms, int64_t rows, int64_t width, float epsilon
 /// mf_norm_gradient_…: dx, y and (blocks, 2·width) partial sums of dw and db, for mf_add_partials. addend, y and
 /// partials may be NULL; dx may be addend; y may be dy.
 ///
-/// Grid: least(512, ⌈rows/8⌉) blocks of 256 threads up to 1024 columns, above them least(512, rows).
+/// Grid: up to ⌈rows/4⌉ blocks of 128 threads up to 1024 columns, above them least(512, rows) of 256.
 /// Shared memory: 8·width bytes.
 #define MF_NORM(WIDEST, CHUNKS, WARPS)                                                                             \
   extern "C" __global__ void __launch_bounds__(256) mf_norm_##WIDEST(                                              \
@@ -191,7 +204,7 @@ MF_DEVICE void norm_gradient(int rms, int64_t rows, int64_t width, float epsilon
       act *y, float *mean, float *rstd) {                                                                          \
     norm<CHUNKS, WARPS>(kind, rows, width, epsilon, x, weight, bias, y, mean, rstd);                               \
   }                                                                                                                \
-  extern "C" __global__ void __launch_bounds__(256) mf_norm_gradient_##WIDEST(                                     \
+  extern "C" __global__ void __launch_bounds__(WARPS == 1 ? 128 : 256, 1) mf_norm_gradient_##WIDEST(              \
       int kind, int64_t rows, int64_t width, float epsilon, const act *x, const act *dy, const act *addend,        \
       const float *weight, const float *bias, const float *mean, const float *rstd, act *dx, act *y,               \
       float *partials) {                                                                                           \

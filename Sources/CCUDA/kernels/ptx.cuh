@@ -27,6 +27,11 @@ MF_DEVICE words4 load_16(const void *p) {
 
 MF_DEVICE void store_16(void *p, words4 v) { *static_cast<uint4 *>(p) = make_uint4(v.x, v.y, v.z, v.w); }
 
+/// The same to device memory alone: what has just been loaded the compiler would store in four parts.
+MF_DEVICE void store_global_16(void *p, words4 v) {
+  asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(p), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
+}
+
 // MARK: Halves
 
 /// Rounds to nearest even; what is too large for fp16 becomes infinite.

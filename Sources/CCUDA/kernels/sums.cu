@@ -61,12 +61,18 @@ extern "C" __global__ void __launch_bounds__(256) mf_column_sums(
   const int64_t column = int64_t(blockIdx.x) * 256 + lane * 8, first = int64_t(blockIdx.y) * 256;
   const int64_t end = least(rows, first + 256);
   float total[8] = {};
-#pragma unroll 4
-  for (int64_t row = first + warp; row < end; row += 8) {
-    float v[8];
-    load(x + row * ld + column, width - column, v);
+  for (int64_t row = first + warp; row < end; row += 32) {
+    octet ahead[4];
 #pragma unroll
-    for (int i = 0; i < 8; i++) total[i] += v[i];
+    for (int k = 0; k < 4; k++)
+      ahead[k] = load_octet(x + (row + 8 * k) * ld + column, row + 8 * k < end ? width - column : 0);
+#pragma unroll
+    for (int k = 0; k < 4; k++) {
+      float v[8];
+      unpack(ahead[k], v);
+#pragma unroll
+      for (int i = 0; i < 8; i++) total[i] += v[i];
+    }
   }
 #pragma unroll
   for (int i = 0; i < 8; i++) sums[warp][i * 32 + lane] = total[i];
@@ -82,22 +88,22 @@ extern "C" __global__ void __launch_bounds__(256) mf_column_sums(
 
 /// y[j] (+)= Σ_b partials[b·stride + j], always in one order.
 ///
-/// Grid: ⌈width/32⌉ blocks of 256 threads: 32 columns, and eight threads that share one's partial sums.
-/// Bound: bytes of the partials.
-extern "C" __global__ void __launch_bounds__(256) mf_add_partials(
+/// Grid: ⌈width/32⌉ blocks of 1024 threads: 32 columns, and 32 threads that share one's partial sums.
+/// Bound: latency, and bytes of the partials.
+extern "C" __global__ void __launch_bounds__(1024) mf_add_partials(
     int64_t blocks, int64_t width, const float *partials, int64_t stride, float *y, int accumulate) {
-  __shared__ float sums[8][32];
+  __shared__ float sums[32][32];
   const int lane = threadIdx.x % 32, part = threadIdx.x / 32;
   const int64_t column = int64_t(blockIdx.x) * 32 + lane;
   float sum = 0.0f;
   if (column < width)
 #pragma unroll 8
-    for (int64_t b = part; b < blocks; b += 8) sum += partials[b * stride + column];
+    for (int64_t b = part; b < blocks; b += 32) sum += partials[b * stride + column];
   sums[part][lane] = sum;
   __syncthreads();
   if (part != 0 || column >= width) return;
   float total = accumulate ? y[column] : 0.0f;
 #pragma unroll
-  for (int i = 0; i < 8; i++) total += sums[i][lane];
+  for (int i = 0; i < 32; i++) total += sums[i][lane];
   y[column] = total;
 }

@@ -7,13 +7,16 @@ extension Graph {
   /// A ``HeadLoss`` starts it by itself (it is what is minimised). Parameter gradients go to the flat gradient buffer;
   /// gradients of inputs that are activations are results.
   ///
-  /// - Parameter seeds: gradients known from outside, as (value, its gradient).
+  /// - Parameters:
+  ///   - seeds: gradients known from outside, as (value, its gradient).
+  ///   - keepsActivations: whether what norms, activations and convolutions gave stays for the gradients of products that
+  ///     read it; otherwise their own gradients make it once more.
   /// - Returns: the gradient of each value that has one.
   @discardableResult
   package mutating func differentiate(
-    seeds: [(value: Node, gradient: Node)] = []
+    seeds: [(value: Node, gradient: Node)] = [], keepsActivations: Bool = false
   ) throws(ComputeError) -> [Node: Node] {
-    var pass = BackwardPass(graph: self)
+    var pass = BackwardPass(graph: self, keepsActivations: keepsActivations)
     for seed in seeds { try pass.flow(seed.gradient, into: seed.value) }
     for index in operations.indices.reversed() { try pass.differentiate(index) }
     for (value, gradient) in pass.gradients where self[value].role == .input { pass.graph.keep(gradient) }
@@ -34,9 +37,9 @@ private struct BackwardPass {
   /// Parameter gradients that an operation of this pass has written already.
   private var written: Set<Node> = []
 
-  init(graph: Graph) {
+  init(graph: Graph, keepsActivations: Bool) {
     self.graph = graph
-    remakable = Set(
+    remakable = keepsActivations ? [] : Set(
       graph.operations.compactMap { operation in
         switch operation {
         case .norm(let op): op.y
@@ -86,14 +89,15 @@ private struct BackwardPass {
 
     case .linear(let op):
       guard let dy = gradients[op.y] else { return }
-      let (addend, dx) = fused(into: op.x)
-      graph.operations.append(
-        .linearInputGradient(LinearInputGradient(dy: dy, weight: op.weight, addend: addend, dx: dx)))
       if remakable.contains(op.x) {
         waiting[op.x, default: []].append((op, dy))
       } else {
         addWeightGradient(op, x: op.x, dy: dy)
       }
+      // Last, so that the gradient of what made x follows at once.
+      let (addend, dx) = fused(into: op.x)
+      graph.operations.append(
+        .linearInputGradient(LinearInputGradient(dy: dy, weight: op.weight, addend: addend, dx: dx)))
       if let residual = op.residual { try flow(dy, into: residual) }
 
     case .norm(let op):

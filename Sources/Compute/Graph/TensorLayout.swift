@@ -36,12 +36,16 @@ package struct TensorLayout: Sendable {
 
   package init() {}
 
+  /// Matrices have room for a multiple of so many rows: tensor cores multiply others at a sixth of their rate.
+  package static let rowAlignment = 8
+
   /// Appends a tensor.
   package mutating func add(_ name: String, _ shape: Shape, role: TensorRole = .other, isTrainable: Bool = true) {
     precondition(indices[name] == nil, "two tensors named \(name)")
     indices[name] = entries.count
     entries.append(Entry(name: name, shape: shape, offset: count, isTrainable: isTrainable, role: role))
-    count = aligned(count + shape.count, to: Self.alignment)
+    let room = shape.rank == 2 ? aligned(shape[0], to: Self.rowAlignment) * shape[1] : shape.count
+    count = aligned(count + room, to: Self.alignment)
   }
 
   /// The position of a tensor in `entries`.

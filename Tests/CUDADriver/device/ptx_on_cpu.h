@@ -19,6 +19,8 @@ MF_CPU_QUIET void store_16(void *p, words4 v) {
   __builtin_memcpy(p, &v, 16);
 }
 
+MF_CPU_QUIET void store_global_16(void *p, words4 v) { store_16(p, v); }
+
 // MARK: Halves (cvt.rn)
 
 inline uint16_t narrow_fp16(float x) {
