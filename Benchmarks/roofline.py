@@ -2,8 +2,7 @@
 
     python3 Benchmarks/roofline.py [--rows] [--muon]
 
-Nothing here is measured: the rates of cards are assumptions (below), and `make gpu-check STAGE=bench` is there to replace
-them. A model's update is one pass of B × 1,024 tokens of GPT-2 with bf16 activations, as Mayfly's kernels run it. Bytes
+Nothing here is measured: the rates of cards are assumptions (below); docs/benchmarks.md has what a card then did. A model's update is one pass of B × 1,024 tokens of GPT-2 with bf16 activations, as Mayfly's kernels run it. Bytes
 are counted in U, one activation of N tokens: 2·N·C bytes.
 """
 
@@ -127,8 +126,8 @@ def update(card: Card, model: Model, with_muon: bool = False) -> dict[str, float
         "attention, backward": max(2.5 * attention / (card.attention[1] * 1e12), stream(9)),
         # Two norms; GELU where products don't have it.
         "rows, forward": stream(4 if card.fuses_gelu else 12),
-        # Two norms with an addend that make their output again; GELU; sums of columns for four biases.
-        "rows, backward": stream(10 + (8 if card.fuses_gelu else 16) + 9),
+        # Two norms with an addend; GELU; sums of columns for four biases.
+        "rows, backward": stream(8 + (0 if card.fuses_gelu else 12) + 9),
         "loss": 2 * logits / (card.bandwidth * 1e12),
         "embedding, last norm": 12 * U / (card.bandwidth * 1e12),
         **optimizer(card, model, with_muon),

@@ -26,7 +26,7 @@ final class Kernels {
   private struct Key: Hashable {
     let file: File
     let storage: Precision
-    let headSize: Int?
+    let size: Int?
   }
 
   private struct Name: Hashable {
@@ -50,14 +50,14 @@ final class Kernels {
   ///
   /// - Parameters:
   ///   - storage: of the kernel's activations.
-  ///   - headSize: of kernels that are compiled for one.
+  ///   - size: of kernels that are compiled for one: of a head, or the widest row.
   ///   - arguments: in the kernel's order and of its types.
   /// - Throws: ``ComputeError/device(_:)``; ``ComputeError/unavailable(_:)`` for more shared memory than there is.
   func call(
-    _ file: File, _ name: String, storage: Precision, headSize: Int? = nil, grid: (Int, Int, Int), threads: Int,
+    _ file: File, _ name: String, storage: Precision, size: Int? = nil, grid: (Int, Int, Int), threads: Int,
     sharedBytes: Int = 0, _ arguments: [any KernelArgument]
   ) throws(ComputeError) -> KernelCall {
-    let function = try function(name, Key(file: file, storage: storage, headSize: headSize))
+    let function = try function(name, Key(file: file, storage: storage, size: size))
     try grant(sharedBytes, to: function, name)
     return KernelCall(
       function: function, name: name,
@@ -93,7 +93,7 @@ final class Kernels {
     if let known = modules[key] { return known }
     let storage = ["MF_STORAGE=\(key.storage.storage)"]
     let module = try compiler.compile(
-      key.file.rawValue + ".cu", defines: storage + (key.headSize.map { ["MF_HEAD_SIZE=\($0)"] } ?? [])
+      key.file.rawValue + ".cu", defines: storage + (key.size.map { ["MF_SIZE=\($0)"] } ?? [])
     ) { image in
       var module: CUmodule?
       return gpu.libraries.driver.cuModuleLoadData(&module, image) == CUDA_SUCCESS ? module : nil

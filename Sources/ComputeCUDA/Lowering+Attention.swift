@@ -21,7 +21,7 @@ extension Lowering {
     let dout = at.activation(gradient.dy)
     let ld = width(gradient.dqkv)
     let toDelta = try kernel(
-      .attention, "mf_attention_delta", headSize: kind.plainSize, grid: (B * T, 1, 1), threads: 128, Int32(T),
+      .sums, "mf_attention_delta", grid: (B * T, 1, 1), threads: 128, Int32(T),
       Int32(H), Int32(layout.headSize), at.activation(op.y), width(op.y), dout, width(gradient.dy), delta)
     if let whole = wholeGradient(op, kind) {
       return [
@@ -82,7 +82,7 @@ extension Lowering {
     ]
     return .kernel(
       try kernels.call(
-        kind.file, kind.prefix + pass + kind.suffix, storage: graph.precision, headSize: kind.compiledSize, grid: grid,
+        kind.file, kind.prefix + pass + kind.suffix, storage: graph.precision, size: kind.compiledSize, grid: grid,
         threads: threads, sharedBytes: sharedBytes, first + rest))
   }
 

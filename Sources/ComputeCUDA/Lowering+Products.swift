@@ -79,7 +79,9 @@ extension Lowering {
     let leading = aligned(V, to: TensorLayout.rowAlignment)
     // Rows of gradients begin where their logits did.
     let gradientLeading = leading * size / gradientSize
-    let chunk = min(N, max(256, Self.headBytes / (leading * size) / 256 * 256))
+    // Each chunk adds to the weight's gradient, which costs a pass over that: the more memory there is, the fewer chunks.
+    let most = max(256, max(Self.headBytes, device.memoryBytes / 64) / (leading * size) / 256 * 256)
+    let chunk = min(N, aligned(tiles(N, tiles(N, most)), to: 256))
     let z = scratch.take(bytes: chunk * leading * size)
     var commands: [Command] = []
     for first in stride(from: 0, to: N, by: chunk) {
@@ -182,7 +184,8 @@ extension Lowering {
     return .product(
       try products.call(
         MatrixProduct(
-          m: K, n: outputs(of: weight, leading: leading), k: rows, transposesB: true, a: x, b: dy, d: gradient, leadingA: K,
+          m: K, n: outputs(of: weight, leading: leading), k: rows, transposesB: true, a: x, b: dy, d: gradient,
+          leadingA: K,
           leadingB: leading, leadingD: K, operands: graph.precision, result: .fp32, c: adds ? gradient : nil),
         isTimed: isTraining))
   }

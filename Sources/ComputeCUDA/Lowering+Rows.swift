@@ -4,9 +4,10 @@ import Compute
 extension Lowering {
   func lower(_ op: Norm) throws(ComputeError) -> [Command] {
     let (rows, width) = (rows(op.x), width(op.x))
+    let widest = try widest(width)
     return [
       try kernel(
-        .norm, "mf_norm_\(try widest(width))", grid: (width <= 1024 ? tiles(rows, 8) : rows, 1, 1), op.kind.number,
+        .norm, "mf_norm_\(widest)", size: widest, grid: (width <= 1024 ? tiles(rows, 8) : rows, 1, 1), op.kind.number,
         rows, width, op.epsilon, at.activation(op.x), at.floats(op.weight), at.floats(op.bias), at.activation(op.y),
         at.floats(op.mean), at.floats(op.rstd))
     ]
@@ -18,9 +19,10 @@ extension Lowering {
     let blocks = width <= 1024 ? min(3 * device.multiprocessors, tiles(rows, 4)) : min(512, rows)
     let partials =
       op.dWeight == nil && op.dBias == nil ? nil : scratch.take(bytes: 4 * blocks * 2 * width)
+    let widest = try widest(width)
     var commands = [
       try kernel(
-        .norm, "mf_norm_gradient_\(try widest(width))", grid: (blocks, 1, 1), threads: width <= 1024 ? 128 : 256,
+        .norm, "mf_norm_gradient_\(widest)", size: widest, grid: (blocks, 1, 1), threads: width <= 1024 ? 128 : 256,
         sharedBytes: 8 * width, op.kind.number, rows, width, op.epsilon, at.activation(op.x), at.activation(op.dy),
         at.activation(op.addend), at.floats(op.weight), at.floats(op.bias), at.floats(op.mean), at.floats(op.rstd),
         at.activation(op.dx), at.activation(op.y), partials)

@@ -24,12 +24,12 @@ struct Lowering {
 
   /// - Parameter storage: nil is that of the program's activations.
   func kernel(
-    _ file: Kernels.File, _ name: String, storage: Precision? = nil, headSize: Int? = nil, grid: (Int, Int, Int),
+    _ file: Kernels.File, _ name: String, storage: Precision? = nil, size: Int? = nil, grid: (Int, Int, Int),
     threads: Int = 256, sharedBytes: Int = 0, _ arguments: any KernelArgument...
   ) throws(ComputeError) -> Command {
     .kernel(
       try kernels.call(
-        file, name, storage: storage ?? graph.precision, headSize: headSize, grid: grid, threads: threads,
+        file, name, storage: storage ?? graph.precision, size: size, grid: grid, threads: threads,
         sharedBytes: sharedBytes, arguments))
   }
 

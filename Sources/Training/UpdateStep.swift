@@ -3,6 +3,9 @@ package import Models
 
 /// One update of the weights: forward, backward, accumulate, clip, optimize. Allocates nothing once made.
 package final class UpdateStep {
+  /// Passes of more tokens lose nothing when they are halved: sooner than that activations are made again.
+  private static let fewTokens = 1 << 14
+
   private let settings: TrainSettings
   private let store: any ParameterStore
   private let program: LossProgram
@@ -37,14 +40,15 @@ package final class UpdateStep {
             terms: settings.lossTerms, precision: precision)
         } else {
           try transformer.lossProgram(
-            batch: B, time: T, training: true, keepsActivations: keepsActivations, terms: settings.lossTerms, mask: mask,
+            batch: B, time: T, training: true, keepsActivations: keepsActivations, terms: settings.lossTerms,
+            mask: mask,
             precision: precision)
         }
       return (program, try executor.prepare(program.program, parameters: store, states: nil))
     }
     do {
       (program, execution) = try prepare(keepsActivations: executor.keepsActivations)
-    } catch .outOfMemory where executor.keepsActivations {
+    } catch .outOfMemory where executor.keepsActivations && B * T <= Self.fewTokens {
       (program, execution) = try prepare(keepsActivations: false)
     }
     if settings.optimizer == .muon { try store.reserveMuon() }

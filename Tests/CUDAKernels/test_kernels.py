@@ -667,7 +667,7 @@ def attention_case(device: Device, storage: str, tensor_cores: bool, shape, mask
 
     outer, ld = device.array(dout), Int64(heads * size)
     device.launch(
-        "attention:mf_attention_delta", storage, batch * time, 128, time, heads, size, o, ld, outer, ld, delta)
+        "sums:mf_attention_delta", storage, batch * time, 128, time, heads, size, o, ld, outer, ld, delta)
     check(delta, (wide(o.get()) * wide(dout)).reshape(batch, time, heads, size).sum(-1).transpose(1, 2), "fp32")
     backward = (*arguments, heads, outer, ld, lse, delta)
     again = device.empty(batch, time, width, dtype=like)

@@ -59,11 +59,11 @@ struct GraphTests {
     #expect(graph[x].role == .input)
   }
 
-  @Test("lays tensors out at cache lines and counts without the padding")
+  @Test("lays tensors out at cache lines, matrices with room for eight rows, and counts without the padding")
   func layout() {
     let layout = Self.layout
-    #expect(layout.entries.map(\.offset) == [0, 16])
-    #expect(layout.count == 32)
+    #expect(layout.entries.map(\.offset) == [0, 48])
+    #expect(layout.count == 64)
     #expect(layout.parameterCount == 18)
     #expect(layout["b"]?.shape == [3])
     #expect(layout["c"] == nil)

@@ -8,8 +8,8 @@
 
 #include <stddef.h>
 
-/// What NVRTC gets beside --gpu-architecture=… and -DMF_STORAGE=… (0 fp32, 1 bf16, 2 fp16). -DMF_HEAD_SIZE=… leaves only
-/// one head size of the kernels that have a copy for each (attention.cu, attention_tensor.cu): seconds less to compile.
+/// What NVRTC gets beside --gpu-architecture=… and -DMF_STORAGE=… (0 fp32, 1 bf16, 2 fp16). -DMF_SIZE=… leaves only
+/// one of the kernels that there are several sizes of: heads' (attention.cu, attention_tensor.cu), rows' (norm.cu).
 #define MF_KERNEL_OPTIONS {"--std=c++17", "--fmad=false"}
 
 typedef struct {

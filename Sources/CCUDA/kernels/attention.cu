@@ -249,8 +249,8 @@ MF_DEVICE void attention_gradient(
 
 #define MF_ATTENTION_OF(WIDEST) MF_ATTENTION(WIDEST)
 
-#ifdef MF_HEAD_SIZE
-MF_ATTENTION_OF(MF_HEAD_SIZE)
+#ifdef MF_SIZE
+MF_ATTENTION_OF(MF_SIZE)
 #else
 MF_ATTENTION(32)
 MF_ATTENTION(64)
@@ -258,26 +258,3 @@ MF_ATTENTION(96)
 MF_ATTENTION(128)
 MF_ATTENTION(256)
 #endif
-
-/// delta[(b·H + h)·T + t] = do·o of row b·T + t's head h.
-///
-/// Grid: B·T blocks of 128 threads; a head is shared by the fewest lanes (a power of two) with eight elements each.
-/// Bound: bytes (of halves 4 per element).
-extern "C" __global__ void __launch_bounds__(128) mf_attention_delta(
-    int time, int heads, int head_size, const act *o, int64_t ld_o, const act *dout, int64_t ld_do, float *delta) {
-  int lanes = 1;
-  while (lanes * 8 < head_size) lanes *= 2;
-  const int64_t row = blockIdx.x;
-  const int column = threadIdx.x % lanes * 8;
-  for (int base = 0; base < heads; base += 128 / lanes) {
-    const int head = base + threadIdx.x / lanes, n = head < heads ? head_size - column : 0;
-    const int at = head * head_size + column;
-    float a[8], c[8], dot = 0.0f;
-    load(o + row * ld_o + at, n, a);
-    load(dout + row * ld_do + at, n, c);
-#pragma unroll
-    for (int i = 0; i < 8; i++) dot = fmaf(a[i], c[i], dot);
-    for (int distance = lanes / 2; distance > 0; distance /= 2) dot += __shfl_xor_sync(ALL_LANES, dot, distance);
-    if (head < heads && column == 0) delta[(row / time * heads + head) * time + row % time] = dot;
-  }
-}

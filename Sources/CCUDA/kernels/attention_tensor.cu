@@ -579,6 +579,9 @@ MF_DEVICE void attention_gradient(
 /// Keys of a block, 16 a warp, and queries of a tile.
 constexpr int WHOLE_WARPS = 8, WHOLE_THREADS = 32 * WHOLE_WARPS, WHOLE_KEYS = 16 * WHOLE_WARPS, WHOLE_QUERIES = 64;
 
+/// Queries whose scores a warp computes at once: products of several don't wait for each other.
+constexpr int AT_ONCE = __CUDA_ARCH__ >= 1200 ? 16 : 32;
+
 /// The whole gradient of a key/value head. A block goes through the keys, 128 at a time, and for each through the queries
 /// that see them. What keys add to dq is summed in `sums`, in their order: a thread reads there what it has left itself.
 /// dS goes from the warps that have its keys to those that have its queries by way of shared memory, and is multiplied
@@ -702,52 +705,67 @@ MF_DEVICE void attention_whole_gradient(
           const tile<D> theirs = query_tile(stage, 0), theirs2 = query_tile(stage, 1);
           // Not unrolled: that would take more registers than there are.
 #pragma unroll 1
-          for (int part = 0; part < WHOLE_QUERIES / 16; part++) {
-            float p[2][4], ds[2][4];
+          for (int query = 0; query < WHOLE_QUERIES; query += AT_ONCE) {
+            float p[AT_ONCE / 8][4], ds[AT_ONCE / 8][4];
 #pragma unroll
-            for (int n = 0; n < 2; n++)
+            for (int n = 0; n < AT_ONCE / 8; n++)
 #pragma unroll
               for (int i = 0; i < 4; i++) p[n][i] = ds[n][i] = 0.0f;
-            uint32_t other[4];
 #pragma unroll
             for (int depth = 0; depth < D / 16; depth++) {
-              theirs.right_transposed(other, lanes, 16 * part, depth);
-              mma(p[0], a[depth], other[0], other[1]);
-              mma(p[1], a[depth], other[2], other[3]);
-              theirs2.right_transposed(other, lanes, 16 * part, depth);
-              mma(ds[0], a2[depth], other[0], other[1]);
-              mma(ds[1], a2[depth], other[2], other[3]);
+#pragma unroll
+              for (int m = 0; m < AT_ONCE / 16; m++) {
+                uint32_t other[4];
+                theirs.right_transposed(other, lanes, query + 16 * m, depth);
+                mma(p[2 * m], a[depth], other[0], other[1]);
+                mma(p[2 * m + 1], a[depth], other[2], other[3]);
+                theirs2.right_transposed(other, lanes, query + 16 * m, depth);
+                mma(ds[2 * m], a2[depth], other[0], other[1]);
+                mma(ds[2 * m + 1], a2[depth], other[2], other[3]);
+              }
             }
 #pragma unroll
-            for (int n = 0; n < 2; n++)
+            for (int n = 0; n < AT_ONCE / 8; n++)
 #pragma unroll
               for (int i = 0; i < 4; i++) {
-                const int column = 16 * part + 8 * n + 2 * t + i % 2, key = first + own + g + i / 2 * 8;
-                to_gradient(p[n][i], ds[n][i], key, facts[stage][column], 1.0f, to_bits);
+                const int key = first + own + g + i / 2 * 8;
+                to_gradient(p[n][i], ds[n][i], key, facts[stage][query + 8 * n + 2 * t + i % 2], 1.0f, to_bits);
               }
-            uint32_t left[4];
-            repack(left, p[0], p[1]);
-            add_product(value_sums, left, theirs2, lanes, 16 * part);
-            repack(left, ds[0], ds[1]);
-            add_product(key_sums, left, theirs, lanes, 16 * part);
 #pragma unroll
-            for (int i = 0; i < 4; i++)
-              *reinterpret_cast<uint32_t *>(
-                  score_tile(stage).bytes + (score_place ^ (2 * part + i / 2) * 16) + i % 2 * 8 * 2 * WHOLE_QUERIES) =
-                  left[i];
+            for (int m = 0; m < AT_ONCE / 16; m++) {
+              uint32_t left[4];
+              repack(left, p[2 * m], p[2 * m + 1]);
+              add_product(value_sums, left, theirs2, lanes, query + 16 * m);
+            }
+#pragma unroll
+            for (int m = 0; m < AT_ONCE / 16; m++) {
+              uint32_t left[4];
+              repack(left, ds[2 * m], ds[2 * m + 1]);
+              add_product(key_sums, left, theirs, lanes, query + 16 * m);
+#pragma unroll
+              for (int i = 0; i < 4; i++)
+                *reinterpret_cast<uint32_t *>(
+                    score_tile(stage).bytes + (score_place ^ (query / 8 + 2 * m + i / 2) * 16) +
+                    i % 2 * 16 * WHOLE_QUERIES) = left[i];
+            }
           }
         }
 
         if (before.head < group) {
 #pragma unroll
-          for (int step = 0; step < WHOLE_KEYS / 16; step++) {
-            uint32_t left[4], other[4];
-            score_tile(stage ^ 1).left_transposed(left, score_lanes, 16 * step, rows / 16);
+          for (int half = 0; half < 2; half++) {
+            const int half_first = first + half * (WHOLE_KEYS / 2);
+            if (half_first >= span.end || half_first + WHOLE_KEYS / 2 <= span.start) continue;
 #pragma unroll
-            for (int n = 0; n < D / 32; n++) {
-              key_tile.right(other, lanes, 16 * step, columns / 16 + n);
-              mma(query_sums[2 * n], left, other[0], other[1]);
-              mma(query_sums[2 * n + 1], left, other[2], other[3]);
+            for (int step = half * (WHOLE_KEYS / 32); step < (half + 1) * (WHOLE_KEYS / 32); step++) {
+              uint32_t left[4], other[4];
+              score_tile(stage ^ 1).left_transposed(left, score_lanes, 16 * step, rows / 16);
+#pragma unroll
+              for (int n = 0; n < D / 32; n++) {
+                key_tile.right(other, lanes, 16 * step, columns / 16 + n);
+                mma(query_sums[2 * n], left, other[0], other[1]);
+                mma(query_sums[2 * n + 1], left, other[2], other[3]);
+              }
             }
           }
           const int i = before.at * WHOLE_QUERIES + rows + g;
@@ -836,10 +854,10 @@ constexpr int KEYS_BLOCKS = __CUDA_ARCH__ >= 800 ? 3 : 2;
 
 #define MF_WHOLE_ATTENTION_OF(D) MF_WHOLE_ATTENTION(D)
 
-#ifdef MF_HEAD_SIZE
-MF_ATTENTION_OF(MF_HEAD_SIZE)
-#if MF_HEAD_SIZE <= 64 && __CUDA_ARCH__ >= 800
-MF_WHOLE_ATTENTION_OF(MF_HEAD_SIZE)
+#ifdef MF_SIZE
+MF_ATTENTION_OF(MF_SIZE)
+#if MF_SIZE <= 64 && __CUDA_ARCH__ >= 800
+MF_WHOLE_ATTENTION_OF(MF_SIZE)
 #endif
 #else
 MF_ATTENTION(32)

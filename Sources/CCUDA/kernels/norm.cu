@@ -212,10 +212,17 @@ MF_DEVICE void norm_gradient(int rms, int64_t rows, int64_t width, float epsilon
         kind, rows, width, epsilon, x, dy, addend, weight, bias, mean, rstd, dx, y, partials);                     \
   }
 
-MF_NORM(256, 1, 1)
-MF_NORM(512, 2, 1)
-MF_NORM(768, 3, 1)
-MF_NORM(1024, 4, 1)
-MF_NORM(2048, 1, 8)
-MF_NORM(4096, 2, 8)
-MF_NORM(8192, 4, 8)
+#define MF_NORM_UP_TO(WIDEST) \
+  MF_NORM(WIDEST, (WIDEST <= 1024 ? (WIDEST + 255) / 256 : (WIDEST + 2047) / 2048), (WIDEST <= 1024 ? 1 : 8))
+
+#ifdef MF_SIZE
+MF_NORM_UP_TO(MF_SIZE)
+#else
+MF_NORM_UP_TO(256)
+MF_NORM_UP_TO(512)
+MF_NORM_UP_TO(768)
+MF_NORM_UP_TO(1024)
+MF_NORM_UP_TO(2048)
+MF_NORM_UP_TO(4096)
+MF_NORM_UP_TO(8192)
+#endif

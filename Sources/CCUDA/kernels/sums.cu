@@ -107,3 +107,28 @@ extern "C" __global__ void __launch_bounds__(1024) mf_add_partials(
   for (int i = 0; i < 32; i++) total += sums[i][lane];
   y[column] = total;
 }
+
+// MARK: Sums over heads, for attention's gradient
+
+/// delta[(b·H + h)·T + t] = do·o of row b·T + t's head h.
+///
+/// Grid: B·T blocks of 128 threads; a head is shared by the fewest lanes (a power of two) with eight elements each.
+/// Bound: bytes (of halves 4 per element).
+extern "C" __global__ void __launch_bounds__(128) mf_attention_delta(
+    int time, int heads, int head_size, const act *o, int64_t ld_o, const act *dout, int64_t ld_do, float *delta) {
+  int lanes = 1;
+  while (lanes * 8 < head_size) lanes *= 2;
+  const int64_t row = blockIdx.x;
+  const int column = threadIdx.x % lanes * 8;
+  for (int base = 0; base < heads; base += 128 / lanes) {
+    const int head = base + threadIdx.x / lanes, n = head < heads ? head_size - column : 0;
+    const int at = head * head_size + column;
+    float a[8], c[8], dot = 0.0f;
+    load(o + row * ld_o + at, n, a);
+    load(dout + row * ld_do + at, n, c);
+#pragma unroll
+    for (int i = 0; i < 8; i++) dot = fmaf(a[i], c[i], dot);
+    for (int distance = lanes / 2; distance > 0; distance /= 2) dot += __shfl_xor_sync(ALL_LANES, dot, distance);
+    if (head < heads && column == 0) delta[(row / time * heads + head) * time + row % time] = dot;
+  }
+}

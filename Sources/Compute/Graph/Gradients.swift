@@ -39,15 +39,18 @@ private struct BackwardPass {
 
   init(graph: Graph, keepsActivations: Bool) {
     self.graph = graph
-    remakable = keepsActivations ? [] : Set(
-      graph.operations.compactMap { operation in
-        switch operation {
-        case .norm(let op): op.y
-        case .activation(let op): op.y
-        case .causalConvolution(let op): op.y
-        default: nil
-        }
-      })
+    remakable =
+      keepsActivations
+      ? []
+      : Set(
+        graph.operations.compactMap { operation in
+          switch operation {
+          case .norm(let op): op.y
+          case .activation(let op): op.y
+          case .causalConvolution(let op): op.y
+          default: nil
+          }
+        })
   }
 
   /// Adds to the gradient of a value.

@@ -86,40 +86,8 @@ package struct Planner {
   package func plan(budget: Double) throws -> Plan {
     let start = ContinuousClock.now
     func elapsed() -> Double { seconds(ContinuousClock.now - start) }
-    var ladder: [[Candidate]] = []
-    var last: (time: StepTime, flops: Double, parameters: Double)?
-    for width in Preset.decoderWidths {
-      let settings = try resolve(.decoder(width: width))
-      // What was asked for may leave no choice of a width.
-      if let before = ladder.last?.first, before.settings.model == settings.model { break }
-      let model = try Transformer(settings.model)
-      let layout = model.parameterLayout
-      let parameters = layout.parameterCount
-      let program = try model.lossProgram(batch: 1, time: settings.train.context, training: true)
-      let flops = program.program.flops / Double(settings.train.context)
-      let reckoned = last.map {
-        $0.time.scaled(flops: flops / $0.flops, parameters: Double(parameters) / $0.parameters)
-      }
-      let left = Self.calibrationTime(budget) - elapsed()
-      let time: StepTime
-      if let reckoned, reckoned.measuringSeconds(context: settings.train.context) > left {
-        time = reckoned
-      } else {
-        do {
-          time = try StepTime.measure(settings, executor: executor)
-        } catch ComputeError.outOfMemory where last != nil {
-          break
-        }
-      }
-      last = (time, flops, Double(parameters))
-      let batches = try batches(of: width, in: settings).map {
-        candidate($0.preset, $0.settings, layout, time, budget)
-      }
-      let possible = batches.filter { $0.updates >= Self.leastUpdates }
-      if possible.isEmpty, !ladder.isEmpty { break }
-      ladder.append(possible.isEmpty ? Array(batches.prefix(1)) : possible)
-      if isPastBest(ladder) { break }
-    }
+    func left() -> Double { Self.calibrationTime(budget) - elapsed() }
+    let ladder = try measuredLadder(budget: budget, left: left)
     let candidates = ladder.compactMap { $0.min { $0.bitsPerToken < $1.bitsPerToken } }
     guard var chosen = candidates.min(by: { $0.bitsPerToken < $1.bitsPerToken }) else {
       preconditionFailure("no width to choose from")
@@ -127,15 +95,110 @@ package struct Planner {
     let protections = SmallText.settings(passes: chosen.passes, hasText: hasText).filter { overrides[$0.key] == nil }
     let short = ShortRun.settings(tokens: chosen.tokens).filter { overrides[$0.key] == nil }
     let canChoosePasses = choosesBatch && overrides["train.micro_batch_size"] == nil
-    let left = Self.calibrationTime(budget) - elapsed()
-    let passRows = canChoosePasses ? try passTrials(of: chosen, seconds: left).chosenRows : nil
+    let passRows = canChoosePasses ? try passTrials(of: chosen, seconds: left()).chosenRows : nil
     let additions = short + protections + (passRows.map { [("train.micro_batch_size", "\($0)")] } ?? [])
     chosen.settings = try resolve(chosen.preset, adding: additions)
     chosen = try withMemory(chosen)
     return Plan(
-      candidates: try candidates.map { try $0.preset == chosen.preset ? chosen : withMemory($0) }, chosen: chosen,
+      candidates: try candidates.map { candidate in
+        if candidate.preset == chosen.preset { return chosen }
+        // A GPU's memory is found by taking it, which lasts.
+        return executor.plannedBytes == nil ? try withMemory(candidate) : candidate
+      }, chosen: chosen,
       protections: protections, isShort: !short.isEmpty, additions: additions,
       batches: ladder.first { $0.contains { $0.preset == chosen.preset } } ?? [], calibrationSeconds: elapsed())
+  }
+
+  /// A width that the budget may choose.
+  private struct Width {
+    let width: Int
+    let settings: Settings
+    let layout: TensorLayout
+    let work: WidthTimes.Work
+  }
+
+  private func widths() throws -> [Width] {
+    var widths: [Width] = []
+    for width in Preset.decoderWidths {
+      let settings = try resolve(.decoder(width: width))
+      // What was asked for may leave no choice of a width.
+      if let before = widths.last, before.settings.model == settings.model { break }
+      let model = try Transformer(settings.model)
+      let program = try model.lossProgram(batch: 1, time: settings.train.context, training: true)
+      let layout = model.parameterLayout
+      widths.append(
+        Width(
+          width: width, settings: settings, layout: layout,
+          work: WidthTimes.Work(
+            flops: program.program.flops / Double(settings.train.context), parameters: Double(layout.parameterCount))))
+    }
+    return widths
+  }
+
+  /// The possible batches of each width, up to some beyond the best one.
+  ///
+  /// The smallest width is measured; where there is time enough, some far apart, as small models tell little of how fast a
+  /// machine is at large ones; then the best so far, until that is measured.
+  ///
+  /// - Parameter left: the seconds that there still are for measuring.
+  private func measuredLadder(budget: Double, left: () -> Double) throws -> [[Candidate]] {
+    var widths = try widths()
+    var times = WidthTimes(widths.map(\.work))
+    /// Seconds of a measurement beside its updates: making a model and its programs.
+    var making = Double.infinity
+    func measure(_ index: Int, share: Double = 1) throws -> Bool {
+      guard !times.isMeasured(index) else { return true }
+      let settings = widths[index].settings
+      let expected = times[index]?.measuringSeconds(context: settings.train.context)
+      if let expected, expected + making > share * left() { return false }
+      let before = left()
+      do {
+        let time = try StepTime.measure(settings, executor: executor)
+        making = min(making, max(0, before - left() - time.measuringSeconds(context: settings.train.context)))
+        times.record(time, at: index)
+      } catch ComputeError.outOfMemory where index > 0 {
+        widths.removeSubrange(index...)
+        return false
+      }
+      return true
+    }
+    func bestBits(_ index: Int) throws -> Double {
+      try candidates(widths[index], times[index], budget).bits
+    }
+    _ = try measure(0)
+    var last = try bestBits(0)
+    for index in stride(from: 4, to: widths.count, by: 4) {
+      guard index < widths.count, try measure(index, share: 1.0 / 3) else { break }
+      let bits = try bestBits(index)
+      if bits > last { break }
+      last = bits
+    }
+    while true {
+      let ladder = try ladder(widths, times, budget)
+      let best = ladder.indices.min { ladder[$0].bits < ladder[$1].bits } ?? 0
+      if times.isMeasured(best) { return ladder }
+      if try !measure(best) { return try self.ladder(widths, times, budget) }
+    }
+  }
+
+  /// Of the widths that have been or can be reckoned.
+  private func ladder(_ widths: [Width], _ times: WidthTimes, _ budget: Double) throws -> [[Candidate]] {
+    var ladder: [[Candidate]] = []
+    for (index, width) in widths.enumerated() {
+      let candidates = try candidates(width, times[index], budget)
+      let possible = candidates.filter { $0.updates >= Self.leastUpdates }
+      if possible.isEmpty, !ladder.isEmpty { break }
+      ladder.append(possible.isEmpty ? Array(candidates.prefix(1)) : possible)
+      if isPastBest(ladder) { break }
+    }
+    return ladder
+  }
+
+  private func candidates(_ width: Width, _ time: StepTime?, _ budget: Double) throws -> [Candidate] {
+    guard let time else { return [] }
+    return try batches(of: width.width, in: width.settings).map {
+      candidate($0.preset, $0.settings, width.layout, time, budget)
+    }
   }
 
   /// What passes of which size are worth on this machine.
@@ -171,7 +234,7 @@ package struct Planner {
 
   /// Whether the widths beyond these can't be better: the law has one minimum.
   private func isPastBest(_ ladder: [[Candidate]]) -> Bool {
-    let best = ladder.map { $0.map(\.bitsPerToken).min() ?? .infinity }
+    let best = ladder.map(\.bits)
     guard best.count >= 3, let least = best.min() else { return false }
     return best.suffix(2).allSatisfy { $0 > least }
   }
@@ -221,4 +284,9 @@ package struct Planner {
     // Planning itself may have taken more than a small model's training will.
     return max(ProcessMemory.peak, resident + held + min(dataBytes, settings.data.cache))
   }
+}
+
+extension [Planner.Candidate] {
+  /// Of the best.
+  fileprivate var bits: Double { map(\.bitsPerToken).min() ?? .infinity }
 }

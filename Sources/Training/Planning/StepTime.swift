@@ -19,7 +19,8 @@ package struct StepTime: Sendable {
   package static func measure(
     _ settings: Settings, executor: any Executor, enough: Double = 0.01
   ) throws -> StepTime {
-    var rows = max(1, 512 / settings.train.context)
+    // A GPU says nothing of large updates by small ones.
+    var rows = max(1, (executor.runsAhead ? 8192 : 512) / settings.train.context)
     var small = try fastest(settings, rows: rows, executor: executor)
     while small < enough, rows * settings.train.context < 1 << 16 {
       rows *= 4
