@@ -6,14 +6,14 @@ import Testing
 struct GradientsTests {
   /// Runs y = graph(x), dy all ones, in fp64, with weights that depend on their position in the layout alone.
   private func gradients(
-    _ layout: TensorLayout, sameWeights: Bool = false, accumulating: Bool = false,
+    _ layout: TensorLayout, sameWeights: Bool = false, accumulating: Bool = false, keepsActivations: Bool = false,
     _ build: (inout Graph, Node) throws -> Node
   ) throws -> (dx: [Double]?, parameters: [[Float]]) {
     var graph = Graph(parameters: layout)
     let x = graph.input("x", [3, 4])
     let y = try build(&graph, x)
     let seed = graph.input("dy", graph.shape(y))
-    let dx = try graph.differentiate(seeds: [(y, seed)])[x]
+    let dx = try graph.differentiate(seeds: [(y, seed)], keepsActivations: keepsActivations)[x]
     let executor = ReferenceExecutor()
     let store = executor.makeParameters(layout, training: true)
     for (index, entry) in layout.entries.enumerated() {
@@ -82,6 +82,24 @@ struct GradientsTests {
     #expect(trained.dx == constant.dx)
     #expect(trained.parameters[0].contains { $0 != 0 })
     #expect(constant.parameters[0].allSatisfy { $0 == 0 })
+  }
+
+  @Test("are the same where what activations gave is kept, and nothing is made again then")
+  func kept() throws {
+    func perceptron(_ graph: inout Graph, _ x: Node) throws -> Node {
+      let hidden = try graph.linear(x, weight: graph.parameter("up"))
+      return try graph.linear(graph.activation(.geluTanh, hidden), weight: graph.parameter("down"))
+    }
+    let layout = layout(["up", "down"])
+    let (made, kept) = try (gradients(layout, perceptron), gradients(layout, keepsActivations: true, perceptron))
+    #expect(made.dx == kept.dx && made.parameters == kept.parameters)
+    for keepsActivations in [false, true] {
+      var graph = Graph(parameters: layout)
+      let y = try perceptron(&graph, graph.input("x", [3, 4]))
+      try graph.differentiate(seeds: [(y, graph.input("dy", graph.shape(y)))], keepsActivations: keepsActivations)
+      let again = graph.operations.contains { if case .activationGradient(let op) = $0 { op.y != nil } else { false } }
+      #expect(again == !keepsActivations)
+    }
   }
 
   @Test("cost nothing where nothing is known to flow back")

@@ -122,17 +122,25 @@ struct MemoryPlanTests {
     #expect(training.arena * 3 < training.sum * 2)
   }
 
-  @Test("keeps nothing for the backward pass that it can cheaply make again", arguments: [Precision.fp32, .bf16])
+  @Test(
+    "keeps nothing for the backward pass that it can cheaply make again, unless asked to",
+    arguments: [Precision.fp32, .bf16])
   func keeps(precision: Precision) throws {
-    func bytes(layers: Int) throws -> Int {
+    func bytes(layers: Int, keepsActivations: Bool) throws -> Int {
       let config = ModelConfig(.gpt2, vocabularySize: 37, hiddenSize: 256, layers: layers, heads: 4, maxPositions: 32)
-      return try Transformer(config).lossProgram(batch: 4, time: 32, training: true, precision: precision).program
-        .memory.byteCount
+      return try Transformer(config).lossProgram(
+        batch: 4, time: 32, training: true, keepsActivations: keepsActivations, precision: precision
+      ).program.memory.byteCount
     }
     // Of a layer: two residuals, queries, keys and values, what attention gave, what the activation gets; statistics.
     let value = 4 * 32 * 256 * precision.dtype.size
-    let layer = try (bytes(layers: 12) - bytes(layers: 4)) / 8
-    #expect(layer >= 10 * value && layer < 11 * value)
+    func layer(keepsActivations: Bool) throws -> Int {
+      try (bytes(layers: 12, keepsActivations: keepsActivations) - bytes(layers: 4, keepsActivations: keepsActivations))
+        / 8
+    }
+    #expect(try (10 * value..<11 * value).contains(layer(keepsActivations: false)))
+    // And two norms' and the activation's, where asked.
+    #expect(try (16 * value..<17 * value).contains(layer(keepsActivations: true)))
   }
 
   @Test("starts every value at a cache line")

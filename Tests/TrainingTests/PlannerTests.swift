@@ -117,6 +117,28 @@ struct NGramModelTests {
   }
 }
 
+@Suite("Times of updates by width")
+struct WidthTimesTests {
+  private func time(_ perToken: Double, fixed: Double = 0.001) -> StepTime {
+    StepTime(fixed: fixed, perToken: perToken, isMeasured: true)
+  }
+
+  @Test("are reckoned by the speed of the neighbours that were measured")
+  func between() throws {
+    var times = WidthTimes([1, 10, 100, 1000].map { WidthTimes.Work(flops: $0, parameters: $0) })
+    #expect(times[0] == nil && times[3] == nil)
+    times.record(time(1), at: 0)
+    // Nothing else is known: as fast as the smaller one.
+    #expect(times[2]?.perToken == 100 && times[2]?.isMeasured == false)
+    // A hundred times the work at a hundred times the speed.
+    times.record(time(1, fixed: 0.003), at: 2)
+    #expect(times.isMeasured(2) && !times.isMeasured(1))
+    let middle = try #require(times[1])
+    #expect(abs(middle.perToken - 1) < 1e-9 && abs(middle.fixed - 0.002) < 1e-9 && !middle.isMeasured)
+    #expect(times[3]?.perToken == 10)
+  }
+}
+
 @Suite("Planning a budget", .serialized)
 struct PlannerTests {
   private func plan(

@@ -8,6 +8,12 @@ package struct StepTime: Sendable {
   /// False: reckoned from another model's.
   package let isMeasured: Bool
 
+  package init(fixed: Double, perToken: Double, isMeasured: Bool) {
+    self.fixed = fixed
+    self.perToken = perToken
+    self.isMeasured = isMeasured
+  }
+
   package func seconds(tokens: Int) -> Double { fixed + Double(tokens) * perToken }
 
   /// Measures real updates of two sizes.

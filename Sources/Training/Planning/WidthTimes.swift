@@ -2,26 +2,31 @@ import Foundation
 
 /// What an update takes at each of a ladder of widths: measured at some of them, at the others by the speed of their
 /// neighbours.
-struct WidthTimes {
-  struct Work {
+package struct WidthTimes {
+  package struct Work {
     /// Floating-point operations per token.
     let flops: Double
     let parameters: Double
+
+    package init(flops: Double, parameters: Double) {
+      self.flops = flops
+      self.parameters = parameters
+    }
   }
 
   private let works: [Work]
   private var measured: [Int: StepTime] = [:]
 
-  init(_ works: [Work]) {
+  package init(_ works: [Work]) {
     self.works = works
   }
 
-  func isMeasured(_ index: Int) -> Bool { measured[index] != nil }
+  package func isMeasured(_ index: Int) -> Bool { measured[index] != nil }
 
-  mutating func record(_ time: StepTime, at index: Int) { measured[index] = time }
+  package mutating func record(_ time: StepTime, at index: Int) { measured[index] = time }
 
   /// Nil until a width is measured that is no larger.
-  subscript(index: Int) -> StepTime? {
+  package subscript(index: Int) -> StepTime? {
     if let time = measured[index] { return time }
     guard let below = measured.keys.filter({ $0 < index }).max(), let small = measured[below] else { return nil }
     let (work, smaller) = (works[index], works[below])
