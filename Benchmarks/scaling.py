@@ -1,7 +1,9 @@
 """Fits the scaling law that plans a time budget: trains the decoders that a budget chooses from, of several widths, for
 several numbers of tokens, on three texts, and writes each result into docs/scaling.jsonl as it comes. What is there is
 not run again, so that it can be stopped at any time. Then it fits, and prints the constants of
-Sources/Training/Planning/ScalingLaw.swift.
+Sources/Training/Planning/ScalingLaw.swift. Some runs in that file are none of these: those of a "budget" of so many seconds, as
+`mayfly train --budget` planned them; and the one on "mixed" text, with its difficulty beside it, of a GPU
+(docs/benchmarks.md).
 
     python3 Benchmarks/scaling.py [--fit]          --fit: no runs, only the fit
 """
@@ -11,7 +13,6 @@ import concurrent.futures
 import json
 import math
 import os
-import statistics
 
 from runs import Results, planned, prepared, train
 
@@ -26,9 +27,14 @@ GRID = {
 BATCHES = [(1024, 4096, 1024), (1024, 16384, 1024), (1024, 4096, 4096), (4096, 4096, 1024), (4096, 4096, 4096)]
 USUAL_BATCH = 1024
 USUAL_VOCABULARY = 4096
+# Plans are for a minute and more, which reads more than this; what shorter runs reach follows another slope.
+LEAST_TOKENS = 2 << 20
 # The dictionary's models find out after two million tokens, from one update to the next, how its entries are built: no law of
 # counting foresees that, and these runs are not fitted.
-SURPRISES = ("gcide", 2e6)
+SURPRISE = "gcide"
+# A run of so many updates has half of its tokens for nothing: what goes best through the pairs of runs that differ in their
+# batch alone.
+FEW_UPDATES = 100
 # The exponent of parameters: small runs can't tell it, and larger ones agree on about so much.
 ALPHA = 0.3
 # How the room that is needed grows with the tokens: 0.6 fits as well as any larger, by which more tokens would do harm.
@@ -105,8 +111,8 @@ def useful(tokens: float, there: float, worth: float) -> float:
 
 def predicted(constants, points: list[tuple[float, float]], run: dict) -> float:
     """As ScalingLaw.bitsPerToken."""
-    b, beta, a, few, worth = constants
-    tokens = useful(run["tokens"], run["train_tokens"], worth) / (1 + few * run["batch_tokens"] / run["tokens"])
+    b, beta, a, worth = constants
+    tokens = useful(run["tokens"], run["train_tokens"], worth) / (1 + FEW_UPDATES * run["batch_tokens"] / run["tokens"])
     N, D = run["matrix_parameters"] / 1e6, tokens / 1e6
     return counted(points, tokens) * (b * D**-beta + a * (D**DELTA / N)**ALPHA)
 
@@ -116,42 +122,25 @@ def fit(results: list[dict]) -> None:
     from scipy.optimize import least_squares
 
     texts = {(text, vocabulary): difficulty(text, vocabulary) for text in TEXTS for vocabulary in GRID}
-    fitted = [run for run in results if run["text"] != SURPRISES[0] or run["tokens"] < SURPRISES[1]]
+    fitted = [run for run in results if "difficulty" in run or (
+        run["vocabulary"] == USUAL_VOCABULARY and run["tokens"] >= LEAST_TOKENS and run["text"] != SURPRISE)]
 
-    def errors(x, runs=fitted):
-        """Of the law, as logarithms."""
-        return np.array([
-            math.log(predicted(x, texts[run["text"], run["vocabulary"]], run) / (run["bits_per_byte"] * run["bytes_per_token"]))
-            for run in runs
-        ])
+    def error(x, run: dict) -> float:
+        """Of the law, as a logarithm."""
+        points = run.get("difficulty") or texts[run["text"], run["vocabulary"]]
+        return math.log(predicted(x, points, run) / (run["bits_per_byte"] * run["bytes_per_token"]))
 
-    def residuals(x):
-        # What a text is off by in all runs with a vocabulary tells nothing of sizes.
-        shifts = dict(zip(texts, [0, *x[5:]]))
-        return errors(x[:5]) - np.array([shifts[run["text"], run["vocabulary"]] for run in fitted])
-
-    more = len(texts) - 1
-    start, scale = [0.8, 0.1, 0.1, 150, 4] + more * [0], [1, 0.1, 0.1, 100, 1] + more * [0.1]
-    low, high = [0, 0, 0, 5, 0.3] + more * [-0.3], [3, 1, 2, 3000, 40] + more * [0.3]
-    best = least_squares(residuals, start, bounds=(low, high), x_scale=scale, loss="soft_l1", f_scale=0.03)
-    constants, shifts = list(best.x[:5]), dict(zip(texts, [0, *best.x[5:]]))
-    # Of what most plans choose, and of its texts the middle one: what counting says of the dictionary is far off, and no reason
-    # to be off elsewhere.
-    middle = math.exp(-statistics.median(shifts[text, USUAL_VOCABULARY] for text in TEXTS))
-    constants[0] *= middle
-    constants[2] *= middle
-    names = ["factor of data", "exponent of data", "factor of room", "few updates", "worth of repetitions"]
-    for name, value in zip(names, constants):
+    best = least_squares(
+        lambda x: np.array([error(x, run) for run in fitted]), [0.8, 0.05, 0.1, 4],
+        bounds=([0, 0, 0, 0.1], [3, 1, 2, 40]), x_scale=[1, 0.1, 0.1, 1], loss="soft_l1", f_scale=0.03)
+    for name, value in zip(["factor of data", "exponent of data", "factor of room", "worth of repetitions"], best.x):
         print(f"{name:24} {value:.4f}")
-    off = errors(constants)
-    for what, values in [("error", off), ("beside what a text is off by", best.fun)]:
-        print(f"{len(fitted)} runs, {what}: {100 * abs(values).mean():.2f} % in the mean, "
-              f"{100 * abs(values).max():.2f} % at most")
-    print("\n| text | vocabulary | width | tokens of an update | tokens, millions | bits per byte | promised |")
-    print("|---|---:|---:|---:|---:|---:|---:|")
-    for run, error in sorted(zip(results, errors(constants, results)), key=lambda pair: key(pair[0])):
+    print(f"{len(fitted)} runs, error: {100 * abs(best.fun).mean():.2f} % in the mean, {100 * abs(best.fun).max():.2f} % at most")
+    print("\n| text | vocabulary | width | tokens of an update | tokens, millions | bits per byte | promised | fitted |")
+    print("|---|---:|---:|---:|---:|---:|---:|---|")
+    for run in sorted(results, key=key):
         print(f"| {run['text']} | {run['vocabulary']} | {run['width']} | {run['batch_tokens']} | {run['tokens'] / 1e6:.2f} | "
-              f"{run['bits_per_byte']:.3f} | {100 * math.expm1(error):+.1f} % |")
+              f"{run['bits_per_byte']:.3f} | {100 * math.expm1(error(best.x, run)):+.1f} % | {'yes' if run in fitted else ''} |")
 
 
 if __name__ == "__main__":

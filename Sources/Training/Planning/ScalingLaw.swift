@@ -10,10 +10,12 @@ import Foundation
 /// Compute-Optimal Large Language Models", arXiv:2203.15556, equation 2, α is near 0.3 and the best N grows about as D.
 /// The other constants were fitted by Benchmarks/scaling.py on docs/scaling.jsonl: docs/scaling.md.
 package struct ScalingLaw: Sendable {
-  static let ofData = (factor: 0.7537, exponent: 0.0385)
-  static let ofRoom = (factor: 0.0906, tokens: 0.6, exponent: 0.3)
+  static let ofData = (factor: 0.8558, exponent: 0.1018)
+  static let ofRoom = (factor: 0.1063, tokens: 0.6, exponent: 0.3)
+  /// All repetitions of a text together are worth so many of it.
+  static let worthOfRepetitions = 1.38
   /// A run of so many updates has half of its tokens for nothing.
-  static let fewUpdates = 438.0
+  static let fewUpdates = 100.0
 
   package let difficulty: TextDifficulty
   /// Tokens of the training split.
@@ -44,9 +46,10 @@ package struct ScalingLaw: Sendable {
 
   /// What repeated tokens are worth in new ones: the first pass all, later ones less and less.
   ///
-  /// Muennighoff et al., "Scaling Data-Constrained Language Models", arXiv:2305.16264, equation 5 and R*_D.
+  /// Muennighoff et al., "Scaling Data-Constrained Language Models", arXiv:2305.16264, equation 5, whose R*_D of 15.4 is for much
+  /// larger models and texts.
   package static func usefulTokens(_ tokens: Double, of there: Double) -> Double {
-    let repetitions = max(0, tokens / there - 1), worth = 15.4
+    let repetitions = max(0, tokens / there - 1), worth = worthOfRepetitions
     return min(tokens, there) + there * worth * (1 - exp(-repetitions / worth))
   }
 }
