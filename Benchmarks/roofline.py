@@ -2,8 +2,9 @@
 
     python3 Benchmarks/roofline.py [--rows] [--muon]
 
-Nothing here is measured: the rates of cards are assumptions (below); docs/benchmarks.md has what a card then did. A model's update is one pass of B × 1,024 tokens of GPT-2 with bf16 activations, as Mayfly's kernels run it. Bytes
-are counted in U, one activation of N tokens: 2·N·C bytes.
+Nothing here is measured: the rates of cards are assumptions (below); docs/benchmarks.md has what a card then did. A
+model's update is one pass of B × 1,024 tokens of GPT-2 with bf16 activations, as Mayfly's kernels run it. Bytes are
+counted in U, one activation of N tokens: 2·N·C bytes.
 """
 
 from __future__ import annotations

@@ -88,6 +88,7 @@ package struct Initialization {
   private static func drawn(_ count: Int, _ pair: @Sendable (Int) -> (Float, Float)) -> [Float] {
     let piece = 1 << 16
     return [Float](unsafeUninitializedCapacity: count) { buffer, filled in
+      // Each thread writes pieces of its own.
       nonisolated(unsafe) let numbers = buffer
       DispatchQueue.concurrentPerform(iterations: (count + piece - 1) / piece) { number in
         for index in stride(from: number * piece, to: min(count, (number + 1) * piece), by: 2) {

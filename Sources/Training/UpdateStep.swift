@@ -3,7 +3,8 @@ package import Models
 
 /// One update of the weights: forward, backward, accumulate, clip, optimize. Allocates nothing once made.
 package final class UpdateStep {
-  /// Passes of more tokens lose nothing when they are halved: sooner than that activations are made again.
+  /// Passes of more tokens lose nothing when they are halved: where memory is short, that comes before activations are made
+  /// again.
   private static let fewTokens = 1 << 14
 
   private let settings: TrainSettings
@@ -41,14 +42,13 @@ package final class UpdateStep {
         } else {
           try transformer.lossProgram(
             batch: B, time: T, training: true, keepsActivations: keepsActivations, terms: settings.lossTerms,
-            mask: mask,
-            precision: precision)
+            mask: mask, precision: precision)
         }
       return (program, try executor.prepare(program.program, parameters: store, states: nil))
     }
     do {
       (program, execution) = try prepare(keepsActivations: executor.keepsActivations)
-    } catch .outOfMemory where executor.keepsActivations && B * T <= Self.fewTokens {
+    } catch .outOfMemory where executor.keepsActivations && (B == 1 || B * T <= Self.fewTokens) {
       (program, execution) = try prepare(keepsActivations: false)
     }
     if settings.optimizer == .muon { try store.reserveMuon() }

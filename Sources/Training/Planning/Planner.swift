@@ -168,7 +168,7 @@ package struct Planner {
     _ = try measure(0)
     var last = try bestBits(0)
     for index in stride(from: 4, to: widths.count, by: 4) {
-      guard index < widths.count, try measure(index, share: 1.0 / 3) else { break }
+      guard try measure(index, share: 1.0 / 3) else { break }
       let bits = try bestBits(index)
       if bits > last { break }
       last = bits
@@ -177,7 +177,9 @@ package struct Planner {
       let ladder = try ladder(widths, times, budget)
       let best = ladder.indices.min { ladder[$0].bits < ladder[$1].bits } ?? 0
       if times.isMeasured(best) { return ladder }
-      if try !measure(best) { return try self.ladder(widths, times, budget) }
+      let count = widths.count
+      // Without time for it the ladder stays as reckoned; without memory for it it has become shorter.
+      if try !measure(best), widths.count == count { return ladder }
     }
   }
 
