@@ -15,15 +15,18 @@ import statistics
 from runs import Results, prepared, train
 
 RESULTS = Results("plan-grid.jsonl")
-WIDTHS = [64, 96, 128, 192]
-BATCH_TOKENS = [512, 1024, 2048, 4096]
+# Around what plans of some minutes choose on two cores; a best setting at an edge wants a wider grid.
+WIDTHS = [128, 160, 192, 256]
+BATCH_TOKENS = [1024, 2048, 4096]
+# What these budgets learn from such texts when they begin with the text itself.
+VOCABULARY = 4096
 
 
 def run(text: str, minutes: float, seed: int, width: int | None, batch_tokens: int | None) -> dict:
     """What a setting reaches, of the architecture that the plan chose; without a width, what the plan chooses and reaches."""
     budget = ["--budget", f"{60 * minutes:g}s", "--seed", seed]
     if width is None or batch_tokens is None:
-        ended = train(prepared(text), *budget, evaluates=True)
+        ended = train(prepared(text, VOCABULARY), *budget, evaluates=True)
         plan = ended.plan or {}
         more = {
             "planned": plan["bits_per_byte"], "planned_width": plan["hidden_size"],
@@ -32,7 +35,7 @@ def run(text: str, minutes: float, seed: int, width: int | None, batch_tokens: i
     else:
         context = 128 if width < 192 else 256
         ended = train(
-            prepared(text), *budget, "--preset", f"decoder-{width}",
+            prepared(text, VOCABULARY), *budget, "--preset", f"decoder-{width}",
             settings={
                 "train.batch_size": max(1, batch_tokens // context),
                 "model.architecture": next(each["architecture"] for each in found(text, minutes) if "architecture" in each),
