@@ -76,10 +76,31 @@ final class ByteLevelEncoder {
   private func encodeWord(_ text: UnsafeRawBufferPointer, _ word: Range<Int>) {
     let length = word.count
     reserveOutput(length)
-    guard length <= Self.longestCachedWord else {
+    if length > Self.longestCachedWord {
+      encodeLongWord(text, word)
+    } else {
+      encodeShortWord(text, word)
+    }
+  }
+
+  private func encodeLongWord(_ text: UnsafeRawBufferPointer, _ word: Range<Int>) {
+    guard let boundaries = model.boundaries else {
       appendMerged(UnsafeRawBufferPointer(rebasing: text[word]))
       return
     }
+    boundaries.forEachPiece(of: text, word) { piece in
+      if piece.count <= Self.longestCachedWord {
+        encodeShortWord(text, piece)
+      } else {
+        appendMerged(UnsafeRawBufferPointer(rebasing: text[piece]))
+      }
+    }
+  }
+
+  /// A word, or a piece of one, of few enough bytes to be remembered.
+  @inline(__always)
+  private func encodeShortWord(_ text: UnsafeRawBufferPointer, _ word: Range<Int>) {
+    let length = word.count
     if length == 1 {
       output[outputCount] = model.merges.byteTokens[Int(text[word.lowerBound])]
       outputCount += 1

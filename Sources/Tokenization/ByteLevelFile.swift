@@ -18,11 +18,15 @@ extension TokenizerParts {
     addedTokens = try reader.readAddedTokens(root.at("added_tokens"), normalizer)
     let merges = try reader.readMerges(model.required("merges"))
     let ignoresMerges = try model.at("ignore_merges").boolOrFalse()
+    let vocabulary = reader.vocabulary
+    self.vocabulary = vocabulary
+    let table = MergeTable(byteTokens: try reader.byteTokens(), merges: merges)
     kind = .byteLevel(
-      ByteLevelModel(
-        preTokenizer: PreTokenizer(pattern), merges: MergeTable(byteTokens: try reader.byteTokens(), merges: merges),
-        wholeWords: ignoresMerges ? reader.idsByBytes : nil))
-    vocabulary = reader.vocabulary
+      ignoresMerges
+        ? ByteLevelModel(preTokenizer: PreTokenizer(pattern), merges: table, wholeWords: reader.idsByBytes)
+        : ByteLevelModel(
+          preTokenizer: PreTokenizer(pattern), merges: table,
+          boundaries: MergeBoundaries(tokens: merges.lazy.map { vocabulary.bytes(of: $0.merged) })))
   }
 }
 

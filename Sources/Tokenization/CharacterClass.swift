@@ -12,7 +12,8 @@ func asciiClass(_ byte: UInt8) -> CharacterClass {
 
 /// Classes of all scalars in two stages: 256-scalar blocks, and the distinct contents of blocks.
 ///
-/// Built when the first character beyond ASCII is met (some 25 ms), and kept for the life of the process.
+/// Hugging Face's tokenizers (0.20–0.23) match with Oniguruma's tables of Unicode 16, and so do we: a letter more or less
+/// moves word boundaries and so changes ids. What was unassigned then is "other".
 package struct CharacterClassTable: @unchecked Sendable {
   // Unchecked: the memory is written before the value is published, never after, and never freed.
   private let blocks: UnsafePointer<UInt16>
@@ -20,20 +21,20 @@ package struct CharacterClassTable: @unchecked Sendable {
 
   package static let shared = CharacterClassTable()
 
-  /// Hugging Face's tokenizers (0.20–0.23) match with Oniguruma's tables of Unicode 16. Swift's are newer; what was
-  /// unassigned in 16 stays "other", for a letter more or less moves word boundaries and so changes ids.
-  private static let unicodeVersion = 16
-
   /// No letter, number or space stands at or beyond this scalar in that version.
-  private static let limit: UInt32 = 0x32400
+  package static let limit: UInt32 = 0x32400
 
   private init() {
     let blockCount = Int(Self.limit) / 256
     let blocks = UnsafeMutablePointer<UInt16>.allocate(capacity: blockCount)
     var distinct: [[CharacterClass]: UInt16] = [:]
     var all: [CharacterClass] = []
+    var run = 0
     for block in 0..<blockCount {
-      let content = (0..<256).map { Self.classify(UInt32(block * 256 + $0)) }
+      let content = (0..<256).map { offset in
+        while run + 1 < Self.runs.count, Self.runs[run + 1] >> 2 <= UInt32(block * 256 + offset) { run += 1 }
+        return CharacterClass(rawValue: UInt8(Self.runs[run] & 3)) ?? .other
+      }
       let index = distinct[content] ?? UInt16(distinct.count)
       if Int(index) == distinct.count {
         distinct[content] = index
@@ -51,19 +52,5 @@ package struct CharacterClassTable: @unchecked Sendable {
   package subscript(scalar: UInt32) -> CharacterClass {
     guard scalar < Self.limit else { return .other }
     return contents[Int(blocks[Int(scalar >> 8)]) << 8 | Int(scalar & 255)]
-  }
-
-  private static func classify(_ value: UInt32) -> CharacterClass {
-    guard let scalar = Unicode.Scalar(value) else { return .other }
-    let properties = scalar.properties
-    if properties.isWhitespace { return .space }
-    let kind: CharacterClass
-    switch properties.generalCategory {
-    case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter: kind = .letter
-    case .decimalNumber, .letterNumber, .otherNumber: kind = .number
-    default: return .other
-    }
-    guard let age = properties.age, age.major <= unicodeVersion else { return .other }
-    return kind
   }
 }

@@ -6,13 +6,8 @@ struct PairQueue {
   struct Pair {
     let left: Int32
     let right: Int32
-    /// The word and the place of each occurrence, in order.
-    fileprivate let occurrences: [Occurrence]
-  }
-
-  struct Occurrence {
-    var word: Int32
-    var place: UInt32
+    /// The place of each occurrence, in order.
+    fileprivate let occurrences: [UInt32]
   }
 
   private struct Entry {
@@ -28,33 +23,53 @@ struct PairQueue {
   }
 
   /// The tokens of all words. A token of n bytes fills n slots, and its id stands in the first and in the last, so
-  /// that both neighbours are found by their lengths; a word is fenced by slots of -1.
+  /// that both neighbours are found by their lengths. Behind each word stands a fence that tells which one it is.
   private var slots: [Int32] = [-1]
   private let wordCounts: [UInt64]
   private var lengths: [UInt32]
 
   private var heap: [Entry] = []
-  private var lists: [[Occurrence]] = []
+  private var lists: [[UInt32]] = []
   private var counts = PairCounts()
 
   init(_ words: WordCounts, byteTokens: [Int32]) {
     wordCounts = words.counts
     lengths = Array(repeating: 1, count: Int(byteTokens.max() ?? 0) + 1)
     slots.reserveCapacity(words.bytes.count + words.count + 1)
-    var fresh = FreshPairs()
+    // How many there are of each pair comes first: lists that grow would take twice the memory for a moment.
+    var sizes: [Int] = []
     for word in 0..<words.count {
       for byte in words.bytes[words.ends[word]..<words.ends[word + 1]] {
         let (left, right) = (slots[slots.count - 1], byteTokens[Int(byte)])
         if left >= 0 {
           let index = counts.index(of: pairKey(left, right))
           counts.add(Int64(wordCounts[word]), at: index)
-          fresh.add(Occurrence(word: Int32(word), place: UInt32(slots.count - 1)), to: index)
+          if index == sizes.count { sizes.append(0) }
+          sizes[index] += 1
         }
         slots.append(right)
       }
-      slots.append(-1)
+      slots.append(Self.fence(ofWord: word))
     }
-    enqueue(fresh)
+    var fresh = sizes.map { size in
+      var occurrences: [UInt32] = []
+      occurrences.reserveCapacity(size)
+      return occurrences
+    }
+    for place in 1..<max(slots.count - 1, 1) where slots[place] >= 0 && slots[place + 1] >= 0 {
+      fresh[counts.index(of: pairKey(slots[place], slots[place + 1]))].append(UInt32(place))
+    }
+    for (index, occurrences) in fresh.enumerated() { enqueue(index, occurrences) }
+  }
+
+  private static func fence(ofWord word: Int) -> Int32 { -3 - Int32(word) }
+
+  /// How often the word occurs that has a token ending before this slot.
+  @inline(__always)
+  private func weight(at slot: Int) -> Int64 {
+    var slot = slot
+    while slots[slot] >= Self.inside { slot += 1 }
+    return Int64(wordCounts[Int(-3 - slots[slot])])
   }
 
   /// The next pair to merge; nil when none is frequent enough.
@@ -81,20 +96,19 @@ struct PairQueue {
   mutating func merge(_ pair: Pair, into merged: Int32, length: Int) {
     if Int(merged) == lengths.count { lengths.append(UInt32(length)) }
     var fresh = FreshPairs()
-    for occurrence in pair.occurrences { merge(pair, at: occurrence, into: merged, &fresh) }
-    enqueue(fresh)
+    for place in pair.occurrences { merge(pair, at: Int(place), into: merged, &fresh) }
+    for (index, occurrences) in fresh.pairs { enqueue(index, occurrences) }
   }
 
   @inline(__always)
-  private mutating func merge(_ pair: Pair, at occurrence: Occurrence, into merged: Int32, _ fresh: inout FreshPairs) {
-    let place = Int(occurrence.place)
+  private mutating func merge(_ pair: Pair, at place: Int, into merged: Int32, _ fresh: inout FreshPairs) {
     guard slots[place] == pair.left else { return }
     let middle = place + Int(lengths[Int(pair.left)])
     guard slots[middle] == pair.right else { return }
     let end = middle + Int(lengths[Int(pair.right)])
     let before = slots[place - 1]
     let after = slots[end]
-    let weight = Int64(wordCounts[Int(occurrence.word)])
+    let weight = weight(at: end)
 
     // Places that other entries list must not look like starts of tokens any more.
     for slot in place..<end { slots[slot] = Self.inside }
@@ -104,26 +118,23 @@ struct PairQueue {
       counts.add(-weight, at: counts.index(of: pairKey(before, pair.left)))
       let index = counts.index(of: pairKey(before, merged))
       counts.add(weight, at: index)
-      let start = UInt32(place) - lengths[Int(before)]
-      fresh.add(Occurrence(word: occurrence.word, place: start), to: index)
+      fresh.add(UInt32(place) - lengths[Int(before)], to: index)
     }
     if after >= 0 {
       counts.add(-weight, at: counts.index(of: pairKey(pair.right, after)))
       let index = counts.index(of: pairKey(merged, after))
       counts.add(weight, at: index)
-      fresh.add(Occurrence(word: occurrence.word, place: UInt32(place)), to: index)
+      fresh.add(UInt32(place), to: index)
     }
   }
 
   private static let inside: Int32 = -2
 
-  private mutating func enqueue(_ fresh: FreshPairs) {
-    for (index, occurrences) in fresh.pairs {
-      let count = counts[index]
-      guard count > 0 else { continue }
-      lists.append(occurrences)
-      push(Entry(count: UInt64(count), pair: counts.key(index), list: Int32(lists.count - 1)))
-    }
+  private mutating func enqueue(_ index: Int, _ occurrences: [UInt32]) {
+    let count = counts[index]
+    guard count > 0 else { return }
+    lists.append(occurrences)
+    push(Entry(count: UInt64(count), pair: counts.key(index), list: Int32(lists.count - 1)))
   }
 
   // MARK: Heap
@@ -204,16 +215,16 @@ private struct PairCounts {
 /// The pairs that came up in one round, and where.
 private struct FreshPairs {
   private var positions: [Int: Int] = [:]
-  private(set) var pairs: [(index: Int, occurrences: [PairQueue.Occurrence])] = []
+  private(set) var pairs: [(index: Int, occurrences: [UInt32])] = []
 
-  mutating func add(_ occurrence: PairQueue.Occurrence, to index: Int) {
+  mutating func add(_ place: UInt32, to index: Int) {
     if let last = pairs.last, last.index == index {
-      pairs[pairs.count - 1].occurrences.append(occurrence)
+      pairs[pairs.count - 1].occurrences.append(place)
     } else if let position = positions[index] {
-      pairs[position].occurrences.append(occurrence)
+      pairs[position].occurrences.append(place)
     } else {
       positions[index] = pairs.count
-      pairs.append((index, [occurrence]))
+      pairs.append((index, [place]))
     }
   }
 }

@@ -46,6 +46,7 @@ package struct PreTokenizer: Sendable {
 struct WordScanner {
   private let text: UnsafeRawBufferPointer
   private let count: Int
+  private let classes = CharacterClassTable.shared
 
   init(_ text: UnsafeRawBufferPointer) {
     self.text = text
@@ -175,6 +176,6 @@ struct WordScanner {
       guard byte & 0xC0 == 0x80 else { return (.other, 1) }
       scalar = scalar << 6 | UInt32(byte & 0x3F)
     }
-    return (CharacterClassTable.shared[scalar], width)
+    return (classes[scalar], width)
   }
 }

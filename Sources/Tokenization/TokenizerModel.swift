@@ -53,11 +53,19 @@ final class ByteLevelModel: Sendable {
   let merges: MergeTable
   /// All tokens by their bytes, where a word that is a token is not merged (`ignore_merges`).
   let wholeWords: TokenTable?
+  /// Where words fall into pieces; nil where a word may be a token that merges don't give.
+  let boundaries: MergeBoundaries?
 
-  init(preTokenizer: PreTokenizer, merges: MergeTable, wholeWords: TokenTable?) {
+  init(preTokenizer: PreTokenizer, merges: MergeTable, boundaries: MergeBoundaries) {
     self.preTokenizer = preTokenizer
     self.merges = merges
-    self.wholeWords = wholeWords
+    (wholeWords, self.boundaries) = (nil, boundaries)
+  }
+
+  init(preTokenizer: PreTokenizer, merges: MergeTable, wholeWords: TokenTable) {
+    self.preTokenizer = preTokenizer
+    self.merges = merges
+    (self.wholeWords, boundaries) = (wholeWords, nil)
   }
 }
 

@@ -25,10 +25,11 @@ final class CountedWords: @unchecked Sendable {
     return counts
   }
 
-  /// All counts together, when no thread counts any more.
+  /// All counts together, when no thread counts any more; those of the threads are gone then.
   func merged() -> WordCounts {
-    var all = parts.first?.counts ?? WordCounts(pattern: pattern)
-    for part in parts.dropFirst() { all.merge(part.counts) }
+    var all = WordCounts(pattern: pattern)
+    if let first = parts.popLast() { swap(&all, &first.counts) }
+    while let part = parts.popLast() { all.merge(part.counts) }
     return all
   }
 }

@@ -1,15 +1,20 @@
 import ArgumentParser
 import Compute
+import Corpus
 import Formats
 import Generation
 import Models
+import Tokenization
 import Training
 
 /// How fast a model trains or writes here, and where the time goes.
 struct Bench: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Measure how fast a model trains or writes on this machine, and where the time goes.",
-    discussion: "Weights and tokens are random, so it needs no data and leaves nothing behind.")
+    discussion: """
+      Weights and tokens are random, so it needs no data and leaves nothing behind. With --file it measures instead how \
+      fast that text is encoded, or a vocabulary learned from it.
+      """)
 
   @Option(help: "A named model size; see the README.")
   var preset = Preset.all[0].name
@@ -30,6 +35,18 @@ struct Bench: ParsableCommand {
   @Option(help: "With --generate: tokens that are read before.")
   var promptTokens: Int?
 
+  @Option(help: "Text, as 'mayfly prepare' reads it, to be encoded or learned from.")
+  var file: String?
+
+  @Option(help: "With --file: encode by this tokenizer.json, or a model's or folder's.")
+  var encode: String?
+
+  @Option(help: "With --file: learn a vocabulary of this size.")
+  var learn: Int?
+
+  @Option(help: "With --learn: write the tokenizer.json there.")
+  var out: String?
+
   @Flag(help: "Print one JSON document.")
   var json = false
 
@@ -42,13 +59,31 @@ struct Bench: ParsableCommand {
 
   func validate() throws {
     if !(1...1_000_000).contains(steps) { throw ValidationError("--steps \(steps): expected 1 to 1000000") }
+    if (file == nil) != (encode == nil && learn == nil) || (encode != nil && learn != nil) {
+      throw ValidationError("--file: expected with one of --encode and --learn")
+    }
+    if out != nil, learn == nil { throw ValidationError("--out: only with --learn") }
     if let promptTokens {
       if !generate { throw ValidationError("--prompt-tokens: only with --generate") }
       if promptTokens < 1 { throw ValidationError("--prompt-tokens \(promptTokens): expected at least 1") }
     }
   }
 
+  private func measureTokens(of file: String) throws {
+    let speed = try TokenizerSpeed(file: file, threads: try Prepare.workers(device.threads))
+    let report: TokenizerSpeed.Report
+    if let learn {
+      let tokenizer: Tokenizer
+      (report, tokenizer) = try speed.learn(vocabularySize: learn, pattern: PrepareOptions.defaultPattern)
+      if let out { try FileSystem.write(tokenizer.json().serializedBytes(pretty: true), to: out) }
+    } else {
+      report = speed.encode(by: try Tokenizer.load(path: Tokenize.tokenizerPath(encode ?? "")), rounds: steps)
+    }
+    try json ? Output.json(report.json) : Output.write(report.text)
+  }
+
   func run() throws {
+    if let file { return try measureTokens(of: file) }
     var settings = try resolved()
     let profile = StepProfile()
     let executor = try device.makeExecutor(profile: profile)
