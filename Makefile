@@ -10,7 +10,7 @@ SWIFT_BUILD := swift build -c release
 SWIFT_TEST := swift test -c release --disable-testable-imports
 
 .DEFAULT_GOAL := help
-.PHONY: help build cuda demo check test test-kernels test-cuda-compile test-cuda-driver test-cuda-kernels test-swift test-peers test-lm-eval cuda-test-driver gpu-check gpu-probe gpu-program bench bench-decode bench-gemm gemm-program bench-precision tasks profile format lint install venv clean
+.PHONY: help build cuda demo check test test-kernels test-cuda-compile test-cuda-driver test-cuda-kernels test-swift test-peers test-lm-eval cuda-test-driver gpu-check gpu-probe gpu-program bench bench-decode bench-gemm gemm-program bench-precision bench-prepare tasks profile format lint install venv clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,7 +53,7 @@ test-swift: build cuda-test-driver
 	$(SWIFT_TEST)
 
 test-peers: build venv cuda-test-driver
-	@Scripts/require chromium systemd codecs
+	@Scripts/require chromium systemd codecs curl
 	$(SWIFT_BUILD) --product EncoderPeer
 	@Scripts/fetch-manpages-zh data/manpages-zh
 	@Scripts/fetch-language-texts --few > /dev/null
@@ -71,6 +71,15 @@ bench-decode: build venv ## write token by token beside llama.cpp and mlx-lm (co
 	@Scripts/require compiler
 	$(PYTHON) -m pip install --quiet --requirement Scripts/requirements-decode.txt
 	$(PYTHON) Benchmarks/decode.py $(DECODE)
+
+bench-prepare: build venv ## encode, learn a vocabulary and prepare text beside tokenizers, tiktoken and datatrove (ten minutes)
+	@Scripts/require python
+	python3 -m venv .build/bench/venv
+	.build/bench/venv/bin/python -m pip install --quiet --requirement Scripts/requirements-prepare.txt
+	$(PYTHON) Benchmarks/tokens.py encode
+	$(PYTHON) Benchmarks/tokens.py learn --rounds 3
+	$(PYTHON) Benchmarks/tokens.py load
+	$(PYTHON) Benchmarks/prepare.py
 
 tasks: build venv ## fine-tune for each task and measure it beside baselines (half an hour; TASKS="--quick": two minutes)
 	@Scripts/fetch-tasks

@@ -10,6 +10,8 @@ package enum CorpusError: ContractError, Equatable {
   /// A file that isn't text.
   case binary(path: String, reason: String)
   case unsupportedFormat(path: String, fileExtension: String)
+  case badAddress(String, expected: String)
+  case download(address: String, problem: String)
   /// A line of a .jsonl file that can't be used; lines count from 1.
   case badLine(path: String, line: Int, problem: String)
   /// No document was kept.
@@ -28,6 +30,8 @@ package enum CorpusError: ContractError, Equatable {
   case notPrepared(path: String)
   case noSplit(path: String, split: Split, present: [Split])
   case tooFewTokens(path: String, needed: Int, found: Int)
+  /// Data sets to be mixed whose ids don't stand for the same tokens.
+  case tokenizersDiffer(path: String, other: String)
   /// A task file that is neither .jsonl nor .csv.
   case taskFormat(path: String, fileExtension: String)
   /// A task file in which no example is left.
@@ -55,6 +59,10 @@ package enum CorpusError: ContractError, Equatable {
       "\(path): isn't text: \(reason)"
     case .unsupportedFormat(let path, let fileExtension):
       "\(path): .\(fileExtension) files can't be read; convert it to .txt, .md or .jsonl"
+    case .badAddress(let address, let expected):
+      "\(address): no address that can be fetched; expected \(expected)"
+    case .download(let address, let problem):
+      "\(address): can't be downloaded: \(problem)"
     case .badLine(let path, let line, let problem):
       "\(path), line \(line): \(problem)"
     case .nothingLeft(let documents, let dropped):
@@ -81,6 +89,8 @@ package enum CorpusError: ContractError, Equatable {
     case .tooFewTokens(let path, let needed, let found):
       "\(path): too few tokens for one row: expected at least \(needed), found \(found); "
         + "use a smaller context or more text"
+    case .tokenizersDiffer(let path, let other):
+      "\(path): was made with another tokenizer than \(other); prepare it again with --tokenizer \(other)"
     case .taskFormat(let path, let fileExtension):
       "\(path): expected a .jsonl or .csv file with an example on each line, found "
         + (fileExtension.isEmpty ? "a file without an extension" : ".\(fileExtension)")

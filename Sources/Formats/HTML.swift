@@ -43,6 +43,36 @@ package enum HTML {
     "<tr>" + cells.map { "<td>\($0)</td>" }.joined() + "</tr>"
   }
 
+  /// Numbers as horizontal bars, each with its name, its number, its share of all where that says something, and a note.
+  ///
+  /// - Parameters:
+  ///   - bars: texts.
+  ///   - whole: what shares are of; nil: no shares.
+  ///   - isCode: whether names are pieces of text.
+  package static func bars(
+    _ bars: [(name: String, value: Int, note: String)], of whole: Int?, isCode: Bool = false
+  ) -> String {
+    let largest = max(1, bars.map(\.value).max() ?? 1)
+    let rows = bars.map { bar in
+      let width = Int((1000 * Double(bar.value) / Double(largest)).rounded(.up))
+      let share = whole.map { " <i>\(percent(bar.value, of: $0))</i>" } ?? ""
+      let name = isCode ? "<code>\(escaped(bar.name))</code>" : escaped(bar.name)
+      return """
+        <dt>\(name)</dt><dd><span class="track"><span class="bar" style="width:\(width / 10).\(width % 10)%"></span></span>\
+        <b>\(grouped(bar.value))</b>\(share)\(bar.note.isEmpty ? "" : "<small>\(escaped(bar.note))</small>")</dd>
+        """
+    }
+    return "<dl class=\"bars\">\(rows.joined())</dl>"
+  }
+
+  /// "12.3 %".
+  package static func percent(_ part: Int, of whole: Int) -> String {
+    guard whole > 0 else { return "0.0 %" }
+    let thousandths = Int((1000 * Double(part) / Double(whole)).rounded())
+    if thousandths == 0, part > 0 { return "< 0.1 %" }
+    return "\(thousandths / 10).\(thousandths % 10) %"
+  }
+
   /// A text as HTML that shows it.
   package static func escaped(_ text: String) -> String {
     var result = ""
@@ -80,11 +110,16 @@ package enum HTML {
     .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(8rem, 1fr)); gap: .8rem; }
     .cards div { padding: .8rem 1rem; border-radius: .6rem; background: var(--soft); }
     .cards b { display: block; font-size: 1.3rem; } .cards span, .note, figcaption { font-size: .85rem; opacity: .75; }
-    .scroll { overflow-x: auto; }
+    .scroll { overflow-x: auto; } summary { cursor: pointer; margin: 1rem 0; font-weight: 600; }
     table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
     th, td { padding: .35rem .6rem; text-align: right; border-bottom: 1px solid var(--line); }
     th:first-child, td:first-child, th:last-child:nth-child(3), td:last-child:nth-child(3) { text-align: left; }
     .bar { display: inline-block; height: .7em; border-radius: .2em; background: var(--accent); }
+    .bars { display: grid; grid-template-columns: minmax(6rem, max-content) 1fr; gap: .3rem .8rem; align-items: center;
+      font-variant-numeric: tabular-nums; } .bars dt { overflow-wrap: anywhere; } .bars dd { margin: 0; display: flex;
+      flex-wrap: wrap; align-items: center; gap: 0 .6rem; } .bars .track { flex: 0 0 45%; line-height: 0; }
+      .bars .bar { min-width: 2px; } .bars b { font-weight: 500; } .bars i { font-style: normal; opacity: .65; }
+      .bars small { flex-basis: 100%; opacity: .65; }
     svg { width: 100%; max-height: 16rem; } rect { fill: var(--accent); rx: 3px; }
     svg text { font-size: 11px; text-anchor: middle; fill: currentColor; }
     .tokens { display: flex; flex-wrap: wrap; gap: .4rem 1rem; padding: 0; list-style: none; }
@@ -105,7 +140,7 @@ package enum HTML {
       margin: 0 .4em .25em .8em; background: var(--color); }
     .sample { display: grid; grid-template-columns: 1fr 1fr; gap: .5rem; margin: 1rem 0 1.6rem; }
     .sample > * { min-width: 0; } .sample .wide { grid-column: 1 / -1; } .sample span { font-size: .85rem; opacity: .75; }
-    @media (max-width: 36rem) { .sample, .pairs { grid-template-columns: 1fr; } main { padding: 1rem; }
+    @media (max-width: 36rem) { .bars { display: block; } .bars dd { margin-bottom: .7rem; } .sample, .pairs { grid-template-columns: 1fr; } main { padding: 1rem; }
       th, td { padding: .35rem .3rem; } .chart text { font-size: 17px; } }
     """
 }

@@ -1,5 +1,6 @@
 import Corpus
 import Formats
+import Foundation
 import TestSupport
 import Testing
 import Tokenization
@@ -8,7 +9,7 @@ import Tokenization
 @discardableResult
 func prepare(
   _ inputs: [String], in folder: TemporaryFolder, to output: String = "out", val: Double = 0.05, test: Double = 0.05,
-  vocabularySize: Int? = 300, notify: @escaping (PrepareEvent) -> Void = { _ in }
+  vocabularySize: Int? = 300, notify: @escaping @Sendable (PrepareEvent) -> Void = { _ in }
 ) throws -> DatasetSummary {
   var options = try PrepareOptions(
     inputs: inputs.map { folder.file($0) }, output: folder.file(output), valFraction: val, testFraction: test)
@@ -25,6 +26,22 @@ func documents(of split: Split, in path: String) throws -> [String] {
   let ids = try data.shards(of: split).flatMap { try $0.read(0..<$0.count) }
   #expect(ids.last == end)
   return ids.split(separator: end, omittingEmptySubsequences: false).dropLast().map { tokenizer.decode($0) }
+}
+
+/// What a preparation has told. Unchecked: a lock guards it.
+private final class Notices: @unchecked Sendable {
+  private let lock = NSLock()
+  private(set) var stages: [String] = []
+  private(set) var warnings: [String] = []
+
+  func add(_ event: PrepareEvent) {
+    lock.withLock {
+      switch event {
+      case .stage(let text): stages.append(text)
+      case .warning(let text): warnings.append(text)
+      }
+    }
+  }
 }
 
 @Suite("Preparing text")
@@ -64,10 +81,9 @@ struct PreparationTests {
     try folder.write("same\r\n", to: "in/3.txt")
     try folder.write(Array("bad ".utf8) + [0xFF, 0xE2, 0x82] + Array(" bytes".utf8), to: "in/4.txt")
     try folder.write([0xEF, 0xBB, 0xBF] + Array("marked".utf8), to: "in/5.txt")
-    var warnings: [String] = []
-    let summary = try prepare(["in"], in: folder, val: 0, test: 0) { event in
-      if case .warning(let text) = event { warnings.append(text) }
-    }
+    let notices = Notices()
+    let summary = try prepare(["in"], in: folder, val: 0, test: 0, notify: notices.add)
+    let warnings = notices.warnings
     #expect(summary.documentsIn == 6)
     #expect(summary.documentsKept == 3)
     #expect(summary.dropped == [.empty: 2, .exactDuplicate: 1])
@@ -88,10 +104,9 @@ struct PreparationTests {
     try folder.write("{}", to: "in/b.json")
     try folder.write([0, 1, 2], to: "in/c.txt")
     try folder.write("hidden", to: "in/.d.txt")
-    var warnings: [String] = []
-    let summary = try prepare(["in"], in: folder, val: 0, test: 0) { event in
-      if case .warning(let text) = event { warnings.append(text) }
-    }
+    let notices = Notices()
+    let summary = try prepare(["in"], in: folder, val: 0, test: 0, notify: notices.add)
+    let warnings = notices.warnings
     #expect(summary.documentsIn == 1)
     #expect(summary.sources[0].skippedUnsupported == 1 && summary.sources[0].skippedBinary == 1)
     #expect(warnings.contains { $0.contains("skipped 1 file that") || $0.contains("skipped 1 file") })
@@ -119,10 +134,9 @@ struct PreparationTests {
     let folder = try TemporaryFolder()
     let lines = (0..<200).map { "line \($0) of one text\n" }
     try folder.write(lines.joined(), to: "a.txt")
-    var warnings: [String] = []
-    let summary = try prepare(["a.txt"], in: folder, val: 0.1, test: 0.2) { event in
-      if case .warning(let text) = event { warnings.append(text) }
-    }
+    let notices = Notices()
+    let summary = try prepare(["a.txt"], in: folder, val: 0.1, test: 0.2, notify: notices.add)
+    let warnings = notices.warnings
     #expect(summary.splitMethod == "contiguous")
     #expect(warnings.contains { $0.contains("split by blocks") })
     let parts = try Split.allCases.map { try documents(of: $0, in: folder.file("out")) }
@@ -338,14 +352,10 @@ struct BadInputTests {
     try folder.write("text", to: "a.txt")
     try folder.write("mine", to: "full/file")
     for output in ["full", "a.txt", "a.txt/out"] {
-      var stages = 0
-      let error = thrownError {
-        try prepare(["a.txt"], in: folder, to: output) { event in
-          if case .stage = event { stages += 1 }
-        }
-      }
+      let notices = Notices()
+      let error = thrownError { try prepare(["a.txt"], in: folder, to: output, notify: notices.add) }
       #expect((error as? CorpusError)?.exitCode == 73, "\(output)")
-      #expect(stages == 0)
+      #expect(notices.stages.isEmpty)
     }
     #expect(try folder.bytes(of: "full/file") == Array("mine".utf8))
   }

@@ -6,11 +6,11 @@ import Tokenization
 final class DatasetMaker {
   private let options: PrepareOptions
   private let taken: Tokenizer?
-  private let notify: (PrepareEvent) -> Void
+  private let notify: @Sendable (PrepareEvent) -> Void
   private var summary = DatasetSummary()
   private var rule: SplitRule
 
-  init(_ options: PrepareOptions, tokenizer: Tokenizer?, notify: @escaping (PrepareEvent) -> Void) {
+  init(_ options: PrepareOptions, tokenizer: Tokenizer?, notify: @escaping @Sendable (PrepareEvent) -> Void) {
     self.options = options
     taken = tokenizer
     self.notify = notify

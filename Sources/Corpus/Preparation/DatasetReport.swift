@@ -15,8 +15,11 @@ struct DatasetReport {
         \(cards)
         <h2>Splits</h2>
         \(splits)
-        <h2>What was kept, dropped and repaired</h2>
+        <h2>What became of the documents</h2>
         \(documents)
+        \(languages)
+        <h2>What was changed in them</h2>
+        \(changes)
         <h2>Sources</h2>
         \(sources)
         <h2>Lengths of documents</h2>
@@ -24,6 +27,9 @@ struct DatasetReport {
         \(histogram)
         <h2>Vocabulary</h2>
         \(vocabulary)
+        <h2>Bytes per token</h2>
+        <p class="note">How often the training split uses tokens of so many bytes.</p>
+        \(tokenLengths)
         <h2>Samples from the training split</h2>
         \(samples)
         """)
@@ -65,29 +71,45 @@ struct DatasetReport {
   }
 
   private var documents: String {
-    var rows = [
-      row(["read", grouped(summary.documentsIn), ""]),
-      row(["kept", grouped(summary.documentsKept), ""]),
-    ]
+    var bars = [(name: "kept", value: summary.documentsKept, note: "")]
     for rule in DropRule.allCases {
-      guard let count = summary.dropped[rule] ?? (rule == .empty || rule == .exactDuplicate ? 0 : nil) else { continue }
-      rows.append(row(["dropped: " + escaped(named(rule.rawValue)), grouped(count), escaped(rule.meaning)]))
+      guard let count = summary.dropped[rule], count > 0 else { continue }
+      bars.append(("dropped: " + named(rule.rawValue), count, rule.meaning))
     }
+    let read = summary.documentsIn
+    return "<p>\(grouped(read)) read, \(HTML.percent(summary.documentsKept, of: read)) of them kept.</p>"
+      + HTML.bars(bars, of: read) + dropped
+  }
+
+  private var languages: String {
+    guard !summary.languages.isEmpty else { return "" }
+    let found = summary.languages.sorted { ($1.count, $0.name) < ($0.count, $1.name) }
+    let bars = found.prefix(20).map { (name: $0.name, value: $0.count, note: "") }
+    let rest = found.count > 20 ? "<p class=\"note\">and \(counted(found.count - 20, "language")) more</p>" : ""
+    return "<h3>Languages</h3>" + HTML.bars(bars, of: found.reduce(0) { $0 + $1.count }) + rest
+  }
+
+  private var changes: String {
     let sequences = counted(summary.invalidUTF8Sequences, "sequence")
-    rows += [
-      row(["repaired: invalid UTF-8", grouped(summary.invalidUTF8Documents), "\(sequences) became U+FFFD"]),
-      row(["repaired: line ends", grouped(summary.changedLineEnds), "CR LF and CR became LF"]),
-      row(["repaired: byte-order mark", grouped(summary.byteOrderMarks), "removed"]),
+    var rows = [
+      row(["invalid UTF-8", grouped(summary.invalidUTF8Documents), "documents; \(sequences) became U+FFFD"]),
+      row(["line ends", grouped(summary.changedLineEnds), "CR LF and CR became LF"]),
+      row(["byte-order mark", grouped(summary.byteOrderMarks), "removed"]),
     ]
     rows += summary.converted.map { row(["files converted from " + escaped($0.name), grouped($0.count), ""]) }
     rows += summary.repaired.filter { !DatasetSummary.usualRepairs.contains($0.name) }.map {
-      row(["repaired: " + escaped(named($0.name)), grouped($0.count), ""])
+      row([escaped(named($0.name)), grouped($0.count), ""])
     }
     rows += summary.personalData.map {
-      row(["replaced: " + escaped(named($0.name)), grouped($0.count), "by a placeholder"])
+      row(["personal data: " + escaped(named($0.name)), grouped($0.count), "replaced by a placeholder"])
     }
-    rows += summary.languages.map { row(["language: " + escaped($0.name), grouped($0.count), ""]) }
-    return table(["documents", "number", ""], rows) + dropped
+    return table(["", "number", ""], rows) + repeatedLines
+  }
+
+  private var repeatedLines: String {
+    guard let found = summary.repeatedLines, !found.examples.isEmpty else { return "" }
+    let bars = found.examples.map { (name: $0.text, value: $0.documents, note: "") }
+    return "<h3>Lines that stood in the most documents</h3>" + HTML.bars(bars, of: nil, isCode: true)
   }
 
   /// Documents that were left out, as they were.
@@ -98,7 +120,8 @@ struct DatasetReport {
           + "\(escaped(rule.meaning))</figcaption></figure>"
       }
     }
-    return figures.isEmpty ? "" : "<h3>Some that were left out</h3>" + figures.joined(separator: "\n")
+    guard !figures.isEmpty else { return "" }
+    return "<details><summary>Some that were left out</summary>\(figures.joined(separator: "\n"))</details>"
   }
 
   private func named(_ key: String) -> String { key.replacing("_", with: " ") }
@@ -116,35 +139,57 @@ struct DatasetReport {
 
   private var histogram: String {
     let bins = sample.lengths
-    guard let first = bins.firstIndex(where: { $0 > 0 }), let largest = bins.max() else { return "" }
+    guard let first = bins.firstIndex(where: { $0 > 0 }) else { return "" }
+    return columns(
+      bins[first...].enumerated().map { (name: "<\(short(1 << (first + $0)))", value: $1) },
+      label: "Number of documents by length in tokens")
+  }
+
+  private var tokenLengths: String {
+    var uses: [Int] = []
+    for (id, count) in sample.frequencies.enumerated() where count > 0 {
+      // All that is longer stands in the last column.
+      let bytes = min(tokenizer.token(Int32(id))?.count ?? 0, 16)
+      if bytes >= uses.count { uses += Array(repeating: 0, count: bytes + 1 - uses.count) }
+      uses[bytes] += count
+    }
+    return columns(
+      uses.enumerated().dropFirst().map { (name: $0 == 16 ? "16+" : "\($0)", value: $1) },
+      label: "Uses of tokens by their length in bytes")
+  }
+
+  private func columns(_ columns: [(name: String, value: Int)], label: String) -> String {
+    guard let largest = columns.map(\.value).max(), largest > 0 else { return "" }
     let width = 44
     let height = 140
     var bars = ""
-    for (index, bin) in (first..<bins.count).enumerated() {
-      let bar = (bins[bin] * height + largest - 1) / largest
+    for (index, column) in columns.enumerated() {
+      let bar = Int((Double(column.value) / Double(largest) * Double(height)).rounded(.up))
       let x = index * width
       bars += """
         <rect x="\(x + 4)" y="\(20 + height - bar)" width="\(width - 8)" height="\(bar)"/>\
-        <text x="\(x + width / 2)" y="\(15 + height - bar)">\(bins[bin] == 0 ? "" : grouped(bins[bin]))</text>\
-        <text x="\(x + width / 2)" y="\(height + 36)">&lt;\(short(1 << bin))</text>
+        <text x="\(x + width / 2)" y="\(15 + height - bar)">\(column.value == 0 ? "" : compact(column.value))</text>\
+        <text x="\(x + width / 2)" y="\(height + 36)">\(HTML.escaped(column.name))</text>
         """
     }
     return """
-      <svg viewBox="0 0 \((bins.count - first) * width) \(height + 42)" role="img" \
-      aria-label="Number of documents by length in tokens">\(bars)</svg>
+      <svg viewBox="0 0 \(columns.count * width) \(height + 42)" role="img" aria-label="\(label)">\(bars)</svg>
       """
   }
 
   private var vocabulary: String {
     let kind = summary.tokenizerLearned ? "learned from the training split" : "taken as given"
     let pattern = summary.tokenizerPattern.map { ", words cut by the \($0) pattern" } ?? ""
-    let frequent = sample.mostFrequent(60).map { entry in
+    let frequent = sample.mostFrequent(60)
+    let first = frequent.prefix(12).map { (name: visible($0.id), value: $0.count, note: "") }
+    let others = frequent.dropFirst(12).map { entry in
       "<li><code>\(escaped(visible(entry.id)))</code> \(grouped(entry.count))</li>"
     }
     return """
       <p>\(grouped(summary.vocabularySize)) tokens, \(kind)\(escaped(pattern)); \(grouped(sample.unusedTokens)) of \
       them don't occur in the training split. The most frequent ones:</p>
-      <ul class="tokens">\(frequent.joined())</ul>
+      \(HTML.bars(first, of: sample.frequencies.reduce(0, +), isCode: true))
+      <ul class="tokens">\(others.joined())</ul>
       """
   }
 
@@ -179,6 +224,11 @@ struct DatasetReport {
   private func short(_ number: Int) -> String {
     if number >= 1 << 20 { return "\(number >> 20)M" }
     return number >= 1 << 10 ? "\(number >> 10)K" : "\(number)"
+  }
+
+  private func compact(_ number: Int) -> String {
+    if number < 10_000 { return grouped(number) }
+    return number < 10_000_000 ? "\(grouped(number / 1000))k" : "\(grouped(number / 1_000_000))M"
   }
 
   private func rounded(_ value: Double) -> String {

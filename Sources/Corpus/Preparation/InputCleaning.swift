@@ -7,14 +7,14 @@ struct InputCleaning {
   let listing: InputListing
   private let sources: [Source]
   private let options: PrepareOptions
-  private let notify: (PrepareEvent) -> Void
+  private let notify: @Sendable (PrepareEvent) -> Void
 
   /// The folder of the work that holds store and progress.
   static let folderName = "cleaned"
 
-  init(_ options: PrepareOptions, notify: @escaping (PrepareEvent) -> Void) throws(CorpusError) {
+  init(_ options: PrepareOptions, notify: @escaping @Sendable (PrepareEvent) -> Void) throws(CorpusError) {
     var sources: [Source] = []
-    for input in options.inputs { sources.append(try Source(input: input)) }
+    for input in options.inputs { sources.append(try Source(input: input, notify: notify)) }
     self.sources = sources
     self.options = options
     self.notify = notify
@@ -54,12 +54,14 @@ struct InputCleaning {
 }
 
 extension WorkFolder {
-  /// Runs what may fail: a full disk is made room on, and then what is there goes on.
+  /// Runs what may fail: where a full disk or the network was at fault, what is there goes on later.
   func keepingWork<Result>(_ body: () throws(CorpusError) -> Result) throws(CorpusError) -> Result {
     do throws(CorpusError) {
       return try body()
     } catch {
       staysOnFailure = error.exitCode == ContractExit.output
+      // The same command goes on behind what came.
+      if case .download = error { staysOnFailure = true }
       throw error
     }
   }

@@ -28,6 +28,11 @@ struct InputListing {
     for source in sources {
       contents += "\(source.name)\t\(source.files.count)\t\(source.unsupported)\n"
       for file in source.files where file.path != Source.standardInput {
+        if let remote = file.download?.file {
+          states += remote.identity + "\n"
+          contents += remote.identity + "\n"
+          continue
+        }
         let state = try withFiles(try FileSystem.state(of: file.path))
         states += "\(file.path)\t\(state.size)\t\(state.modified)\n"
         contents += "\(Path.name(file.path))\t\(state.size)\n"

@@ -5,13 +5,13 @@ import Formats
 package struct PartMerge {
   private let options: PrepareOptions
   private let choices: DatasetChoices
-  private let notify: (PrepareEvent) -> Void
+  private let notify: @Sendable (PrepareEvent) -> Void
 
   /// - Parameters:
   ///   - options: its inputs are folders of parts, in any order.
   ///   - choices: what the data set shall be other than the parts say.
   package init(
-    _ options: PrepareOptions, _ choices: DatasetChoices, notify: @escaping (PrepareEvent) -> Void = { _ in }
+    _ options: PrepareOptions, _ choices: DatasetChoices, notify: @escaping @Sendable (PrepareEvent) -> Void = { _ in }
   ) {
     self.options = options
     self.choices = choices

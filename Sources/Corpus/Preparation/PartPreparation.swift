@@ -19,9 +19,9 @@ package struct PartPreparation {
   }
 
   private let options: PrepareOptions
-  private let notify: (PrepareEvent) -> Void
+  private let notify: @Sendable (PrepareEvent) -> Void
 
-  package init(_ options: PrepareOptions, notify: @escaping (PrepareEvent) -> Void = { _ in }) {
+  package init(_ options: PrepareOptions, notify: @escaping @Sendable (PrepareEvent) -> Void = { _ in }) {
     self.options = options
     self.notify = notify
   }

@@ -6,9 +6,9 @@ import Formats
 /// on with by the next one that is asked for the same. ``PartPreparation`` and ``PartMerge`` do the same on several machines.
 package final class Preparation {
   private let options: PrepareOptions
-  private let notify: (PrepareEvent) -> Void
+  private let notify: @Sendable (PrepareEvent) -> Void
 
-  package init(_ options: PrepareOptions, notify: @escaping (PrepareEvent) -> Void = { _ in }) {
+  package init(_ options: PrepareOptions, notify: @escaping @Sendable (PrepareEvent) -> Void = { _ in }) {
     self.options = options
     self.notify = notify
   }

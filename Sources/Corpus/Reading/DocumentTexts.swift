@@ -15,7 +15,7 @@ package enum DocumentTexts {
     let opener = FileOpener(reading)
     var cleaner = DocumentCleaner(
       CleaningOptions(), contamination: Contamination([]), stopWords: nil, textField: textField, signs: false)
-    for file in try Source(input: input).files {
+    for file in try Source(input: input, notify: { _ in }).files {
       guard let documents = try opener.open(file) else { continue }
       while let document = try documents.next() {
         switch try cleaner.clean(document, path: file.path) {

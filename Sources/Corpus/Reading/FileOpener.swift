@@ -38,6 +38,7 @@ final class FileOpener {
   }
 
   private func openWhole(_ file: SourceFile) throws(CorpusError) -> (any DocumentSource)? {
+    _ = try file.download?.run()
     if file.path == Source.standardInput { return try open(StandardInput(), FileFormat(content: .text), sniffs: true) }
     switch file.format.content {
     case .parquet:

@@ -14,6 +14,8 @@ struct SourceFile: Sendable {
   let format: FileFormat
   /// Named by the user, not found in a folder: then what is wrong with it is an error, not a thing to skip.
   let isExplicit: Bool
+  /// What brings it here, where it isn't yet.
+  var download: Download?
 }
 
 /// What a file's name says of its content.
@@ -76,7 +78,18 @@ extension Source {
   ///
   /// A folder is searched to its bottom, links followed; hidden names are passed over. A file that is named itself
   /// may have any extension, or none, as long as it isn't one of a format that is known not to be plain text.
-  init(input path: String) throws(CorpusError) {
+  ///
+  /// An https:// address is downloaded at once. Of an hf:// dataset only the list of its files is; each of them is when
+  /// it is opened.
+  init(input path: String, notify: @escaping @Sendable (PrepareEvent) -> Void) throws(CorpusError) {
+    if RemoteFile.isRemote(path) {
+      try self.init(remote: path, notify: notify)
+    } else {
+      try self.init(local: path)
+    }
+  }
+
+  init(local path: String) throws(CorpusError) {
     name = path == Self.standardInput ? "standard input" : Path.name(path)
     if path == Self.standardInput {
       files = [SourceFile(path: path, format: FileFormat(content: .text), isExplicit: true)]
@@ -90,13 +103,37 @@ extension Source {
       try addFiles(of: path, visited: &visited)
       if files.isEmpty { throw .noText(folder: path, skipped: unsupported) }
     case .file, .other:
-      let fileExtension = Path.fileExtension(path)
-      if Self.otherFormats.contains(fileExtension) {
-        throw .unsupportedFormat(path: path, fileExtension: fileExtension)
-      }
-      let plain = FileFormat(content: .text, compression: Compression(fileExtension: fileExtension))
-      files = [SourceFile(path: path, format: FileFormat(name: name) ?? plain, isExplicit: true)]
+      files = [SourceFile(path: path, format: try Self.format(ofNamed: path), isExplicit: true)]
     }
+  }
+
+  private init(remote address: String, notify: @escaping @Sendable (PrepareEvent) -> Void) throws(CorpusError) {
+    if address.lowercased().hasPrefix("hf://") {
+      let dataset = try HubDataset(address)
+      name = dataset.name
+      notify(.stage("asking the hub for \(dataset.name)"))
+      let found = try dataset.files()
+      unsupported = found.unsupported
+      files = found.files.compactMap { file in
+        let download = Download(file, headers: HubDataset.headers, notify: notify)
+        return FileFormat(name: file.name).map {
+          SourceFile(path: download.path, format: $0, isExplicit: false, download: download)
+        }
+      }
+    } else {
+      let file = try RemoteFile(address: address)
+      name = file.name
+      let format = try Self.format(ofNamed: file.name)
+      files = [SourceFile(path: try Download(file, notify: notify).run(), format: format, isExplicit: true)]
+    }
+  }
+
+  /// - Parameter path: of a file that the user named.
+  private static func format(ofNamed path: String) throws(CorpusError) -> FileFormat {
+    let fileExtension = Path.fileExtension(path)
+    if otherFormats.contains(fileExtension) { throw .unsupportedFormat(path: path, fileExtension: fileExtension) }
+    return FileFormat(name: Path.name(path))
+      ?? FileFormat(content: .text, compression: Compression(fileExtension: fileExtension))
   }
 
   private mutating func addFiles(of folder: String, visited: inout Set<SIMD2<UInt64>>) throws(CorpusError) {
@@ -128,7 +165,9 @@ extension Source {
 extension DataKind {
   /// What tells a text that is still to be prepared from others: names and sizes of its files, without reading them.
   package static func textIdentity(of path: String) throws(CorpusError) -> String {
-    let files = try Source(input: path).files
+    // A run whose text is prepared needs the network no more.
+    if RemoteFile.isRemote(path) { return path }
+    let files = try Source(local: path).files
     var (bytes, text) = (0, "")
     for file in files {
       let size = try withFiles(try InputFile(path: file.path).size)
