@@ -14,6 +14,7 @@ package enum DataKind: Sendable {
 
   /// - Throws: ``FormatError/missing(path:)`` where nothing stands.
   package static func detect(_ path: String) throws(CorpusError) -> DataKind {
+    if RemoteFile.isRemote(path) { return .text }
     switch FileSystem.kind(of: path) {
     case nil:
       throw .file(.missing(path: path))
@@ -27,15 +28,28 @@ package enum DataKind: Sendable {
   }
 }
 
+/// Shards that a run draws its rows from.
+package struct ShardGroup: Sendable {
+  package let shards: [TokenShard]
+  /// Rows of this group beside those of the others; what counts is the ratio.
+  package let weight: Double
+
+  package init(shards: [TokenShard], weight: Double = 1) {
+    (self.shards, self.weight) = (shards, weight)
+  }
+}
+
 /// Tokens that are ready to be trained on: the shards of each split, and the tokenizer if there is one.
 package struct Dataset: Sendable {
-  /// The folder or the shard, as given.
+  /// The folder or the shard, as given; of several, all.
   package let path: String
   /// Nil where the shards are ids only.
   package let tokenizer: Tokenizer?
   /// The content of dataset.json, in a folder that `prepare` made.
   package let summary: JSON?
   private let shards: [Split: [TokenShard]]
+  /// The data sets that this one is made of; none of one that stands alone.
+  private let parts: [Dataset]
 
   /// Opens prepared data, a lone .bin shard (which has a train split only), or a folder with train*.bin.
   ///
@@ -67,7 +81,53 @@ package struct Dataset: Sendable {
     if let summary { try Self.check(shards, against: summary, in: path) }
     self.shards = shards
     self.summary = summary
+    parts = []
     tokenizer = try Self.tokenizer(in: folder, isRequired: kind == .prepared)
+  }
+
+  /// Several data sets as one; its validation and test splits are theirs, one after the other.
+  ///
+  /// - Throws: ``CorpusError/tokenizersDiffer(path:other:)``.
+  package init(mixing parts: [Dataset]) throws(CorpusError) {
+    precondition(!parts.isEmpty)
+    for part in parts.dropFirst() {
+      let agrees =
+        switch (parts[0].tokenizer, part.tokenizer) {
+        case (let first?, let other?): first.agrees(with: other)
+        case (nil, nil): true
+        default: false
+        }
+      guard agrees else { throw .tokenizersDiffer(path: part.path, other: parts[0].path) }
+    }
+    self.parts = parts
+    path = parts.map(\.path).joined(separator: ", ")
+    tokenizer = parts[0].tokenizer
+    summary = nil
+    shards = parts.reduce(into: [:]) { $0.merge($1.shards) { $0 + $1 } }
+  }
+
+  /// What a run draws its rows from.
+  ///
+  /// - Parameter weights: of the data sets that this one is made of; nil: as many rows of each as it has tokens.
+  /// - Throws: ``CorpusError/setting(name:value:expected:)`` for another number of them.
+  package func trainGroups(weights: [Double]?) throws(CorpusError) -> [ShardGroup] {
+    let sets = parts.isEmpty ? [self] : parts
+    guard let weights else {
+      var groups: [ShardGroup] = []
+      for set in sets {
+        groups.append(ShardGroup(shards: try set.shards(of: .train), weight: Double(set.tokenCount(of: .train))))
+      }
+      return groups
+    }
+    guard weights.count == sets.count else {
+      throw .setting(
+        name: "data.weights", value: "\(weights)", expected: "\(counted(sets.count, "number")), one for each --data")
+    }
+    var groups: [ShardGroup] = []
+    for (set, weight) in zip(sets, weights) {
+      groups.append(ShardGroup(shards: try set.shards(of: .train), weight: weight))
+    }
+    return groups
   }
 
   /// The splits that have at least one shard.
@@ -85,7 +145,15 @@ package struct Dataset: Sendable {
   package func tokenCount(of split: Split) -> Int { (shards[split] ?? []).reduce(0) { $0 + $1.count } }
 
   /// How many bytes of text a split's tokens stand for; known only for data that `prepare` made.
-  package func textBytes(of split: Split) -> Int? { summary?["bytes"]?[split.rawValue]?.int }
+  package func textBytes(of split: Split) -> Int? {
+    guard !parts.isEmpty else { return summary?["bytes"]?[split.rawValue]?.int }
+    var bytes = 0
+    for part in parts where part.splits.contains(split) {
+      guard let more = part.textBytes(of: split) else { return nil }
+      bytes += more
+    }
+    return bytes
+  }
 
   /// Bytes of text that a token of the training split stands for; known only for data that `prepare` made.
   package var bytesPerToken: Double? {
@@ -98,6 +166,11 @@ package struct Dataset: Sendable {
 
   /// What tells this data from other: the hash of dataset.json, which has those of all shards, or of the shards themselves.
   package func contentHash() throws(FormatError) -> ContentHash {
+    if !parts.isEmpty {
+      var hashes = ""
+      for part in parts { hashes += try part.contentHash().hex + "\n" }
+      return ContentHash(Array(hashes.utf8))
+    }
     if summary != nil { return try ContentHash(file: Path.join(path, DatasetSummary.fileName)) }
     return try ContentHash(files: Split.allCases.flatMap { shards[$0] ?? [] }.map(\.path))
   }

@@ -28,7 +28,12 @@ package final class DocumentSource: BatchSource {
       let tokens = row * batch.time..<(row + 1) * batch.time
       var start = tokens.lowerBound
       while start < tokens.upperBound {
-        let end = batch.ids[start + 1..<tokens.upperBound].firstIndex(of: endOfText) ?? tokens.upperBound
+        var end = start + 1
+        // Where a row is packed, the rest of a long document begins without an end token: what stands there isn't what
+        // was to come next.
+        while end < tokens.upperBound, batch.ids[end] != endOfText, batch.targets[end - 1] == batch.ids[end] {
+          end += 1
+        }
         batch.see(start..<end, isBidirectional: isBidirectional)
         start = end
       }

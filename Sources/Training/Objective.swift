@@ -77,9 +77,14 @@ package struct Objective {
   private static func rows(
     _ data: Dataset, _ settings: Settings, _ tokenizer: Tokenizer?, place: DataPlace
   ) throws -> any BatchSource {
-    var text: any BatchSource = try ShardSource(data, settings, place: place)
+    var text: any BatchSource = try ShardSource(data, settings, endOfText: tokenizer?.endOfText, place: place)
     let rate = settings.data.bpeDropout
     if rate > 0 {
+      guard settings.data.packing == .none else {
+        throw SettingsError.impossible(
+          key: "data.bpe_dropout", value: "\(rate)",
+          expected: "0, as rows of whole documents have no room for more tokens")
+      }
       guard let tokenizer else {
         throw SettingsError.impossible(
           key: "data.bpe_dropout", value: "\(rate)", expected: "0, as the data has no tokenizer beside it")

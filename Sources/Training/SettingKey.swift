@@ -17,6 +17,17 @@ package struct SettingKey: Sendable {
     throw .unknownKey(name, nearest: nearest)
   }
 
+  /// Whether two texts set the same: `0` and `0.0`, `[3,1]` and `[3.0, 1.0]`.
+  package func isSame(_ a: String, _ b: String) -> Bool {
+    func written(_ text: String) -> String? {
+      var settings = Settings(
+        model: ModelConfig(.nanochat, vocabularySize: 1, hiddenSize: 1, layers: 1, heads: 1, maxPositions: 1))
+      do { try write(&settings, text) } catch { return nil }
+      return read(settings)
+    }
+    return a == b || written(a).map { $0 == written(b) } ?? false
+  }
+
   // MARK: The table
 
   private static let model: [SettingKey] = [
@@ -63,6 +74,21 @@ package struct SettingKey: Sendable {
 
   private static let data: [SettingKey] = [
     choice("data.order", \.data.order),
+    choice("data.packing", \.data.packing),
+    SettingKey(
+      name: "data.weights",
+      read: { $0.data.weights.map { "\($0)" } ?? "auto" },
+      write: { (settings, text) throws(SettingsError) in
+        guard text != "auto" else {
+          settings.data.weights = nil
+          return
+        }
+        guard let weights: [Double] = parseList(text), weights.allSatisfy({ $0 > 0 && $0 <= 1e9 }) else {
+          throw .impossible(
+            key: "data.weights", value: text, expected: "auto, or a number above 0 for each --data, as [0.7, 0.3]")
+        }
+        settings.data.weights = weights
+      }),
     boolean("data.document_mask", \.data.documentMask),
     float("data.bpe_dropout", \.data.bpeDropout, 0...1),
     integer("data.prefetch", \.data.prefetch, 1...1024),
@@ -90,9 +116,7 @@ package struct SettingKey: Sendable {
       name: "train.betas",
       read: { "[\($0.train.beta1), \($0.train.beta2)]" },
       write: { (settings, text) throws(SettingsError) in
-        let parts = text.filter { $0 != "[" && $0 != "]" && $0 != " " }.split(separator: ",")
-        let values = parts.compactMap { Float($0) }
-        guard parts.count == 2, values.count == 2, values.allSatisfy({ $0 >= 0 && $0 < 1 }) else {
+        guard let values: [Float] = parseList(text), values.count == 2, values.allSatisfy({ $0 >= 0 && $0 < 1 }) else {
           throw .impossible(key: "train.betas", value: text, expected: "two numbers in 0..<1, as [0.9, 0.95]")
         }
         (settings.train.beta1, settings.train.beta2) = (values[0], values[1])
@@ -254,6 +278,13 @@ extension SettingKey {
       throw .impossible(key: name, value: text, expected: limit)
     }
     return value
+  }
+
+  /// Numbers as in `[0.9, 0.95]`; nil where that isn't what stands there.
+  private static func parseList<Number: LosslessStringConvertible>(_ text: String) -> [Number]? {
+    let parts = text.filter { $0 != "[" && $0 != "]" && $0 != " " }.split(separator: ",")
+    let values = parts.compactMap { Number(String($0)) }
+    return values.count == parts.count && !values.isEmpty ? values : nil
   }
 
   private static func parseFloat(

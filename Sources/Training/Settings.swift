@@ -14,7 +14,16 @@ package struct Settings: Sendable, Equatable {
 }
 
 package struct DataSettings: Sendable, Equatable {
+  package enum Packing: String, Sendable, CaseIterable {
+    case none
+    /// Rows of whole documents.
+    case bestFit = "best-fit"
+  }
+
   package var order = RowOrder.Kind.shuffled
+  package var packing = Packing.none
+  /// How many rows of each data set beside the others; nil: as many as it has tokens.
+  package var weights: [Double]?
   /// No token of a row sees another document than its own.
   package var documentMask = false
   /// The share of merges that are left out when words of the training split are cut into tokens anew; 0: tokens stay.

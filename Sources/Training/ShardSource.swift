@@ -1,31 +1,39 @@
 package import Corpus
-package import Formats
 package import Models
 
 /// Rows of shards, each token the target of the one before.
 package final class ShardSource: BatchSource {
-  private let shards: [TokenShard]
+  private let groups: [ShardGroup]
   private let loading: BatchLoader.Settings
   private var loader: BatchLoader
 
-  /// - Throws: ``CorpusError``.
+  /// - Parameter endOfText: the token between documents, which rows of whole documents need.
+  /// - Throws: ``CorpusError``, ``SettingsError``.
   package convenience init(
-    _ data: Dataset, _ settings: Settings, place: DataPlace = DataPlace()
-  ) throws(CorpusError) {
+    _ data: Dataset, _ settings: Settings, endOfText: Int32? = nil, place: DataPlace = DataPlace()
+  ) throws {
     var loading = BatchLoader.Settings(
       batchSize: settings.train.resolvedMicroBatch, context: settings.train.context)
     loading.order = settings.data.order
     loading.seed = settings.train.seed
     loading.prefetch = settings.data.prefetch
     loading.cacheBytes = settings.data.cache
-    try self.init(try data.shards(of: .train), loading, place: place)
+    if settings.data.packing == .bestFit {
+      guard let endOfText else {
+        throw SettingsError.impossible(
+          key: "data.packing", value: settings.data.packing.rawValue,
+          expected: "none, as no tokenizer beside the data says where documents end")
+      }
+      loading.packing = .bestFit(endOfText: endOfText)
+    }
+    try self.init(try data.trainGroups(weights: settings.data.weights), loading, place: place)
   }
 
   package init(
-    _ shards: [TokenShard], _ loading: BatchLoader.Settings, place: DataPlace = DataPlace()
+    _ groups: [ShardGroup], _ loading: BatchLoader.Settings, place: DataPlace = DataPlace()
   ) throws(CorpusError) {
-    (self.shards, self.loading) = (shards, loading)
-    loader = try BatchLoader(shards, Self.settings(loading, at: place))
+    (self.groups, self.loading) = (groups, loading)
+    loader = try BatchLoader(groups, Self.settings(loading, at: place))
   }
 
   private static func settings(_ loading: BatchLoader.Settings, at place: DataPlace) -> BatchLoader.Settings {
@@ -36,7 +44,7 @@ package final class ShardSource: BatchSource {
   }
 
   package func move(to place: DataPlace) throws {
-    loader = try BatchLoader(shards, Self.settings(loading, at: place))
+    loader = try BatchLoader(groups, Self.settings(loading, at: place))
   }
 
   package var mask: MaskKind { .causal }
@@ -49,6 +57,12 @@ package final class ShardSource: BatchSource {
       try loader.next(
         inputs: UnsafeMutableBufferPointer(rebasing: batch.ids[part]),
         targets: UnsafeMutableBufferPointer(rebasing: batch.targets[part]))
+    }
+    guard loading.packing != .none else { return }
+    for index in batch.targets.indices {
+      let counts = batch.targets[index] != BatchLoader.padding
+      batch.weights[index] = counts ? 1 : 0
+      if !counts { batch.targets[index] = 0 }
     }
   }
 }

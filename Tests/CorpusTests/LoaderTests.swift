@@ -76,6 +76,25 @@ struct BatchLoaderTests {
     }
   }
 
+  @Test("a run over whole documents of two data sets can start at any row, too", arguments: RowOrder.Kind.allCases)
+  func resumesMixture(order: RowOrder.Kind) throws {
+    let folder = try TemporaryFolder()
+    func group(_ ids: Range<Int32>, every length: Int32, weight: Double) throws -> ShardGroup {
+      let shard = try makeShard(ids.map { $0 % length == 0 ? 0 : $0 }, "\(weight)", in: folder)
+      return ShardGroup(shards: [shard], weight: weight)
+    }
+    let groups = [try group(1..<1000, every: 7, weight: 3), try group(2000..<2500, every: 30, weight: 1)]
+    var settings = BatchLoader.Settings(batchSize: 3, context: 16)
+    settings.order = order
+    settings.packing = .bestFit(endOfText: 0)
+    let whole = try take(60, from: BatchLoader(groups, settings))
+    settings.startRow = 3 * 41
+    let rest = try take(5, from: BatchLoader(groups, settings))
+    for (a, b) in zip(rest, whole[41...]) { #expect(a.inputs == b.inputs && a.targets == b.targets) }
+    let inputs = whole.flatMap(\.inputs).filter { $0 != 0 }
+    #expect(inputs.contains { $0 < 1000 } && inputs.contains { $0 >= 2000 })
+  }
+
   @Test("the seed changes the order of rows")
   func seeds() throws {
     let folder = try TemporaryFolder()
@@ -129,6 +148,93 @@ struct BatchLoaderTests {
       try BatchLoader([shard], BatchLoader.Settings(batchSize: 1, context: 8))
     }
     _ = try take(3, from: BatchLoader([shard], BatchLoader.Settings(batchSize: 1, context: 7)))
+  }
+}
+
+@Suite("Layouts of rows")
+struct RowLayoutTests {
+  private func pieces(_ layout: any RowLayout, _ rows: Range<Int>) throws -> [[RowPiece]] {
+    try rows.map { row in
+      var pieces: [RowPiece] = []
+      try layout.forEachPiece(ofRow: row) { pieces.append($0) }
+      return pieces
+    }
+  }
+
+  @Test(
+    "rows of whole documents make each prediction within a document once, and cut only what is longer than a row",
+    arguments: [1, 5, 16, 64, 5000], RowOrder.Kind.allCases)
+  func packed(context: Int, order: RowOrder.Kind) throws {
+    let folder = try TemporaryFolder()
+    var random = SystemRandomNumberGenerator()
+    // End tokens side by side, at the start, and none at the end of the second shard.
+    let shards = try (0..<2).map { index in
+      var ids: [Int32] = [0, 0]
+      for document in 0..<200 {
+        let length = Int.random(in: 0...(document % 10 == 0 ? 150 : 20), using: &random)
+        ids += (0..<length).map { Int32($0 + 1) } + [0]
+      }
+      if index == 1 { ids.removeLast() }
+      return try makeShard(ids, "\(index)", in: folder)
+    }
+    let rows = try PackedRows(order, shards, context: context, endOfText: 0, seed: 5)
+    var predicted = shards.map { [Int](repeating: 0, count: $0.count) }
+    var used = 0
+    for row in try pieces(rows, 0..<rows.rowsPerEpoch) {
+      #expect(!row.isEmpty && row.reduce(0) { $0 + $1.count } <= context)
+      for piece in row {
+        used += piece.count
+        for place in piece.start..<piece.start + piece.count { predicted[piece.shard][place + 1] += 1 }
+        let ids = try shards[piece.shard].read(piece.start..<piece.start + piece.count + 1)
+        #expect(!ids[1..<piece.count].contains(0), "no document begins inside of a piece")
+        #expect(piece.count == context || ids[piece.count] == 0 || piece.start + piece.count + 1 == shards[1].count)
+      }
+    }
+    for counts in predicted { #expect(counts.dropFirst().allSatisfy { $0 == 1 }) }
+    // A row is opened only for what fits into no other: no two of them are less than half full.
+    #expect(used * 2 > (rows.rowsPerEpoch - 1) * context)
+  }
+
+  @Test("the least room that suffices is filled, the longest piece first")
+  func bestFit() {
+    #expect(PackedRows.rows(of: [4, 3, 6, 7, 2, 8], context: 10) == [2, 1, 2, 1, 0, 0])
+    #expect(PackedRows.rows(of: [], context: 10) == [])
+  }
+
+  @Test("a mixture takes of each set its share, and of each every row in turn")
+  func mixture() throws {
+    let parts = [1000, 3000].map { RowOrder(.sequential, counts: [$0 + 1], context: 1, seed: 0) }
+    let layout = RowMixture(parts.map { ($0, 1) }, weights: [3, 1], seed: 7)
+    let rows = try pieces(layout, 0..<40_960).map { $0[0] }
+    let first = rows.count { $0.shard == 0 }
+    #expect(first == 30_720)
+    // Also over a part of a block.
+    #expect((650...850).contains(rows[5000..<6000].count { $0.shard == 0 }))
+    // Each pass over a set takes each of its rows once.
+    for (shard, size) in [(0, 1000), (1, 3000)] {
+      let counts = Dictionary(grouping: rows.filter { $0.shard == shard }, by: \.start).mapValues(\.count)
+      #expect(counts.count == size)
+      let passes = rows.count { $0.shard == shard } / size
+      #expect(counts.values.allSatisfy { abs($0 - passes) <= 3 })
+    }
+  }
+
+  @Test("a set without a row, and weights of another number than sets, are errors")
+  func refused() throws {
+    let folder = try TemporaryFolder()
+    let groups = [
+      ShardGroup(shards: [try makeShard(Array(0..<100), "a", in: folder)]),
+      ShardGroup(shards: [try makeShard([1], "b", in: folder)]),
+    ]
+    #expect(throws: CorpusError.tooFewTokens(path: folder.file("b"), needed: 5, found: 1)) {
+      try BatchLoader(groups, BatchLoader.Settings(batchSize: 1, context: 4))
+    }
+    let set = try Dataset(path: makeShard(Array(0..<100), "train.bin", in: folder).path)
+    let both = try Dataset(mixing: [set, set])
+    #expect(both.tokenCount(of: .train) == 200)
+    #expect(try both.trainGroups(weights: nil).map(\.weight) == [100, 100])
+    #expect(try both.trainGroups(weights: [1, 2]).map(\.weight) == [1, 2])
+    #expect(throws: CorpusError.self) { try both.trainGroups(weights: [1]) }
   }
 }
 

@@ -10,7 +10,8 @@ struct DocumentSourceTests {
     var dataWaitSeconds: Double { 0 }
     func move(to place: DataPlace) {}
     func next(_ batch: TokenBatch) {
-      for (index, id) in [5, 6, 0, 7, 0, 8, 0, 0, 9, 9, 9, 9].enumerated() { batch.ids[index] = Int32(id) }
+      let ids: [Int32] = [5, 6, 0, 7, 0, 8, 0, 0, 9, 9, 9, 9, 0]
+      for index in 0..<12 { (batch.ids[index], batch.targets[index]) = (ids[index], ids[index + 1]) }
     }
   }
 

@@ -192,7 +192,7 @@ struct PlannerTests {
     #expect(asked.chosen.settings.model.dropout == 0 && asked.chosen.settings.train.patience == 0)
     #expect(asked.chosen.settings.data.bpeDropout > 0)
     #expect(asked.protections.map(\.key) == ["data.bpe_dropout"], "what was asked for is no addition")
-    #expect(!SmallText.settings(passes: 100, hasText: false).contains { $0.key == "data.bpe_dropout" })
+    #expect(!SmallText.settings(passes: 100, cutsAnew: false).contains { $0.key == "data.bpe_dropout" })
   }
 
   @Test("takes the architecture that learns more from few tokens where a run is short and none was asked for")

@@ -76,7 +76,7 @@ struct UpdateStepTests {
     let folder = try TemporaryFolder()
     try writeShard(learnable(4000), to: folder.file("train.bin"))
     let source = try ShardSource(
-      [TokenShard(path: folder.file("train.bin"))], .init(batchSize: 2, context: 16))
+      [ShardGroup(shards: [TokenShard(path: folder.file("train.bin"))])], .init(batchSize: 2, context: 16))
     let transformer = try Transformer(settings.model)
     let executor = try CPUExecutor(threads: 2)
     let store = try executor.makeParameters(

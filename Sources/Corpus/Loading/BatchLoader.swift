@@ -13,6 +13,7 @@ package final class BatchLoader {
     /// Inputs of a row (T).
     package var context: Int
     package var order = RowOrder.Kind.shuffled
+    package var packing = Packing.none
     package var seed: UInt64 = 0
     /// The number of the first row: how many rows the run has consumed before.
     package var startRow = 0
@@ -27,8 +28,18 @@ package final class BatchLoader {
     }
   }
 
+  /// How documents become rows.
+  package enum Packing: Sendable, Equatable {
+    /// Rows are cut wherever they end.
+    case none
+    /// As ``PackedRows`` has it; free room is filled with the end token, whose targets are ``padding``.
+    case bestFit(endOfText: Int32)
+  }
+
+  /// What stands where a row has no target.
+  package static let padding: Int32 = -1
+
   private let ring: BatchRing
-  private let rowLength: Int
   private var batchesTaken = 0
   private let startRow: Int
 
@@ -39,24 +50,47 @@ package final class BatchLoader {
   /// How long `next` has waited for data so far, in seconds.
   package private(set) var dataWaitSeconds = 0.0
 
-  /// - Throws: ``CorpusError/tooFewTokens(path:needed:found:)`` unless a shard has at least T + 1 tokens.
-  package init(_ shards: [TokenShard], _ settings: Settings) throws(CorpusError) {
+  package convenience init(_ shards: [TokenShard], _ settings: Settings) throws(CorpusError) {
+    try self.init([ShardGroup(shards: shards)], settings)
+  }
+
+  /// - Parameter groups: drawn from as their weights say.
+  /// - Throws: ``CorpusError/tooFewTokens(path:needed:found:)`` unless each group has tokens for a row.
+  package init(_ groups: [ShardGroup], _ settings: Settings) throws(CorpusError) {
     precondition(settings.batchSize > 0 && settings.startRow >= 0)
-    let order = RowOrder(
-      settings.order, counts: shards.map(\.count), context: settings.context, seed: settings.seed)
-    guard order.rowsPerEpoch > 0 else {
-      let largest = shards.max { $0.count < $1.count }
-      throw .tooFewTokens(path: largest?.path ?? "data", needed: settings.context + 1, found: largest?.count ?? 0)
-    }
+    let layout = try Self.layout(of: groups, settings)
     batchSize = settings.batchSize
     context = settings.context
     startRow = settings.startRow
-    rowsPerEpoch = order.rowsPerEpoch
-    rowLength = settings.context + 1
+    rowsPerEpoch = layout.rowsPerEpoch
     ring = BatchRing(
-      slots: max(1, settings.prefetch), rows: settings.batchSize, rowLength: rowLength, order: order,
-      startRow: settings.startRow, reader: ShardReader(shards, cacheBytes: settings.cacheBytes))
+      settings, layout: layout, reader: ShardReader(groups.flatMap(\.shards), cacheBytes: settings.cacheBytes))
     ring.start()
+  }
+
+  private static func layout(of groups: [ShardGroup], _ settings: Settings) throws(CorpusError) -> any RowLayout {
+    var layouts: [(rows: any RowLayout, shards: Int)] = []
+    for group in groups {
+      let rows = try layout(of: group.shards, settings)
+      guard rows.rowsPerEpoch > 0 else {
+        let largest = group.shards.max { $0.count < $1.count }
+        throw .tooFewTokens(path: largest?.path ?? "data", needed: settings.context + 1, found: largest?.count ?? 0)
+      }
+      layouts.append((rows, group.shards.count))
+    }
+    if layouts.count == 1 { return layouts[0].rows }
+    return RowMixture(layouts, weights: groups.map(\.weight), seed: settings.seed)
+  }
+
+  private static func layout(of shards: [TokenShard], _ settings: Settings) throws(CorpusError) -> any RowLayout {
+    switch settings.packing {
+    case .none:
+      RowOrder(settings.order, counts: shards.map(\.count), context: settings.context, seed: settings.seed)
+    case .bestFit(let endOfText):
+      try withFiles(
+        try PackedRows(
+          settings.order, shards, context: settings.context, endOfText: endOfText, seed: settings.seed))
+    }
   }
 
   deinit { ring.stop() }
@@ -67,7 +101,7 @@ package final class BatchLoader {
   /// Takes the next batch.
   ///
   /// - Parameter inputs: (B, T), gets the tokens.
-  /// - Parameter targets: (B, T), gets the token behind each of them.
+  /// - Parameter targets: (B, T), gets the token behind each of them, or ``padding``.
   /// - Throws: what the reading thread met; the loader gives no more batches then.
   package func next(
     inputs: UnsafeMutableBufferPointer<Int32>, targets: UnsafeMutableBufferPointer<Int32>
@@ -84,13 +118,9 @@ package final class BatchLoader {
       ring.putBack()
       throw .file(error)
     }
-    guard let from = ring.tokens(of: slot).baseAddress, let inputStart = inputs.baseAddress,
-      let targetStart = targets.baseAddress
-    else { return }
-    for row in 0..<batchSize {
-      (inputStart + row * context).update(from: from + row * rowLength, count: context)
-      (targetStart + row * context).update(from: from + row * rowLength + 1, count: context)
-    }
+    let tokens = ring.tokens(of: slot)
+    _ = inputs.update(fromContentsOf: tokens.inputs)
+    _ = targets.update(fromContentsOf: tokens.targets)
     ring.release()
     batchesTaken += 1
   }
@@ -102,12 +132,13 @@ package final class BatchLoader {
 /// the taker from `filled` to `free`.
 private final class BatchRing: @unchecked Sendable {
   let slots: Int
-  private let rows: Int
-  private let rowLength: Int
-  private let order: RowOrder
-  private let startRow: Int
+  private let settings: BatchLoader.Settings
+  private let layout: any RowLayout
   private let reader: ShardReader
+  /// (slots, 2, B, T): inputs and targets.
   private let buffer: UnsafeMutableBufferPointer<Int32>
+  /// T + 1 tokens as they are read.
+  private let row: UnsafeMutableBufferPointer<Int32>
   private var failures: [FormatError?]
   // Made with 0 and raised, because a semaphore below the value it was made with may not be freed.
   private let free = DispatchSemaphore(value: 0)
@@ -115,23 +146,30 @@ private final class BatchRing: @unchecked Sendable {
   private let ended = DispatchSemaphore(value: 0)
   private let isStopped = Atomic(false)
 
-  init(slots: Int, rows: Int, rowLength: Int, order: RowOrder, startRow: Int, reader: ShardReader) {
-    self.slots = slots
-    self.rows = rows
-    self.rowLength = rowLength
-    self.order = order
-    self.startRow = startRow
+  init(_ settings: BatchLoader.Settings, layout: any RowLayout, reader: ShardReader) {
+    slots = max(1, settings.prefetch)
+    self.settings = settings
+    self.layout = layout
     self.reader = reader
-    buffer = .allocate(capacity: slots * rows * rowLength)
+    buffer = .allocate(capacity: slots * 2 * settings.batchSize * settings.context)
     buffer.initialize(repeating: 0)
+    row = .allocate(capacity: settings.context + 1)
+    row.initialize(repeating: 0)
     failures = Array(repeating: nil, count: slots)
     for _ in 0..<slots { free.signal() }
   }
 
-  deinit { buffer.deallocate() }
+  deinit {
+    buffer.deallocate()
+    row.deallocate()
+  }
 
-  func tokens(of slot: Int) -> UnsafeMutableBufferPointer<Int32> {
-    UnsafeMutableBufferPointer(rebasing: buffer[slot * rows * rowLength..<(slot + 1) * rows * rowLength])
+  typealias Tokens = UnsafeMutableBufferPointer<Int32>
+
+  func tokens(of slot: Int) -> (inputs: Tokens, targets: Tokens) {
+    let size = settings.batchSize * settings.context
+    func part(_ index: Int) -> Tokens { Tokens(rebasing: buffer[index * size..<(index + 1) * size]) }
+    return (part(2 * slot), part(2 * slot + 1))
   }
 
   func failure(of slot: Int) -> FormatError? { failures[slot] }
@@ -154,29 +192,40 @@ private final class BatchRing: @unchecked Sendable {
   private func run() {
     defer { ended.signal() }
     var slot = 0
-    var row = startRow
+    var row = settings.startRow
     while true {
       free.wait()
       if isStopped.load(ordering: .acquiring) { return }
       do {
         try reader.fillCache()
-        try fill(tokens(of: slot), from: row)
+        try fill(slot, from: row)
       } catch {
         failures[slot] = error
         filled.signal()
         return
       }
       filled.signal()
-      row += rows
+      row += settings.batchSize
       slot = (slot + 1) % slots
     }
   }
 
-  private func fill(_ tokens: UnsafeMutableBufferPointer<Int32>, from firstRow: Int) throws(FormatError) {
-    for index in 0..<rows {
-      let row = order[firstRow + index]
-      let part = UnsafeMutableBufferPointer(rebasing: tokens[index * rowLength..<(index + 1) * rowLength])
-      try reader.read(row.shard, at: row.start, into: part)
+  private func fill(_ slot: Int, from firstRow: Int) throws(FormatError) {
+    let T = settings.context
+    let (inputs, targets) = tokens(of: slot)
+    for index in 0..<settings.batchSize {
+      var place = index * T
+      try layout.forEachPiece(ofRow: firstRow + index) { piece throws(FormatError) in
+        let tokens = Tokens(rebasing: row[...piece.count])
+        try reader.read(piece.shard, at: piece.start, into: tokens)
+        for offset in 0..<piece.count {
+          inputs[place + offset] = tokens[offset]
+          targets[place + offset] = tokens[offset + 1]
+        }
+        place += piece.count
+      }
+      guard case .bestFit(let endOfText) = settings.packing else { continue }
+      for free in place..<(index + 1) * T { (inputs[free], targets[free]) = (endOfText, BatchLoader.padding) }
     }
   }
 }

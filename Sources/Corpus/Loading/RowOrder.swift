@@ -1,18 +1,14 @@
-/// Which tokens each row of a run reads: a function of the row's number alone, so that a run can start anywhere.
+package import Formats
+
+/// Rows cut out of the shards as they are, without regard to where documents end.
 ///
 /// A row is T + 1 tokens of one shard; the last one is a target only, and the first input of the next row.
-package struct RowOrder: Sendable {
+package struct RowOrder: RowLayout {
   package enum Kind: String, CaseIterable, Sendable {
     /// Row i is tokens iT to iT + T; a shard's tail is left, and after the last shard the first one follows.
     case sequential
     /// Each pass takes the rows in another order, and cuts them at another offset.
     case shuffled
-  }
-
-  package struct Row: Hashable, Sendable {
-    package let shard: Int
-    /// The position of its first token.
-    package let start: Int
   }
 
   package let kind: Kind
@@ -45,19 +41,25 @@ package struct RowOrder: Sendable {
     rowsPerEpoch = firstRows.last ?? 0
   }
 
-  /// Where the row of this number lies; rows count on over all passes.
-  package subscript(number: Int) -> Row {
+  package func forEachPiece(
+    ofRow number: Int, _ body: (RowPiece) throws(FormatError) -> Void
+  ) throws(FormatError) {
+    try body(self[number])
+  }
+
+  /// Where the row of this number lies.
+  package subscript(number: Int) -> RowPiece {
     let (epoch, place) = number.quotientAndRemainder(dividingBy: rowsPerEpoch)
     switch kind {
     case .sequential:
       let shard = shard(ofRow: place)
-      return Row(shard: shard, start: (place - firstRows[shard]) * context)
+      return RowPiece(shard: shard, start: (place - firstRows[shard]) * context, count: context)
     case .shuffled:
       let row = Permutation(count: rowsPerEpoch, seed: seed, epoch: epoch)[place]
       let shard = shard(ofRow: row)
       let mixed = scrambled(scrambled(seed &+ UInt64(epoch)) ^ UInt64(shard) << 32)
       let offset = Int(mixed % UInt64(slacks[shard] + 1))
-      return Row(shard: shard, start: (row - firstRows[shard]) * context + offset)
+      return RowPiece(shard: shard, start: (row - firstRows[shard]) * context + offset, count: context)
     }
   }
 

@@ -56,23 +56,23 @@ package struct Planner {
   private let tokens: Int?
   /// Bytes of the text that training keeps in memory.
   private let dataBytes: Int
-  private let hasText: Bool
+  private let cutsAnew: Bool
 
   /// - Parameters:
   ///   - overrides: what was asked for and is not to be chosen.
   ///   - tokens: the data's vocabulary; nil: `overrides` say it.
   ///   - dataBytes: of the text that training keeps in memory.
-  ///   - hasText: whether ids are known as text.
+  ///   - cutsAnew: whether words of the text can be cut into other tokens.
   package init(
     executor: any Executor, law: ScalingLaw, overrides: SettingOverrides, tokens: Int?, dataBytes: Int = 0,
-    hasText: Bool = true
+    cutsAnew: Bool = true
   ) {
     self.executor = executor
     self.law = law
     self.overrides = overrides
     self.tokens = tokens
     self.dataBytes = dataBytes
-    self.hasText = hasText
+    self.cutsAnew = cutsAnew
   }
 
   private func resolve(_ preset: Preset, adding additions: [SettingOverrides.Assignment] = []) throws -> Settings {
@@ -92,7 +92,7 @@ package struct Planner {
     guard var chosen = candidates.min(by: { $0.bitsPerToken < $1.bitsPerToken }) else {
       preconditionFailure("no width to choose from")
     }
-    let protections = SmallText.settings(passes: chosen.passes, hasText: hasText).filter { overrides[$0.key] == nil }
+    let protections = SmallText.settings(passes: chosen.passes, cutsAnew: cutsAnew).filter { overrides[$0.key] == nil }
     let short = ShortRun.settings(tokens: chosen.tokens).filter { overrides[$0.key] == nil }
     let canChoosePasses = choosesBatch && overrides["train.micro_batch_size"] == nil
     let passRows = canChoosePasses ? try passTrials(of: chosen, seconds: left()).chosenRows : nil

@@ -6,9 +6,9 @@ package enum SmallText {
 
   /// Settings for a text that is read so often, where nothing else was asked for.
   ///
-  /// - Parameter hasText: false: ids only, whose words can't be cut anew.
-  package static func settings(passes: Double, hasText: Bool) -> [SettingOverrides.Assignment] {
+  /// - Parameter cutsAnew: whether words can be cut into other tokens.
+  package static func settings(passes: Double, cutsAnew: Bool) -> [SettingOverrides.Assignment] {
     guard passes > Self.passes else { return [] }
-    return [("model.dropout", "0.05"), ("train.patience", "3")] + (hasText ? [("data.bpe_dropout", "0.02")] : [])
+    return [("model.dropout", "0.05"), ("train.patience", "3")] + (cutsAnew ? [("data.bpe_dropout", "0.02")] : [])
   }
 }

@@ -35,7 +35,7 @@ struct Demo: ParsableCommand {
       throw CommandError("\(text): there is no text; `make demo` fetches it, or give your own with --text")
     }
     Log.line("A Transformer that doesn't exist yet will now read Shakespeare for \(budget).\n")
-    var request = TrainingRun.Request(data: text)
+    var request = TrainingRun.Request(data: [text])
     request.out = out
     request.name = "demo"
     try request.overrides.add("train.budget", "\(parseDuration(budget) ?? 180)")

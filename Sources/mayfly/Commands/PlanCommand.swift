@@ -15,8 +15,8 @@ struct Plan: ParsableCommand {
       instead of measured.
       """)
 
-  @Option(help: "Prepared data, or token shards.")
-  var data: String
+  @Option(help: "Prepared data, or token shards; may be given again, to be mixed.")
+  var data: [String]
 
   @Option(help: "How long the training may take: 90s, 10m, 24h.")
   var budget: String
@@ -46,7 +46,7 @@ struct Plan: ParsableCommand {
     var overrides = SettingOverrides()
     for assignment in settings { try overrides.add(assignment: assignment) }
     try overrides.add("train.budget", "\(seconds)")
-    let dataset = try Dataset(path: data)
+    let dataset = try PreparedData.open(all: data)
     let plan = try BudgetPlan.make(
       budget: seconds, dataset, tokens: dataset.vocabularySize, overrides, device.makeExecutor())
     if let out { try FileSystem.write(plan.chosen.settings.yaml, to: out) }

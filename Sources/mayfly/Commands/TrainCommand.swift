@@ -9,8 +9,12 @@ struct Train: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Train a model on text, within a time budget or for a number of steps.")
 
-  @Option(help: "Prepared data, token shards, or text, which is prepared first.")
-  var data: String
+  @Option(
+    help: """
+      Prepared data, token shards, or text, which is prepared first. Given again, it mixes data sets (--set \
+      data.weights=[0.7,0.3]).
+      """)
+  var data: [String]
 
   @Option(help: "The run's folder (default: runs/NAME-N).")
   var out: String?

@@ -43,7 +43,8 @@ struct BudgetPlan {
       executor: executor, law: ScalingLaw(difficulty, trainTokens: dataset.tokenCount(of: .train), noise: noise),
       overrides: overrides, tokens: tokens,
       dataBytes: try dataset.shards(of: .train).reduce(0) { $0 + $1.count * $1.width },
-      hasText: dataset.tokenizer != nil)
+      // Rows of whole documents have no room for more tokens.
+      cutsAnew: dataset.tokenizer != nil && (overrides["data.packing"] ?? "none") == "none")
     return BudgetPlan(
       budget: budget, plan: try planner.plan(budget: budget), difficulty: difficulty, noise: noise,
       bytesPerToken: dataset.bytesPerToken, planner: planner)

@@ -43,7 +43,7 @@ struct Resumption {
       }
       // Of what is given twice, as in a file and by --set, the last counts.
       let now = asked[key] ?? value
-      if let was = recorded?[key], was != now, !Self.changeable.contains(key) {
+      if let was = recorded?[key], !Self.changeable.contains(key), try !SettingKey.named(key).isSame(was, now) {
         // Weights fit only the model that they are of.
         let isOpen = allowsChanges && !key.hasPrefix("model.")
         guard isOpen else {

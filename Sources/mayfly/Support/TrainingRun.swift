@@ -11,7 +11,8 @@ import Training
 struct TrainingRun {
   /// What was asked for.
   struct Request {
-    var data: String
+    /// Several are mixed.
+    var data: [String]
     var out: String?
     var preset: String?
     var overrides = SettingOverrides()
@@ -23,8 +24,18 @@ struct TrainingRun {
     /// Of the folder, where `out` doesn't say: runs/NAME-N.
     var name: String?
 
-    init(data: String) {
+    init(data: [String]) {
       self.data = data
+    }
+
+    /// For people.
+    var dataNames: String { data.joined(separator: ", ") }
+    /// The text that is to be prepared first; nil: what was given is prepared.
+    var text: String? {
+      get throws {
+        guard let path = data.first, data.count == 1, case .text = try DataKind.detect(path) else { return nil }
+        return path
+      }
     }
   }
 
@@ -50,7 +61,7 @@ struct TrainingRun {
     folder = RunFolder(request.out ?? Self.unusedFolder(request))
     guard request.resumes || !folder.isRun else { throw TrainingError.runExists(path: folder.path) }
     let preset = try request.preset.map { name throws(SettingsError) in try Preset.known(name) }
-    let kind = try DataKind.detect(request.data)
+    let text = try request.text
     let resumption = try Resumption(of: folder, resumes: request.resumes, allowsChanges: request.allowsChanges)
     let stops = [request.overrides, resumption.recorded].compactMap(\.self)
     guard stops.contains(where: { $0["train.steps"] != nil || $0["train.budget"] != nil }) else {
@@ -65,17 +76,21 @@ struct TrainingRun {
     checkpoint = request.resumes ? Self.newestCheckpoint(folder) : nil
     let model = checkpoint ?? initial
     let known = try model?.tokenizer()
-    dataset = try PreparedData.open(
-      request.data, preparingInto: folder.dataPath, with: known == nil ? nil : model?.path,
-      mostTokens: kind == .text && known == nil ? try Self.mostTokens(request, executor) : nil,
-      mayBeThere: request.resumes)
+    if let text {
+      dataset = try PreparedData.prepare(
+        text, into: folder.dataPath, with: known == nil ? nil : model?.path,
+        mostTokens: known == nil ? try Self.mostTokens(request, executor) : nil, threads: device.threads,
+        mayBeThere: request.resumes)
+    } else {
+      dataset = try PreparedData.open(all: request.data)
+    }
     var inputs = RunInputs()
     inputs["--data"] = try dataset.identity()
-    if case .text = kind { inputs["the text of --data"] = try DataKind.textIdentity(of: request.data) }
+    if let text { inputs["the text of --data"] = try DataKind.textIdentity(of: text) }
     inputs["--init-from"] = try initial?.identity()
     if let known, let given = dataset.tokenizer, !known.agrees(with: given) {
       throw CommandError(
-        "\(request.data): was made with another tokenizer than the model's; prepare it with --tokenizer "
+        "\(request.dataNames): was made with another tokenizer than the model's; prepare it with --tokenizer "
           + (model?.path ?? folder.path))
     }
     try resumption.check(inputs, of: checkpoint)
@@ -100,6 +115,7 @@ struct TrainingRun {
     } else {
       try dataset.validate(vocabularySize: V)
     }
+    _ = try dataset.trainGroups(weights: settings.data.weights)
     self.settings = settings
     maskToken = settings.model.maskTokenID.map(Int32.init(clamping:))
   }
