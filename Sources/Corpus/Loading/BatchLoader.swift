@@ -194,10 +194,14 @@ private final class BatchRing: @unchecked Sendable {
     var slot = 0
     var row = settings.startRow
     while true {
-      free.wait()
+      // Rows come first; where none is asked for, what is kept in memory makes the next ones faster.
+      while free.wait(timeout: .now()) == .timedOut {
+        guard !reader.fillSome() else { continue }
+        free.wait()
+        break
+      }
       if isStopped.load(ordering: .acquiring) { return }
       do {
-        try reader.fillCache()
         try fill(slot, from: row)
       } catch {
         failures[slot] = error

@@ -6,33 +6,57 @@ import Formats
 final class ShardReader {
   let shards: [TokenShard]
   private var held: [UnsafeMutableRawBufferPointer?]
-  private var isFilled: Bool
-  private let cacheBytes: Int
+  /// What is being read, and how far.
+  private var filling: (shard: Int, memory: UnsafeMutableRawBufferPointer, count: Int)?
+  /// The next shard that may be kept.
+  private var next = 0
+  private var bytesLeft: Int
+
+  /// Few enough that a row isn't late because of them, also from a slow disk.
+  private static let blockSize = 1 << 16
 
   init(_ shards: [TokenShard], cacheBytes: Int) {
     self.shards = shards
-    self.cacheBytes = cacheBytes
+    bytesLeft = cacheBytes
     held = Array(repeating: nil, count: shards.count)
-    isFilled = cacheBytes <= 0
   }
 
   deinit {
     for memory in held { memory?.deallocate() }
+    filling?.memory.deallocate()
   }
 
-  /// Reads whole shards into memory, in their order, while they fit.
-  func fillCache() throws(FormatError) {
-    guard !isFilled else { return }
-    isFilled = true
-    var left = cacheBytes
-    for (index, shard) in shards.enumerated() {
-      let size = shard.count * shard.width
-      guard size > 0, size <= left else { continue }
-      left -= size
-      let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 64)
-      held[index] = memory
-      try shard.readStored(into: memory, at: 0)
+  /// Reads a block more of what is to be kept in memory: whole shards, in their order, while they fit.
+  ///
+  /// - Returns: whether there is more to come.
+  func fillSome() -> Bool {
+    guard var part = filling ?? nextPart() else { return false }
+    let block = min(Self.blockSize, part.memory.count - part.count)
+    let place = UnsafeMutableRawBufferPointer(rebasing: part.memory[part.count..<part.count + block])
+    do {
+      try shards[part.shard].readStored(into: place, at: part.count / shards[part.shard].width)
+    } catch {
+      // Whoever needs a row of it is told.
+      part.memory.deallocate()
+      filling = nil
+      return true
     }
+    part.count += block
+    let isWhole = part.count == part.memory.count
+    if isWhole { held[part.shard] = part.memory }
+    filling = isWhole ? nil : part
+    return true
+  }
+
+  private func nextPart() -> (shard: Int, memory: UnsafeMutableRawBufferPointer, count: Int)? {
+    while next < shards.count {
+      let (index, size) = (next, shards[next].count * shards[next].width)
+      next += 1
+      guard size > 0, size <= bytesLeft else { continue }
+      bytesLeft -= size
+      return (index, .allocate(byteCount: size, alignment: 64), 0)
+    }
+    return nil
   }
 
   func read(_ shard: Int, at start: Int, into buffer: UnsafeMutableBufferPointer<Int32>) throws(FormatError) {
