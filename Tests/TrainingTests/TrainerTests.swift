@@ -439,11 +439,13 @@ struct TrainerTests {
     var settings = tinySettings()
     settings.train.steps = nil
     settings.train.budget = 1.6
+    // In the thousands of updates that fit into it a high rate would diverge now and then, and be lowered.
+    settings.train.learningRate = 1e-3
     let (outcome, events, _) = try train(settings)
     #expect(outcome == .finished)
     let steps = steps(events)
     #expect(steps.last?.progress == 1)
-    #expect(steps.last?.learningRate == Float(Double(Float(1e-2)) * Double(Float(0.1))))
+    #expect(steps.last?.learningRate == Float(Double(Float(1e-3)) * Double(Float(0.1))))
     #expect(steps.count > 10)
     #expect(try lastEvaluation(run)["step"]?.int == steps.count)
     #expect(run.linkedStep("latest") == steps.count)
