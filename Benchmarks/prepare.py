@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
-import resource
 import shutil
 import subprocess
 import sys
@@ -24,7 +22,7 @@ from pathlib import Path
 from statistics import median
 
 from machine import machine, say
-from sides import MAYFLY, ROOT
+from sides import MAYFLY, ROOT, run
 from tokens import PYTHON, documents, vocabulary
 
 WORK = ROOT / ".build/bench/prepare"
@@ -68,15 +66,12 @@ def mayfly(path: Path, tokenizer: Path | None, *more: object) -> dict:
     options = ["--tokenizer", tokenizer] if tokenizer else []
     arguments = [MAYFLY, "prepare", path, "--out", out, "--dedupe", "near", "--workers", WORKERS, *options, *more]
     start = time.perf_counter()
-    process = subprocess.Popen([str(each) for each in arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    errors = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
+    ended = run([str(each) for each in arguments])
     seconds = time.perf_counter() - start
-    if status != 0:
-        sys.exit(f"{' '.join(map(str, arguments))}: {errors}")
+    ended.require()
     summary = json.loads((out / "dataset.json").read_text())
     return {
-        "seconds": seconds, "peak": usage.ru_maxrss * 1024, "kept": summary["documents_kept"],
+        "seconds": seconds, "peak_mb": ended.peak_mb, "kept": summary["documents_kept"],
         "tokens": sum(summary["tokens"].values()),
     }
 
@@ -124,8 +119,7 @@ def peer(path: str, tokenizer: str) -> dict:
             shuffle_documents=False)])
     seconds = time.perf_counter() - start
     tokens = sum(file.stat().st_size // 2 for file in (work / "tokens").glob("*.ds"))
-    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return {"seconds": seconds, "tokens": tokens, "peak": 1024 * max(children, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)}
+    return {"seconds": seconds, "tokens": tokens}
 
 
 def compare(megabytes: int, rounds: int) -> None:
@@ -151,7 +145,7 @@ def scale(sizes: list[int]) -> None:
         found = mayfly(path, None, "--clean", CLEANING, "--memory", "1900M")
         print(
             f"{size:.0f} MB: {found['seconds']:.1f} s, {size / found['seconds']:.1f} MB/s, memory at most "
-            f"{found['peak'] / 2**20:.0f} MiB, {found['kept']} documents kept", flush=True)
+            f"{found['peak_mb']:.0f} MiB, {found['kept']} documents kept", flush=True)
 
 
 if __name__ == "__main__":

@@ -112,13 +112,7 @@ package struct Dataset: Sendable {
   /// - Throws: ``CorpusError/setting(name:value:expected:)`` for another number of them.
   package func trainGroups(weights: [Double]?) throws(CorpusError) -> [ShardGroup] {
     let sets = parts.isEmpty ? [self] : parts
-    guard let weights else {
-      var groups: [ShardGroup] = []
-      for set in sets {
-        groups.append(ShardGroup(shards: try set.shards(of: .train), weight: Double(set.tokenCount(of: .train))))
-      }
-      return groups
-    }
+    let weights = weights ?? sets.map { Double($0.tokenCount(of: .train)) }
     guard weights.count == sets.count else {
       throw .setting(
         name: "data.weights", value: "\(weights)", expected: "\(counted(sets.count, "number")), one for each --data")
@@ -167,9 +161,9 @@ package struct Dataset: Sendable {
   /// What tells this data from other: the hash of dataset.json, which has those of all shards, or of the shards themselves.
   package func contentHash() throws(FormatError) -> ContentHash {
     if !parts.isEmpty {
-      var hashes = ""
-      for part in parts { hashes += try part.contentHash().hex + "\n" }
-      return ContentHash(Array(hashes.utf8))
+      var hashes: [ContentHash] = []
+      for part in parts { hashes.append(try part.contentHash()) }
+      return ContentHash(of: hashes)
     }
     if summary != nil { return try ContentHash(file: Path.join(path, DatasetSummary.fileName)) }
     return try ContentHash(files: Split.allCases.flatMap { shards[$0] ?? [] }.map(\.path))

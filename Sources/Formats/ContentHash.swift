@@ -24,9 +24,14 @@ package struct ContentHash: Hashable, Sendable {
 
   /// The hash of several files' hashes, in their order.
   package init(files paths: [String]) throws(FormatError) {
-    var text = ""
-    for path in paths { text += try ContentHash(file: path).hex + "\n" }
-    self.init(Array(text.utf8))
+    var hashes: [ContentHash] = []
+    for path in paths { hashes.append(try ContentHash(file: path)) }
+    self.init(of: hashes)
+  }
+
+  /// The hash of several hashes, in their order.
+  package init(of hashes: [ContentHash]) {
+    self.init(Array(hashes.map { $0.hex + "\n" }.joined().utf8))
   }
 
   package init(words: SIMD4<UInt64>) { self.words = words }

@@ -3,42 +3,27 @@
 /// A merge across a place makes a token that holds the bytes on both sides of it. Between two characters that stand side by
 /// side in no token, nothing merges: a clause of Chinese, a word for the patterns, falls into pieces of a few characters,
 /// which are short and come again. Places inside of ASCII aren't looked at: nearly all of its pairs are in some token.
-///
-/// Unchecked, because its memory is written in init alone.
-final class MergeBoundaries: @unchecked Sendable {
-  /// A bit for each hash of two whole characters that are side by side in a token. Two that share a bit with others only
-  /// stay together for nothing.
-  private let pairs: UnsafeMutablePointer<UInt64>
-  /// A bit for each (last byte of a character << 8 | first byte of the next one) of tokens that begin or end inside of one of
-  /// the two.
-  private let bytes: UnsafeMutablePointer<UInt64>
+struct MergeBoundaries: Sendable {
+  /// Hashes of two whole characters that are side by side in a token. Two that share a hash with others only stay together for
+  /// nothing.
+  private var pairs = BitSet(count: 1 << Int(Self.pairBits))
+  /// (last byte of a character << 8 | first byte of the next one) of tokens that begin or end inside of one of the two.
+  private var edges = BitSet(count: 1 << 16)
 
   private static let pairBits: UInt64 = 20
 
   /// - Parameter tokens: the bytes of everything that merges give.
   init(tokens: some Sequence<ArraySlice<UInt8>>) {
-    let (pairWords, byteWords) = (1 << Int(Self.pairBits) / 64, (1 << 16) / 64)
-    pairs = .allocate(capacity: pairWords)
-    pairs.initialize(repeating: 0, count: pairWords)
-    bytes = .allocate(capacity: byteWords)
-    bytes.initialize(repeating: 0, count: byteWords)
     for token in tokens { token.withUnsafeBytes { add($0) } }
   }
 
-  deinit {
-    pairs.deallocate()
-    bytes.deallocate()
-  }
-
-  private func add(_ token: UnsafeRawBufferPointer) {
+  private mutating func add(_ token: UnsafeRawBufferPointer) {
     for place in 1..<max(token.count, 1) where token[place] & 0xC0 != 0x80 {
       guard token[place - 1] | token[place] >= 0x80 else { continue }
       if let left = Self.character(endingAt: place, of: token), let right = Self.character(at: place, of: token) {
-        let bit = Self.bit(left, right.key)
-        pairs[bit >> 6] |= 1 << UInt64(bit & 63)
+        pairs.insert(Self.hash(left, right.key))
       } else {
-        let bit = Int(token[place - 1]) << 8 | Int(token[place])
-        bytes[bit >> 6] |= 1 << UInt64(bit & 63)
+        edges.insert(Self.edge(at: place, of: token))
       }
     }
   }
@@ -68,15 +53,17 @@ final class MergeBoundaries: @unchecked Sendable {
 
   @inline(__always)
   private func reaches(across place: Int, of text: UnsafeRawBufferPointer, _ left: UInt32, _ right: UInt32) -> Bool {
-    let bit = Self.bit(left, right)
-    if pairs[bit >> 6] >> UInt64(bit & 63) & 1 != 0 { return true }
-    let edge = Int(text[place - 1]) << 8 | Int(text[place])
-    return bytes[edge >> 6] >> UInt64(edge & 63) & 1 != 0
+    pairs[Self.hash(left, right)] || edges[Self.edge(at: place, of: text)]
   }
 
   @inline(__always)
-  private static func bit(_ left: UInt32, _ right: UInt32) -> Int {
+  private static func hash(_ left: UInt32, _ right: UInt32) -> Int {
     Int(truncatingIfNeeded: mixed(UInt64(left) << 32 | UInt64(right)) >> (64 - pairBits))
+  }
+
+  @inline(__always)
+  private static func edge(at place: Int, of text: UnsafeRawBufferPointer) -> Int {
+    Int(text[place - 1]) << 8 | Int(text[place])
   }
 
   /// A whole, well-formed character that begins at a place: its bytes as a number, never 0, and how many they are.

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import lzma
+import os
 import random
 import shutil
 import tarfile
@@ -262,3 +263,14 @@ def test_an_encoding_can_be_named(tmp_path: Path) -> None:
 def test_a_pdf_without_the_program_that_reads_it(tmp_path: Path) -> None:
     (tmp_path / "a.pdf").write_bytes(b"%PDF-1.4")
     assert "poppler-utils" in mayfly("prepare", tmp_path / "a.pdf", "--out", tmp_path / "out", code=65).err
+
+
+def test_a_program_that_complains_at_length_is_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than a pipe holds: whoever doesn't read it makes the program wait forever."""
+    fake = tmp_path / "bin/pdftotext"
+    fake.parent.mkdir()
+    fake.write_text("#!/bin/sh\nyes complaint | head -c 1000000 >&2\necho the text\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    (tmp_path / "a.pdf").write_bytes(b"%PDF-1.4")
+    assert prepared(tmp_path / "a.pdf", out=tmp_path / "out") == ["the text\n"]

@@ -1,4 +1,5 @@
 import Formats
+import Tokenization
 
 /// Finds the documents of a corpus that repeat earlier ones, in memory that is bounded but for a few bytes for each document.
 struct DuplicateFinder {
@@ -127,16 +128,6 @@ struct DuplicateFinder {
       other.withUnsafeBytes { other in MinHashSignature.similarity(one, other) >= MinHashSignature.threshold }
     }
   }
-}
-
-/// A set of small numbers, a bit for each.
-struct BitSet: Sendable {
-  private var words: [UInt64]
-
-  init(count: Int) { words = Array(repeating: 0, count: (count + 63) / 64) }
-
-  subscript(index: Int) -> Bool { words[index >> 6] >> UInt64(index & 63) & 1 == 1 }
-  mutating func insert(_ index: Int) { words[index >> 6] |= 1 << UInt64(index & 63) }
 }
 
 /// Groups of documents, each named by its first (Tarjan, "Efficiency of a good but not linear set union algorithm", 1975; the

@@ -1,3 +1,4 @@
+import Dispatch
 import Formats
 import Foundation
 
@@ -51,6 +52,8 @@ struct ExternalProgram: Sendable {
     } catch {
       throw .file(.unreadable(path: file, reason: "\(name) can't be run: \(error.localizedDescription)"))
     }
+    // Read beside its output: a program that waits until somebody reads what it has to say would wait forever.
+    let errors = ReadToEnd(stderr.fileHandleForReading)
     // It may have ended without reading its input.
     try? stdin.fileHandleForWriting.write(contentsOf: Data(input.utf8))
     try? stdin.fileHandleForWriting.close()
@@ -61,9 +64,25 @@ struct ExternalProgram: Sendable {
       process.waitUntilExit()
       throw error
     }
-    let message = (try? stderr.fileHandleForReading.readToEnd()) ?? Data()
     process.waitUntilExit()
-    let text = String(decoding: message.prefix(1 << 16), as: UTF8.self)
+    let text = String(decoding: errors.wait().prefix(1 << 16), as: UTF8.self)
     return Ending(code: process.terminationStatus, message: text)
+  }
+}
+
+/// Reads a file to its end on a thread of its own.
+///
+/// Unchecked, because the group orders writing and reading.
+private final class ReadToEnd: @unchecked Sendable {
+  private let group = DispatchGroup()
+  private var data = Data()
+
+  init(_ file: FileHandle) {
+    DispatchQueue.global().async(group: group) { self.data = (try? file.readToEnd()) ?? Data() }
+  }
+
+  func wait() -> Data {
+    group.wait()
+    return data
   }
 }

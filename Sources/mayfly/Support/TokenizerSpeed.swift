@@ -3,6 +3,7 @@ import Dispatch
 import Formats
 import Foundation
 import Tokenization
+import Training
 
 /// How fast text becomes tokens, and a vocabulary is learned, with the text in memory: no disk, no cleaning.
 struct TokenizerSpeed {
@@ -51,7 +52,7 @@ struct TokenizerSpeed {
     let seconds = (0..<rounds).map { _ in
       let start = ContinuousClock.now
       tokens = encodeAll(tokenizer).reduce(0, +)
-      return Self.seconds(since: start)
+      return Training.seconds(ContinuousClock.now - start)
     }
     return Report(what: "encoding", bytes: bytes, seconds: seconds, tokens: tokens, threads: threads)
   }
@@ -85,9 +86,9 @@ struct TokenizerSpeed {
     var all = counts.removeFirst()
     while let more = counts.popLast() { all.merge(more) }
     let tokenizer = try BPELearner(vocabularySize: vocabularySize, minimumFrequency: 2).learn(from: all)
+    let took = seconds(ContinuousClock.now - start)
     let report = Report(
-      what: "learning", bytes: bytes, seconds: [Self.seconds(since: start)], tokens: tokenizer.vocabularySize,
-      threads: threads)
+      what: "learning", bytes: bytes, seconds: [took], tokens: tokenizer.vocabularySize, threads: threads)
     return (report, tokenizer)
   }
 
@@ -121,10 +122,5 @@ struct TokenizerSpeed {
     let lock = NSLock()
     var values: [Result?]
     init(_ count: Int) { values = Array(repeating: nil, count: count) }
-  }
-
-  private static func seconds(since start: ContinuousClock.Instant) -> Double {
-    let passed = (ContinuousClock.now - start).components
-    return Double(passed.seconds) + Double(passed.attoseconds) * 1e-18
   }
 }

@@ -12,9 +12,6 @@ struct Download: Sendable {
   private let headers: [String]
   private let notify: @Sendable (PrepareEvent) -> Void
 
-  /// Attempts that bring nothing new, one after the other, after which it is given up.
-  private static let attempts = 5
-
   /// `$XDG_CACHE_HOME/mayfly`, else `~/.cache/mayfly`.
   static func cacheFolder(_ environment: [String: String] = ProcessInfo.processInfo.environment) -> String {
     if let folder = environment["XDG_CACHE_HOME"], !folder.isEmpty { return Path.join(folder, "mayfly/downloads") }
@@ -43,7 +40,6 @@ struct Download: Sendable {
   /// - Returns: its path.
   /// - Throws: ``CorpusError/download(address:problem:)``, ``FormatError/unwritable(path:reason:)`` for a full disk.
   func run() throws(CorpusError) -> String {
-    if file.isPinned, FileSystem.isFile(path) { return path }
     try withFiles(try FileSystem.createFolder(folder))
     let lock = try waitForTurn()
     defer { withExtendedLifetime(lock) {} }
@@ -83,7 +79,7 @@ struct Download: Sendable {
 
   /// Asks whether the content has changed since it came; what can't be asked is taken as it is.
   private func isStillTheSame() throws(CorpusError) -> Bool {
-    let known = kept(headersPath)
+    let known = Web.Headers(file: headersPath)
     var conditions: [String] = []
     if let tag = known["etag"] { conditions.append("If-None-Match: \(tag)") }
     if let date = known["last-modified"] { conditions.append("If-Modified-Since: \(date)") }
@@ -117,7 +113,9 @@ struct Download: Sendable {
       if start > 0, start == file.size { return try withFiles(try part.synchronize()) }
       if start == 0, FileSystem.exists(headersPath) { try withFiles(try FileSystem.remove(headersPath)) }
       var conditions = headers
-      if start > 0, let validator = Self.validator(kept(headersPath)) { conditions.append("If-Range: \(validator)") }
+      if start > 0, let validator = Self.validator(Web.Headers(file: headersPath)) {
+        conditions.append("If-Range: \(validator)")
+      }
       let answer = try Web.get(
         file.address, headers: conditions, from: start, keepingHeadersAt: newHeadersPath
       ) { block throws(CorpusError) in
@@ -140,13 +138,13 @@ struct Download: Sendable {
       if answer.isWhole { return }
       failures = part.size > most ? 1 : failures + 1
       most = max(most, part.size)
-      guard answer.mayPass, failures < Self.attempts else { throw problem(answer, came: part.size) }
-      Thread.sleep(forTimeInterval: 0.25 * Double(1 << failures))
+      guard answer.mayPass, failures < Web.attempts else { throw problem(answer, came: part.size) }
+      Web.pause(after: failures)
     }
   }
 
   /// Whether a part can be told from that of another content: by a checksum at the end, or by asking the server.
-  private var canGoOn: Bool { file.checksum != nil || Self.validator(kept(headersPath)) != nil }
+  private var canGoOn: Bool { file.checksum != nil || Self.validator(Web.Headers(file: headersPath)) != nil }
 
   private func emptied() throws(CorpusError) -> ScratchFile {
     try withFiles(try ScratchFile(path: partPath, keeping: 0))
@@ -156,7 +154,7 @@ struct Download: Sendable {
   private func opened() throws(CorpusError) -> ScratchFile {
     var size = (try? FileSystem.state(of: partPath).size) ?? 0
     // Left by a process that was killed while it read: of the same content, or of the first answer that ever came.
-    let status = kept(newHeadersPath).status
+    let status = Web.Headers(file: newHeadersPath).status
     if status == 206 || (status == 200 && !FileSystem.exists(headersPath)) {
       try withFiles(try FileSystem.move(newHeadersPath, to: headersPath))
     } else if status == 200 {
@@ -164,10 +162,6 @@ struct Download: Sendable {
     }
     if let whole = file.size, size > whole { size = 0 }
     return try withFiles(try ScratchFile(path: partPath, keeping: size))
-  }
-
-  private func kept(_ path: String) -> Web.Headers {
-    Web.Headers(String(decoding: (try? FileSystem.read(path)) ?? [], as: UTF8.self))
   }
 
   /// What tells one state of a content from another, byte for byte; a weak tag doesn't.

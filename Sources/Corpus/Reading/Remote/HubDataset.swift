@@ -61,7 +61,7 @@ struct HubDataset {
           (
             path,
             RemoteFile(
-              address: address, path: path, size: entry["size"]?.int, checksum: checksum, isPinned: true)
+              address: address, path: path, size: entry["size"]?.int, checksum: checksum)
           ))
       }
       next = following
@@ -99,7 +99,7 @@ struct HubDataset {
     let headersPath = Path.join(folder, "headers.\(ProcessInfo.processInfo.processIdentifier)")
     defer { try? FileSystem.remove(headersPath) }
     var problem = ""
-    for attempt in 1...5 {
+    for attempt in 1...Web.attempts {
       var body: [UInt8] = []
       let answer = try Web.get(address, headers: Self.headers, keepingHeadersAt: headersPath) {
         block throws(CorpusError) in
@@ -121,7 +121,7 @@ struct HubDataset {
       }
       problem = answer.problem
       guard answer.mayPass else { break }
-      if attempt < 5 { Thread.sleep(forTimeInterval: 0.25 * Double(1 << attempt)) }
+      if attempt < Web.attempts { Web.pause(after: attempt) }
     }
     throw .download(address: address, problem: problem.isEmpty ? "no answer" : problem)
   }

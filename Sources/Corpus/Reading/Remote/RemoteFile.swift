@@ -8,8 +8,6 @@ struct RemoteFile: Sendable, Equatable {
   let name: String
   var size: Int?
   var checksum: Checksum?
-  /// Whether the address belongs to content that never changes.
-  var isPinned = false
 
   enum Checksum: Sendable, Equatable {
     case sha256(String)
@@ -49,11 +47,10 @@ struct RemoteFile: Sendable, Equatable {
   }
 
   /// - Parameter path: whose last part becomes the name.
-  init(address: String, path: String, size: Int? = nil, checksum: Checksum? = nil, isPinned: Bool = false) {
+  init(address: String, path: String, size: Int? = nil, checksum: Checksum? = nil) {
     self.address = address
     self.size = size
     self.checksum = checksum
-    self.isPinned = isPinned
     let last = path.split(separator: "/").last.map(String.init) ?? ""
     // From its end, where the extension stands; 50 characters fit into every file system's names.
     let clean = String(

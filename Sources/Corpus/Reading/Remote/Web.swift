@@ -5,16 +5,22 @@ import Foundation
 enum Web {
   private static let program = ExternalProgram(name: "curl", package: "curl", purpose: "addresses are fetched")
 
+  /// Attempts that bring nothing new, one after the other, after which a server is given up.
+  static let attempts = 5
+
+  /// Waits before another attempt, the longer the more have failed.
+  static func pause(after failures: Int) { Thread.sleep(forTimeInterval: 0.25 * Double(1 << failures)) }
+
   /// What came of a request.
   struct Answer {
-    /// HTTP's; 0 where none came.
-    let status: Int
     let headers: Headers
     /// Whether the whole body came.
     let isWhole: Bool
     /// What went wrong, in words.
     let problem: String
 
+    /// HTTP's; 0 where none came.
+    var status: Int { headers.status }
     var isMissing: Bool { status == 404 || status == 410 }
     var isForbidden: Bool { status == 401 || status == 403 }
     /// Whether trying again may help.
@@ -26,8 +32,10 @@ enum Web {
     let status: Int
     private var values: [String: String] = [:]
 
-    /// - Parameter text: as they came; of several answers the last one counts.
-    init(_ text: String) {
+    /// - Parameter path: of a file that holds them as they came; of several answers the last one counts, and where no file
+    ///   is, none came.
+    init(file path: String) {
+      let text = String(decoding: (try? FileSystem.read(path)) ?? [], as: UTF8.self)
       var status = 0
       for line in text.split(whereSeparator: \.isNewline) {
         if line.hasPrefix("HTTP/") {
@@ -65,9 +73,8 @@ enum Web {
     let lines = (headers + ["User-Agent: mayfly"]).map { "header = \(quoted($0))\n" } + ["url = \(quoted(address))\n"]
     try withFiles(try FileSystem.write("", to: headerPath))
     let ending = try program.run(arguments, for: address, input: lines.joined(), body)
-    let found = Headers(String(decoding: (try? FileSystem.read(headerPath)) ?? [], as: UTF8.self))
     return Answer(
-      status: found.status, headers: found, isWhole: ending.code == 0,
+      headers: Headers(file: headerPath), isWhole: ending.code == 0,
       problem: ending.message.trimmingCharacters(in: .whitespacesAndNewlines))
   }
 
