@@ -53,7 +53,7 @@ package enum CorpusError: ContractError, Equatable {
       default: "\(path): \(error)"
       }
     case .noText(let folder, let skipped):
-      "\(folder): no text in this folder: expected .txt, .md or .jsonl files, found "
+      "\(folder): no text in this folder: expected \(FileFormat.supported), found "
         + (skipped == 0 ? "none" : "only \(skipped) of other kinds")
     case .binary(let path, let reason):
       "\(path): isn't text: \(reason)"

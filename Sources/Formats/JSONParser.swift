@@ -20,6 +20,19 @@ extension JSON {
     return try parse(Array(bytes))
   }
 
+  /// As ``parse(_:)``, but unpaired surrogates, which Python and JavaScript write without being asked, become U+FFFD each.
+  ///
+  /// - Returns: also how many there were.
+  package static func parseReplacingSurrogates(
+    _ bytes: [UInt8]
+  ) throws(JSONError) -> (json: JSON, replaced: Int) {
+    try bytes.lendBytes { bytes throws(JSONError) in
+      var parser = JSONParser(bytes: bytes)
+      parser.replacesSurrogates = true
+      return (try parser.parseDocument(), parser.replacedSurrogates)
+    }
+  }
+
   package static func parse(_ text: String) throws(JSONError) -> JSON { try parse(text.utf8) }
 }
 
@@ -29,6 +42,8 @@ private struct JSONParser {
   var depth = 0
   /// The current string's bytes, when it has escapes.
   var scratch: [UInt8] = []
+  var replacesSurrogates = false
+  var replacedSurrogates = 0
 
   init(bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
@@ -204,16 +219,23 @@ private struct JSONParser {
   private mutating func parseUnicodeEscape(at start: Int) throws(JSONError) -> Unicode.Scalar {
     let first = try parseHexDigits(at: start)
     if let scalar = Unicode.Scalar(first) { return scalar }
-    guard first < 0xDC00, offset + 1 < bytes.count,
-      bytes[offset] == UInt8(ascii: "\\"), bytes[offset + 1] == UInt8(ascii: "u")
-    else { throw error(.loneSurrogate(excerpt(start, 6)), at: start) }
     let next = offset
-    offset += 2
-    let second = try parseHexDigits(at: next)
-    guard (0xDC00...0xDFFF).contains(second),
-      let scalar = Unicode.Scalar(0x10000 + (UInt32(first) - 0xD800) << 10 + (UInt32(second) - 0xDC00))
-    else { throw error(.loneSurrogate(excerpt(start, 6)), at: start) }
-    return scalar
+    if first < 0xDC00, offset + 1 < bytes.count,
+      bytes[offset] == UInt8(ascii: "\\"), bytes[offset + 1] == UInt8(ascii: "u")
+    {
+      offset += 2
+      let second = try parseHexDigits(at: next)
+      if (0xDC00...0xDFFF).contains(second),
+        let scalar = Unicode.Scalar(0x10000 + (UInt32(first) - 0xD800) << 10 + (UInt32(second) - 0xDC00))
+      {
+        return scalar
+      }
+    }
+    guard replacesSurrogates else { throw error(.loneSurrogate(excerpt(start, 6)), at: start) }
+    // What follows stands for itself.
+    offset = next
+    replacedSurrogates += 1
+    return "\u{FFFD}"
   }
 
   private mutating func parseHexDigits(at start: Int) throws(JSONError) -> UInt16 {

@@ -13,6 +13,7 @@ final class ByteLevelEncoder {
   }
 
   private static let longestCachedWord = 15
+  private static let longestMergedWord = 1 << 20
   private static let cacheBits = 15
   private static let longerCapacity = 1 << 18
 
@@ -175,6 +176,13 @@ final class ByteLevelEncoder {
   }
 
   private func appendMerged(_ word: UnsafeRawBufferPointer) {
+    // Merging takes 50 times a word's bytes. No language has words of a MiB: damage is merged in pieces.
+    if word.count > Self.longestMergedWord {
+      for start in stride(from: 0, to: word.count, by: Self.longestMergedWord) {
+        appendMerged(UnsafeRawBufferPointer(rebasing: word[start..<min(start + Self.longestMergedWord, word.count)]))
+      }
+      return
+    }
     if let words = model.wholeWords, let id = words.id(of: word) {
       output[outputCount] = id
       outputCount += 1

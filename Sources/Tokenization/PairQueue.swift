@@ -1,3 +1,5 @@
+import Formats
+
 /// The adjacent pairs of tokens in all different words, by how often they occur.
 ///
 /// A merge touches only the places where its pair stands. Counts of other pairs that fall are not moved in the heap:
@@ -26,6 +28,8 @@ struct PairQueue {
   /// that both neighbours are found by their lengths. Behind each word stands a fence that tells which one it is.
   private var slots: [Int32] = [-1]
   private let wordCounts: [UInt64]
+  /// Where the fences of long words stand, in order: nobody walks there from their beginning for each merge.
+  private var distantFences: [Int] = []
   private var lengths: [UInt32]
 
   private var heap: [Entry] = []
@@ -49,6 +53,7 @@ struct PairQueue {
         }
         slots.append(right)
       }
+      if words.ends[word + 1] - words.ends[word] > Self.walk { distantFences.append(slots.count) }
       slots.append(Self.fence(ofWord: word))
     }
     var fresh = sizes.map { size in
@@ -67,10 +72,20 @@ struct PairQueue {
   /// How often the word occurs that has a token ending before this slot.
   @inline(__always)
   private func weight(at slot: Int) -> Int64 {
-    var slot = slot
-    while slots[slot] >= Self.inside { slot += 1 }
-    return Int64(wordCounts[Int(-3 - slots[slot])])
+    var fence = slot
+    let last = slot + Self.walk
+    while slots[fence] >= Self.inside {
+      if fence == last {
+        fence = distantFences[distantFences.partitionPoint { $0 <= last }]
+        break
+      }
+      fence += 1
+    }
+    return Int64(wordCounts[Int(-3 - slots[fence])])
   }
+
+  /// Slots in which a fence is looked for one by one.
+  private static let walk = 64
 
   /// The next pair to merge; nil when none is frequent enough.
   mutating func popMostFrequent(atLeast minimum: UInt64) -> Pair? {
@@ -111,7 +126,8 @@ struct PairQueue {
     let weight = weight(at: end)
 
     // Places that other entries list must not look like starts of tokens any more.
-    for slot in place..<end { slots[slot] = Self.inside }
+    slots[middle - 1] = Self.inside
+    slots[middle] = Self.inside
     slots[place] = merged
     slots[end - 1] = merged
     if before >= 0 {

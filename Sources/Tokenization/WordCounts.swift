@@ -15,6 +15,8 @@ package struct WordCounts: Sendable {
 
   /// How many different words there are.
   package var count: Int { counts.count }
+  /// How many bytes the different words have together.
+  package var byteCount: Int { bytes.count }
 
   /// Of the text that was counted: 1 in English, nearly 3 in Chinese.
   package var bytesPerCharacter: Double {

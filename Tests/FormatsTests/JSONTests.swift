@@ -56,6 +56,15 @@ struct JSONTests {
     #expect(error?.offset == offset, "\(text)")
   }
 
+  @Test("replaces unpaired surrogates where it is asked to, each by one character")
+  func replacesSurrogates() throws {
+    let text = #"["\ud800", "a\uDC00b", "\ud83d\ud83d\ude00", "\ud800\u0041\n", "\ud800\ud800"]"#
+    let (json, replaced) = try JSON.parseReplacingSurrogates(Array(text.utf8))
+    #expect(json == ["\u{FFFD}", "a\u{FFFD}b", "\u{FFFD}😀", "\u{FFFD}A\n", "\u{FFFD}\u{FFFD}"])
+    #expect(replaced == 6)
+    #expect(throws: JSONError.self) { try JSON.parseReplacingSurrogates(Array(#""\ud800\u00g0""#.utf8)) }
+  }
+
   @Test("names the line, the byte and what was expected")
   func describesErrors() {
     let error = #expect(throws: JSONError.self) { try JSON.parse("{\n  \"a\": 1,\n  \"b\" 2\n}") }

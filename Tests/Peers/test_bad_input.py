@@ -78,6 +78,16 @@ def test_a_line_that_is_not_json(tmp_path: Path) -> None:
     refused("prepare", file, "--out", tmp_path / "data", code=BAD_INPUT, saying=r"texts\.jsonl.*2")
 
 
+def test_lines_of_json_that_others_write(tmp_path: Path) -> None:
+    """Half a surrogate pair, as Python and JavaScript write it, and a text that is null."""
+    file = tmp_path / "texts.jsonl"
+    file.write_text('{"text": "broken \\ud83d here"}\n{"text": null}\n' + json.dumps({"text": prose(3000)}), encoding="utf-8")
+    mayfly("prepare", file, "--out", tmp_path / "data", "--vocab-size", 300, "--val-fraction", 0, "--test-fraction", 0)
+    summary = json.loads((tmp_path / "data" / "dataset.json").read_text())
+    assert summary["documents_in"] == 3 and summary["documents_kept"] == 2
+    assert summary["dropped"]["empty"] == 1 and summary["repaired"]["invalid_utf8_sequences"] == 1
+
+
 def test_raw_text_to_train_that_is_missing(tmp_path: Path) -> None:
     refused(
         "train", "--data", tmp_path / "gone.txt", "--steps", 1, "--out", tmp_path / "run", code=BAD_INPUT,

@@ -182,6 +182,18 @@ def test_compressed_files_and_archives(tmp_path: Path) -> None:
     assert prepared(folder, out=tmp_path / "three", options=("--workers", 3)) == read
 
 
+@pytest.mark.parametrize("piece", [".", "a", " ", "字", "1 ", "👩‍👧"])
+def test_one_character_without_end(tmp_path: Path, piece: str) -> None:
+    """A word of megabytes is learned from and merged in little more than its length."""
+    text = "A beginning " + piece * (3_000_000 // len(piece.encode())) + " and an end"
+    (tmp_path / "a.txt").write_text(text)
+    mayfly("prepare", tmp_path / "a.txt", "--out", tmp_path / "out", "--vocab-size", 300, "--val-fraction", 0,
+           "--test-fraction", 0, "--scrub-pii")
+    ids = [int(each) for each in np.fromfile(tmp_path / "out/train-00000.bin", dtype=np.uint16, offset=1024) if each]
+    (tmp_path / "ids.json").write_text(json.dumps(ids))
+    assert mayfly("tokenize", tmp_path / "out", "--file", tmp_path / "ids.json", "--decode").out == text
+
+
 def test_standard_input(tmp_path: Path) -> None:
     import subprocess
 

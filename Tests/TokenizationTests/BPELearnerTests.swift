@@ -28,7 +28,7 @@ struct BPELearnerTests {
       var counts = WordCounts(pattern: pattern)
       var words: [[UInt8]] = []
       for _ in 0..<5 {
-        let length = Int.random(in: 1...120, using: &generator)
+        let length = Int.random(in: 1...300, using: &generator)
         let text = String((0..<length).map { _ in alphabet.randomElement(using: &generator) ?? "a" })
         counts.add(text)
         words += PreTokenizer(pattern).words(of: text).map { Array($0.utf8) }

@@ -164,13 +164,16 @@ struct DocumentCleaner {
     let clean = TextCleaner.clean(line)
     if TextCleaner.isBlank(clean.bytes) { return nil }
     invalid += clean.invalidSequences
-    let json = try JSON.parse(line: clean.bytes, number, of: path)
+    let (json, surrogates) = try JSON.parse(repairing: clean.bytes, number, of: path)
+    invalid += surrogates
     guard let value = json[textField] else {
       throw bad(
         json.object == nil
           ? "expected an object with the key \"\(textField)\", found \(json.kind)"
           : "has no key \"\(textField)\"; expected an object with that key")
     }
+    // As in a table: a document without text, which is counted as empty.
+    if case .null = value { return [] }
     guard let text = value.string else { throw bad("\"\(textField)\": expected a string, found \(value.kind)") }
     return Array(text.utf8)
   }

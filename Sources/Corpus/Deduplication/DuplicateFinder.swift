@@ -37,7 +37,7 @@ struct DuplicateFinder {
   /// By the first 64 bits of their hashes, and where these are equal by all.
   private func findExact(_ verdicts: inout Verdicts) throws(CorpusError) {
     var sorter = SpillSorter(in: folder, memory: memory)
-    let next = corpus.batches(withTexts: false)
+    let next = corpus.batches { _, _ in false }
     while let batch = try next() {
       for (index, record) in batch.records.enumerated() {
         try sorter.add(record.hash.words[0], document: batch.start + index)

@@ -19,9 +19,9 @@ struct LineRemoval {
   private var wanted: Set<UInt64> = []
   private var exampleTexts: [UInt64: String] = [:]
 
-  /// What is read: a batch, the next of its documents, and where the text of that begins.
+  /// What is read: a batch, and the next of its documents.
   private var batch: CleanedCorpus.Batch?
-  private var (index, textStart) = (0, 0)
+  private var index = 0
   private var written = CleanedStore.Batch()
   private var lines = DocumentLines()
 
@@ -64,14 +64,13 @@ struct LineRemoval {
     while true {
       if batch == nil || index == batch?.records.count {
         batch = try next()
-        (index, textStart) = (0, 0)
+        index = 0
       }
       guard let batch, batch.start + index <= document else { return }
       let record = batch.records[index]
-      let text = batch.texts[textStart..<textStart + record.length]
+      let text = batch.texts[batch.ranges[index]]
       let number = batch.start + index
       index += 1
-      textStart += record.length
       if !verdicts.isKept(number) {
         try write([], record)
       } else if number == document, !keys.isEmpty {

@@ -65,12 +65,6 @@ package struct RowOrder: RowLayout {
 
   /// The shard whose rows include this one: the last whose first row isn't behind it.
   private func shard(ofRow row: Int) -> Int {
-    var low = 0
-    var high = firstRows.count - 1
-    while high - low > 1 {
-      let middle = (low + high) / 2
-      if firstRows[middle] <= row { low = middle } else { high = middle }
-    }
-    return low
+    firstRows.dropLast().partitionPoint { $0 <= row } - 1
   }
 }

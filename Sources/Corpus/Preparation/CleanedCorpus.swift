@@ -63,89 +63,91 @@ struct CleanedCorpus {
 
   /// The store of a document, and its number there.
   func place(of document: Int) -> (store: CleanedStore, document: Int) {
-    var (low, high) = (0, segments.count)
-    while high - low > 1 {
-      let middle = (low + high) / 2
-      if segments[middle].start <= document { low = middle } else { high = middle }
-    }
-    let segment = segments[low]
+    let segment = segments[segments.partitionPoint { $0.start <= document } - 1]
     return (stores[segment.store], segment.documents.lowerBound + document - segment.start)
   }
 
-  /// Documents that are worked on together: their records, the number of the first, and all of their texts in one.
+  /// Documents that are worked on together: their records, the number of the first, and their texts in one.
   struct Batch: Sendable {
     let start: Int
-    let records: [CleanedStore.Record]
-    let texts: [UInt8]
+    fileprivate(set) var records: [CleanedStore.Record] = []
+    fileprivate(set) var texts: [UInt8] = []
+    /// Where the text of each document stands; empty where it wasn't asked for.
+    fileprivate(set) var ranges: [Range<Int>] = []
   }
 
-  /// A function that hands out all documents, with or without their texts, batch by batch.
-  func batches(bytes: Int = 1 << 20, withTexts: Bool = true) -> () throws(CorpusError) -> Batch? {
-    let reader = BatchReader(self, bytes: bytes, withTexts: withTexts)
+  /// A function that hands out all documents batch by batch, with the texts that are asked for, by the document's number.
+  func batches(
+    texts isAskedFor: @escaping (Int, CleanedStore.Record) -> Bool = { _, _ in true }
+  ) -> () throws(CorpusError) -> Batch? {
+    let reader = BatchReader(self, isAskedFor)
     return { () throws(CorpusError) in try reader.next() }
   }
 
   private final class BatchReader {
     private let corpus: CleanedCorpus
-    private let bytes: Int
-    private let withTexts: Bool
+    private let isAskedFor: (Int, CleanedStore.Record) -> Bool
     private var segment = 0
     private var offset = 0
     private var textOffset = 0
     /// Records that are read ahead, of the segment, from `offset` on.
-    private var records: [CleanedStore.Record] = []
-    private var used = 0
+    private var records: ArraySlice<CleanedStore.Record> = []
 
-    init(_ corpus: CleanedCorpus, bytes: Int, withTexts: Bool) {
+    private static let batchBytes = 1 << 20
+
+    init(_ corpus: CleanedCorpus, _ isAskedFor: @escaping (Int, CleanedStore.Record) -> Bool) {
       self.corpus = corpus
-      self.bytes = bytes
-      self.withTexts = withTexts
+      self.isAskedFor = isAskedFor
     }
 
     func next() throws(CorpusError) -> Batch? {
       guard segment < corpus.segments.count else { return nil }
-      let start = corpus.segments[segment].start + offset
-      var all: [CleanedStore.Record] = []
-      var texts: [UInt8] = []
-      var length = 0
+      var batch = Batch(start: corpus.segments[segment].start + offset)
       // Of small files many go together: what is done for each batch costs more than a small text.
-      while segment < corpus.segments.count, all.count < CleanedCorpus.recordsAtOnce, length < bytes || !withTexts {
-        let some = try take(most: withTexts ? bytes - length : Int.max)
-        all += some.records
-        if texts.isEmpty { texts = some.texts } else { texts += some.texts }
-        length += some.length
+      while segment < corpus.segments.count, batch.records.count < CleanedCorpus.recordsAtOnce,
+        batch.texts.count < Self.batchBytes
+      {
+        try take(into: &batch)
       }
-      return Batch(start: start, records: all, texts: texts)
+      return batch
     }
 
-    /// Documents of the segment that it is at, up to the one that reaches so many bytes.
-    private func take(
-      most bytes: Int
-    ) throws(CorpusError) -> (records: ArraySlice<CleanedStore.Record>, texts: [UInt8], length: Int) {
+    /// Documents of the segment that it is at, up to the one that fills the batch.
+    private func take(into batch: inout Batch) throws(CorpusError) {
       let place = corpus.segments[segment]
       let store = corpus.stores[place.store]
-      if used == records.count {
+      if records.isEmpty {
         let first = place.documents.lowerBound + offset
-        records = try store.records(first..<min(first + CleanedCorpus.recordsAtOnce, place.documents.upperBound))
-        used = 0
+        records = try store.records(first..<min(first + CleanedCorpus.recordsAtOnce, place.documents.upperBound))[...]
       }
-      var (count, length) = (0, 0)
-      while used + count < records.count, length < bytes {
-        length += records[used + count].length
-        count += 1
+      // Texts that are asked for and stand side by side are read together.
+      var run = 0..<0
+      func read() throws(CorpusError) {
+        guard !run.isEmpty else { return }
+        let texts = try store.text(run)
+        if batch.texts.isEmpty { batch.texts = texts } else { batch.texts += texts }
       }
-      let textStart = place.textStart + textOffset
-      let some = records[used..<used + count]
-      let texts = withTexts ? try store.text(textStart..<textStart + length) : []
-      used += count
-      offset += count
-      textOffset += length
+      while batch.texts.count + run.count < Self.batchBytes, let record = records.popFirst() {
+        let start = place.textStart + textOffset
+        var range = 0..<0
+        if isAskedFor(place.start + offset, record) {
+          if run.upperBound != start {
+            try read()
+            run = start..<start
+          }
+          range = batch.texts.count + run.count..<batch.texts.count + run.count + record.length
+          run = run.lowerBound..<start + record.length
+        }
+        batch.records.append(record)
+        batch.ranges.append(range)
+        offset += 1
+        textOffset += record.length
+      }
+      try read()
       if offset == place.documents.count {
         segment += 1
-        (offset, textOffset, used) = (0, 0, 0)
-        records = []
+        (offset, textOffset) = (0, 0)
       }
-      return (some, texts, length)
     }
   }
 }

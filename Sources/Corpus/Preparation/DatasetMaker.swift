@@ -96,7 +96,7 @@ final class DatasetMaker {
   private func count(_ corpus: CleanedCorpus, _ verdicts: DuplicateFinder.Verdicts, _ listing: InputListing)
     throws(CorpusError)
   {
-    let next = corpus.batches(withTexts: false)
+    let next = corpus.batches { _, _ in false }
     var (exact, near) = (0, 0)
     var (unit, source) = (-1, 0)
     while let batch = try next() {
@@ -161,10 +161,10 @@ final class DatasetMaker {
   private func chooseSplits(_ kept: KeptDocuments) throws(CorpusError) {
     let wanted = options.fractions.wanted
     var filled: Set<Split> = []
-    let next = kept.batches(withTexts: summary.largeDocuments > 0)
+    let next = kept.batches { SplitRule.isLarge($0.length) }
     while filled.count < wanted.count, let batch = try next() {
       for document in batch.documents {
-        if SplitRule.isLarge(document.range.count) {
+        if SplitRule.isLarge(document.length) {
           for part in rule.parts(of: batch.texts[document.range], hash: document.hash, start: document.start) {
             filled.insert(part.split)
           }
@@ -189,36 +189,13 @@ final class DatasetMaker {
 
   // MARK: Tokenizer
 
-  /// Of more text than this a vocabulary is learned from a sample: words that are rarer change nothing.
-  private var sampleBytes: Int { options.memory / 4 }
-
   private func learnTokenizer(_ kept: KeptDocuments) throws(CorpusError) -> Tokenizer {
     guard case .learn(let asked, let pattern) = options.tokenizer else { preconditionFailure("a tokenizer is given") }
-    let share = min(1, Double(sampleBytes) / Double(max(1, rule.corpusBytes)))
-    if share < 1 { notify(.stage("counting words in a sample of \(sampleBytes >> 20) MiB")) }
-    let counts = CountedWords(pattern)
-    let rule = rule
-    try OrderedWork.run(
-      workers: options.workers, next: kept.batches(),
-      worker: {
-        let mine = counts.newCounts()
-        return { (batch: KeptDocuments.Batch) in
-          var bytes = 0
-          // By other digits of the hash than those that decide on the split.
-          for document in batch.documents where share >= 1 || Double(document.hash.words[1] >> 11) * 0x1p-53 < share {
-            let text = batch.texts[document.range]
-            for part in rule.parts(of: text, hash: document.hash, start: document.start) where part.split == .train {
-              text.dropFirst(part.range.lowerBound).prefix(part.range.count).withUnsafeBytes { mine.counts.add($0) }
-              bytes += part.range.count
-            }
-          }
-          return bytes
-        }
-      },
-      take: { (bytes: Int) in counts.trainBytes += bytes })
-    let words = counts.merged()
-    let trainBytes = Int(Double(counts.trainBytes) / share)
-    let size = asked ?? vocabularySize(for: words, trainBytes: trainBytes)
+    let training = TrainingWords(
+      kept: kept, rule: rule, pattern: pattern, workers: options.workers, memory: options.memory, notify: notify)
+    let found = try training.count()
+    let words = found.words
+    let size = asked ?? vocabularySize(for: words, trainBytes: found.trainBytes)
     notify(.stage("learning a vocabulary of \(size) tokens from \(counted(words.count, "different word"))"))
     summary.tokenizerLearned = true
     let tokenizer: Tokenizer

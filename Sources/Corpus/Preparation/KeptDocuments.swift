@@ -6,7 +6,9 @@ struct KeptDocuments {
     /// Its number in the corpus.
     let number: Int
     let hash: ContentHash
-    /// Where its text stands in the batch's.
+    /// Bytes of its text.
+    let length: Int
+    /// Where its text stands in the batch's; empty where it wasn't asked for.
     let range: Range<Int>
     /// Where it begins in a text of all kept documents.
     let start: Int
@@ -33,23 +35,22 @@ struct KeptDocuments {
     if hash != document.hash { throw store.damaged(number, file: CleanedStore.textsName) }
   }
 
-  /// A function that hands them out in order; with empty texts where they aren't asked for.
-  func batches(withTexts: Bool = true) -> () throws(CorpusError) -> Batch? {
-    let next = corpus.batches(withTexts: withTexts)
+  /// A function that hands them out in order, with the texts that are asked for.
+  func batches(
+    texts isAskedFor: @escaping (CleanedStore.Record) -> Bool = { _ in true }
+  ) -> () throws(CorpusError) -> Batch? {
     let verdicts = verdicts
+    let next = corpus.batches { verdicts.isKept($0) && isAskedFor($1) }
     var start = 0
     return { () throws(CorpusError) in
       guard let batch = try next() else { return nil }
       var documents: [Document] = []
-      var place = 0
-      for (index, record) in batch.records.enumerated() {
-        if verdicts.isKept(batch.start + index) {
-          documents.append(
-            Document(
-              number: batch.start + index, hash: record.hash, range: place..<place + record.length, start: start))
-          start += record.length
-        }
-        place += record.length
+      for (index, record) in batch.records.enumerated() where verdicts.isKept(batch.start + index) {
+        documents.append(
+          Document(
+            number: batch.start + index, hash: record.hash, length: record.length, range: batch.ranges[index],
+            start: start))
+        start += record.length
       }
       return Batch(documents: documents, texts: batch.texts)
     }

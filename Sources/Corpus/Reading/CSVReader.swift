@@ -95,7 +95,8 @@ final class CSVReader {
       }
     }
     guard place == line.count || line[place] == separator else {
-      throw bad(lines.number, "expected a comma or the line's end behind a closing quote")
+      let name = separator == UInt8(ascii: "\t") ? "tab" : "comma"
+      throw bad(lines.number, "expected a \(name) or the line's end behind a closing quote")
     }
     return field
   }

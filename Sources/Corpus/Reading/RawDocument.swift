@@ -28,7 +28,7 @@ final class WholeTextSource: DocumentSource {
   private var isFirst = true
 
   /// What is longer is cut: a document passes through memory several times, and a hundred books are no document.
-  static let longest = 16 << 20
+  static let longest = 4 << 20
   /// HTML isn't cut: a page of more than this is no page.
   private static let longestPage = 256 << 20
 

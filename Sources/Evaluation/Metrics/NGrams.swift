@@ -1,3 +1,5 @@
+import Formats
+
 /// The n-grams of the texts of an example, one order after the other; equal ones have equal numbers.
 ///
 /// Numbers come from sorting, so that memory grows with the texts and not with the orders.
@@ -34,24 +36,12 @@ struct NGrams {
     let sorted = keys.joined().sorted()
     var different: [UInt64] = []
     for key in sorted where key != different.last { different.append(key) }
-    numbers = keys.map { $0.map { UInt32(different.firstIndexSorted(of: $0)) } }
+    numbers = keys.map { $0.map { key in UInt32(different.partitionPoint { $0 < key }) } }
     distinct = different.count
   }
 
   /// Occurrences that two texts share: Σ min.
   static func matches(_ a: [Int], _ b: [Int]) -> Int { zip(a, b).reduce(0) { $0 + min($1.0, $1.1) } }
-}
-
-extension Array<UInt64> {
-  /// The place of the first element that isn't less, in an array that is sorted.
-  fileprivate func firstIndexSorted(of value: UInt64) -> Int {
-    var (low, high) = (0, count)
-    while low < high {
-      let middle = (low + high) / 2
-      if self[middle] < value { low = middle + 1 } else { high = middle }
-    }
-    return low
-  }
 }
 
 /// Numbers words in the order in which they come.

@@ -3,11 +3,10 @@ enum CardNumber {
   static func find(
     in text: UnsafeRawBufferPointer, _ groups: DigitGroups, at place: Int
   ) -> PersonalData.Match? {
-    for count in stride(from: groups.groups.count, to: 0, by: -1) {
+    for count in stride(from: groups.groups.count, to: 0, by: -1)
+    where groups.have(13...19, in: count) && groups.ends(behind: count) && isGrouped(groups, count) {
       let digits = groups.digits(count)
-      guard (13...19).contains(digits.count), groups.ends(behind: count), isGrouped(groups, count), isGivenOut(digits),
-        luhn(digits)
-      else { continue }
+      guard isGivenOut(digits), luhn(digits) else { continue }
       if NumberContext.precedes(place, in: text, NumberContext.book) { return nil }
       return PersonalData.Match(kind: .card, range: place..<groups.groups[count - 1].range.upperBound)
     }

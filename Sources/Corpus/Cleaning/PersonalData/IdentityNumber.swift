@@ -13,9 +13,12 @@ enum IdentityNumber {
 
   private static func digitsEnd(_ text: UnsafeRawBufferPointer, _ groups: DigitGroups) -> Int? {
     if let end = chinese(text, groups) ?? spanish(text, groups) { return end }
-    for count in stride(from: min(groups.groups.count, 7), to: 0, by: -1) where groups.ends(behind: count) {
+    for count in stride(from: min(groups.groups.count, 7), to: 0, by: -1)
+    where groups.have(9...15, in: count) && groups.ends(behind: count) {
       // A number that goes on in the same way is another one.
-      if count > 1, count < groups.groups.count, groups.groups[count].separator == groups.groups[1].separator {
+      if count > 1, count < groups.groups.count,
+        groups.groups[count].separator.elementsEqual(groups.groups[1].separator)
+      {
         continue
       }
       let number = Number(text: text, groups: groups, count: count)

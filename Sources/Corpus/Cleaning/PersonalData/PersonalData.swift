@@ -103,31 +103,35 @@ package struct PersonalData: Sendable {
 struct DigitGroups {
   struct Group {
     /// Where it stands in the text.
-    var range: Range<Int>
+    let range: Range<Int>
     /// What stands before it, behind the group before.
-    var separator: [UInt8]
+    let separator: Slice<UnsafeRawBufferPointer>
+    /// Of this group and those before.
+    let digitCount: Int
   }
 
   private(set) var groups: [Group] = []
   private let text: UnsafeRawBufferPointer
 
   private static let mostGroups = 12
-  private static let separators: Set<UInt8> = Set(" -./()".utf8)
 
   /// - Parameter place: of a digit, a + or a (.
   init(_ text: UnsafeRawBufferPointer, at place: Int) {
     self.text = text
+    groups.reserveCapacity(Self.mostGroups)
     var index = place
-    var separator: [UInt8] = []
+    var separator = place
     while index < text.count, groups.count < Self.mostGroups {
       let byte = text[index]
       if PersonalData.isDigit(byte) {
         let start = index
         while index < text.count, PersonalData.isDigit(text[index]) { index += 1 }
-        groups.append(Group(range: start..<index, separator: separator))
-        separator = []
-      } else if separator.count < 3, Self.separators.contains(byte) || byte == UInt8(ascii: "+") && groups.isEmpty {
-        separator.append(byte)
+        groups.append(
+          Group(
+            range: start..<index, separator: text[separator..<start],
+            digitCount: (groups.last?.digitCount ?? 0) + index - start))
+        separator = index
+      } else if index - separator < 3, Self.separates(byte) || byte == UInt8(ascii: "+") && groups.isEmpty {
         index += 1
       } else {
         return
@@ -135,12 +139,22 @@ struct DigitGroups {
     }
   }
 
+  private static func separates(_ byte: UInt8) -> Bool {
+    switch UnicodeScalar(byte) {
+    case " ", "-", ".", "/", "(", ")": true
+    default: false
+    }
+  }
+
+  /// Whether so many groups have so many digits together.
+  func have(_ digits: ClosedRange<Int>, in count: Int) -> Bool { digits.contains(groups[count - 1].digitCount) }
+
   /// The digits of the first groups, as numbers.
   func digits(_ count: Int) -> [Int] {
     groups.prefix(count).flatMap { group in text[group.range].map { Int($0) - 0x30 } }
   }
 
-  func lengths(_ count: Int) -> [Int] { groups.prefix(count).map(\.range.count) }
+  func lengths(_ count: Int) -> [Int] { groups.prefix(count).map { $0.range.count } }
 
   /// Whether the number may end behind so many groups: no letter, digit or @ follows, nor a decimal.
   func ends(behind count: Int) -> Bool {
@@ -157,8 +171,9 @@ struct DigitGroups {
 
   /// Whether only one of these separators stands between the first groups.
   func areSeparated(_ count: Int, by allowed: String) -> Bool {
-    let allowed = Set(allowed.utf8)
-    return groups.prefix(count).dropFirst().allSatisfy { $0.separator.count == 1 && allowed.contains($0.separator[0]) }
+    groups.prefix(count).dropFirst().allSatisfy { group in
+      group.separator.count == 1 && group.separator.allSatisfy { allowed.utf8.contains($0) }
+    }
   }
 }
 

@@ -7,15 +7,25 @@ enum PhoneNumber {
     // A decimal, a date or a number of another kind goes on before it.
     if place > 0, text[place] != UInt8(ascii: "+"), ".,/$".utf8.contains(text[place - 1]) { return nil }
     guard !groups.groups.isEmpty, isBalanced(groups) else { return nil }
-    let isNamed = NumberContext.precedes(place, in: text, NumberContext.phone)
-    if !isNamed, NumberContext.precedes(place, in: text, NumberContext.book) { return nil }
-    for count in stride(from: min(groups.groups.count, 7), to: 0, by: -1) where groups.ends(behind: count) {
+    lazy var isNamed = NumberContext.precedes(place, in: text, NumberContext.phone)
+    lazy var isOfBook = NumberContext.precedes(place, in: text, NumberContext.book)
+    for count in stride(from: min(groups.groups.count, 7), to: 0, by: -1)
+    where groups.ends(behind: count) && isGroupedLikeOne(text, groups, count) {
+      if !isNamed, isOfBook { return nil }
       let end = groups.groups[count - 1].range.upperBound
       if isNumber(Candidate(groups, count), isNamed: isNamed) {
         return PersonalData.Match(kind: .phone, range: place..<end)
       }
     }
     return nil
+  }
+
+  /// Tells most tables of numbers from telephones, at little cost.
+  private static func isGroupedLikeOne(_ text: UnsafeRawBufferPointer, _ groups: DigitGroups, _ count: Int) -> Bool {
+    guard groups.have(7...15, in: count) else { return false }
+    let start = groups.groups[0].range.lowerBound
+    if groups.groups[0].separator.contains(UInt8(ascii: "+")) || text[start] == UInt8(ascii: "0") { return true }
+    return groups.groups.prefix(count).dropFirst().allSatisfy { $0.range.count >= 2 }
   }
 
   private struct Candidate {
@@ -29,7 +39,7 @@ enum PhoneNumber {
     init(_ groups: DigitGroups, _ count: Int) {
       digits = groups.digits(count)
       lengths = groups.lengths(count)
-      separators = groups.groups.prefix(count).dropFirst().map(\.separator)
+      separators = groups.groups.prefix(count).dropFirst().map { Array($0.separator) }
       hasPlus = groups.groups[0].separator.contains(UInt8(ascii: "+"))
       hasParentheses = groups.groups.prefix(count).contains { $0.separator.contains(UInt8(ascii: "(")) }
     }
@@ -123,7 +133,9 @@ enum PhoneNumber {
 
   /// Whether each parenthesis among the groups is closed.
   private static func isBalanced(_ groups: DigitGroups) -> Bool {
-    let separators = groups.groups.flatMap(\.separator)
-    return separators.count { $0 == UInt8(ascii: "(") } == separators.count { $0 == UInt8(ascii: ")") }
+    func count(_ character: Unicode.Scalar) -> Int {
+      groups.groups.reduce(0) { $0 + $1.separator.count { $0 == UInt8(ascii: character) } }
+    }
+    return count("(") == count(")")
   }
 }
