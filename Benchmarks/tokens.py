@@ -21,6 +21,7 @@ from pathlib import Path
 from statistics import median
 
 from machine import machine, say
+from runs import raw
 from sides import MAYFLY, ROOT
 
 # Made by `make bench-prepare`.
@@ -45,11 +46,13 @@ def documents(name: str) -> Path:
     texts: list[str] = []
     if name in ("english", "mixed"):
         for text in ("shakespeare", "python", "gcide"):
-            for file in sorted((ROOT / "data/texts" / text / "train").rglob("*")):
+            for file in sorted(raw(text).rglob("*")):
                 if file.is_file():
                     texts += pieces(file.read_text(encoding="utf-8", errors="replace"))
     if name in ("chinese", "mixed"):
         found = ROOT / "data/languages/texts"
+        # What is there already isn't fetched again.
+        subprocess.run([ROOT / "Scripts/fetch-language-texts", found], check=True, stdout=sys.stderr)
         files = [found / f"{each}.jsonl" for each in ("manpages-zh", "fortunes-zh")] if name == "chinese" else sorted(
             found.glob("*.jsonl"))
         for file in files:
