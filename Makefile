@@ -80,6 +80,7 @@ bench-prepare: build venv ## encode, learn a vocabulary and prepare text beside 
 	$(PYTHON) Benchmarks/tokens.py learn --rounds 3
 	$(PYTHON) Benchmarks/tokens.py load
 	$(PYTHON) Benchmarks/prepare.py
+	$(PYTHON) Benchmarks/data_quality.py
 
 tasks: build venv ## fine-tune for each task and measure it beside baselines (half an hour; TASKS="--quick": two minutes)
 	@Scripts/fetch-tasks

@@ -26,9 +26,9 @@ struct TrainingWords {
 
   func count() throws(CorpusError) -> Counted {
     let most = share(mostText)
+    if rule.corpusBytes <= mostWords { return try count(most) }
     let first = min(most, share(mostWords / 4))
     let counted = try count(first)
-    guard first < most else { return counted }
     // More text has more different words, at most in proportion; Chinese, where a clause is a word, comes near to that.
     let fitting = first * Double(mostWords) / Double(max(1, counted.words.byteCount))
     return try count(min(most, max(first, fitting)))

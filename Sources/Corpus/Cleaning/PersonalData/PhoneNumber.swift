@@ -24,6 +24,13 @@ enum PhoneNumber {
   private static func isGroupedLikeOne(_ text: UnsafeRawBufferPointer, _ groups: DigitGroups, _ count: Int) -> Bool {
     guard groups.have(7...15, in: count) else { return false }
     let start = groups.groups[0].range.lowerBound
+    let length = groups.groups[0].range.count
+    // A row of groups of one length that goes on behind it is a dump of memory or a table.
+    if length > 2, count > 1, count < groups.groups.count,
+      groups.groups.prefix(count + 1).allSatisfy({ $0.range.count == length })
+    {
+      return false
+    }
     if groups.groups[0].separator.contains(UInt8(ascii: "+")) || text[start] == UInt8(ascii: "0") { return true }
     return groups.groups.prefix(count).dropFirst().allSatisfy { $0.range.count >= 2 }
   }
@@ -70,7 +77,8 @@ enum PhoneNumber {
       return false
     }
     if number.digits.starts(with: [0, 0]), count >= 10, number.digits[2] > 0 {
-      return !number.isOne || count >= 12 || isNamed
+      // Groups of one length are dumps of memory: 0010 0110 1010.
+      return number.isOne ? count >= 12 || isNamed : Set(number.lengths).count > 1
     }
     if isChinese(number.digits, number.lengths) { return true }
     if number.digits.starts(with: [8, 6]) {
