@@ -188,6 +188,15 @@ def test_lines_of_many_documents_are_taken_out(tmp_path: Path) -> None:
     assert "repeated lines" in (tmp_path / "out/report.html").read_text()
 
 
+def test_paragraphs_of_short_lines_are_taken_out(tmp_path: Path) -> None:
+    notice = "Home\nNews\nAbout us\nHow to reach us"
+    texts = [f"Page {index}: {prose(90, seed=index)}".strip() + f"\n\n{notice}\n\nHome\nNews\n{index}" for index in range(12)]
+    kept, summary = prepare(tmp_path, texts, "--clean", "repeated-lines")
+    assert kept == [text.replace(notice + "\n", "") for text in texts]
+    assert summary["repeated_lines"] == {"different": 1, "examples": [{"documents": 12, "line": notice}]}
+    assert summary["repaired"]["repeated_lines"] == 48
+
+
 def test_lines_of_ten_documents_stay_and_copies_do_not_count(tmp_path: Path) -> None:
     texts = pages(12, with_menu=10)
     kept, summary = prepare(tmp_path, texts + 5 * texts[:1], "--clean", "repeated-lines")

@@ -31,18 +31,19 @@ struct DocumentLines {
     return result
   }
 
-  /// Runs of lines between blank ones, as ranges of bytes.
+  /// Runs of lines between blank ones, by the numbers of the lines.
   func forEachParagraph(_ body: (Range<Int>) -> Void) {
-    var paragraph: Range<Int>?
-    for line in lines {
-      if !line.isEmpty {
-        paragraph = (paragraph?.lowerBound ?? line.lowerBound)..<line.upperBound
-      } else if let done = paragraph {
-        body(done)
-        paragraph = nil
-      }
+    var start = 0
+    for index in lines.indices where lines[index].isEmpty {
+      if start < index { body(start..<index) }
+      start = index + 1
     }
-    if let paragraph { body(paragraph) }
+    if start < lines.count { body(start..<lines.count) }
+  }
+
+  /// From the first of some lines to the end of the last, as bytes.
+  func bytes(of some: Range<Int>) -> Range<Int> {
+    lines[some.lowerBound].lowerBound..<lines[some.upperBound - 1].upperBound
   }
 
   /// Without spaces and tabs at both ends, ideographic ones too.

@@ -32,7 +32,8 @@ struct RepetitionRules {
 
     (count, again, againBytes) = (0, 0, 0)
     table.begin(capacity: lines.lines.count)
-    lines.forEachParagraph { paragraph in
+    lines.forEachParagraph {
+      let paragraph = lines.bytes(of: $0)
       count += 1
       if table.add(Self.hash(text, paragraph)) > 1 {
         again += 1

@@ -1,6 +1,6 @@
 import Formats
 
-/// Writes a corpus once more, without the lines that ``RepeatedLines`` has found in it.
+/// Writes a corpus once more, without the lines and paragraphs that ``RepeatedLines`` has found in it.
 ///
 /// Documents keep their numbers and the hashes that they had, so that which split they are in doesn't hang on the
 /// others. Dropped ones have no text any more.
@@ -84,16 +84,17 @@ struct LineRemoval {
   private mutating func stripped(_ text: [UInt8], _ keys: Set<UInt64>, _ document: Int) -> [UInt8] {
     let rest = text.withUnsafeBytes { bytes in
       lines.find(in: bytes)
-      let dropped = lines.lines.indices.filter { index in
-        let line = UnsafeRawBufferPointer(rebasing: bytes[lines.lines[index]])
-        guard let key = RepeatedLines.key(of: line), keys.contains(key) else { return false }
+      var dropped: Set<Int> = []
+      RepeatedLines.forEachPassage(of: lines, in: bytes) { key, some in
+        guard keys.contains(key) else { return }
         if wanted.contains(key), exampleTexts[key] == nil {
-          exampleTexts[key] = line.excerpt(bytes: Self.excerptBytes)
+          exampleTexts[key] = UnsafeRawBufferPointer(rebasing: bytes[lines.bytes(of: some)])
+            .excerpt(bytes: Self.excerptBytes)
         }
-        return true
+        dropped.formUnion(some)
       }
       linesRemoved += dropped.count
-      return lines.without(dropped, of: bytes)
+      return lines.without(dropped.sorted(), of: bytes)
     }
     documentsChanged += 1
     guard TextCleaner.isBlank(rest) else { return rest }

@@ -1,7 +1,7 @@
 import Formats
 import Tokenization
 
-/// Finds lines that stand in many documents of a corpus, and so are the text of none: menus, notices, licences.
+/// Finds lines and paragraphs that stand in many documents of a corpus, and so are the text of none: menus, notices, licences.
 ///
 /// As paragraphs in Wenzek et al., "CCNet: Extracting High Quality Monolingual Datasets from Web Crawl Data", LREC
 /// 2020, but as they stand, and only from so many documents on: a quotation or a refrain stays. Documents that were
@@ -45,9 +45,10 @@ struct RepeatedLines {
         let text = batch.texts[document.range]
         try kept.check(text, of: document)
         // Keys of one document; most have no line twice, and the sorter's order brings the others together.
-        let keys = text.withUnsafeBytes { text in
+        var keys: [UInt64] = []
+        text.withUnsafeBytes { text in
           lines.find(in: text)
-          return lines.lines.compactMap { Self.key(of: UnsafeRawBufferPointer(rebasing: text[$0])) }
+          Self.forEachPassage(of: lines, in: text) { key, _ in keys.append(key) }
         }
         for key in keys { try sorter.add(key, document: document.number) }
       }
@@ -82,6 +83,24 @@ struct RepeatedLines {
     }
     if let key, documents > Self.mostDocuments { found.add(key, documents: documents) }
     return found
+  }
+
+  /// The keys of lines, and of paragraphs with lines that are too short to have one; with the numbers of their lines.
+  static func forEachPassage(
+    of lines: DocumentLines, in text: UnsafeRawBufferPointer, _ body: (_ key: UInt64, _ lines: Range<Int>) -> Void
+  ) {
+    lines.forEachParagraph { paragraph in
+      var known = 0
+      for line in paragraph {
+        guard let key = key(of: UnsafeRawBufferPointer(rebasing: text[lines.lines[line]])) else { continue }
+        body(key, line..<line + 1)
+        known += 1
+      }
+      guard known < paragraph.count, paragraph.count > 1,
+        let key = key(of: UnsafeRawBufferPointer(rebasing: text[lines.bytes(of: paragraph)]))
+      else { return }
+      body(key, paragraph)
+    }
   }
 
   /// What a line is known by, of 63 bits, which an Int holds; nil for one that is too short.
