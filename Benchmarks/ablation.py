@@ -16,12 +16,14 @@ from dataclasses import dataclass, field
 from runs import Results, planned, prepared, train
 
 RESULTS = Results("ablation.jsonl")
+# What `train` learns for such budgets on these texts.
+VOCABULARY = 4096
 
 
 @dataclass(frozen=True)
 class Change:
     settings: dict[str, object] = field(default_factory=dict)
-    vocabulary: int = 1024
+    vocabulary: int = VOCABULARY
     grows: bool = False
     """Batches, from half the planner's to twice as large."""
     widens: bool = False
@@ -57,9 +59,9 @@ CHANGES: dict[str, Change] = {
     "documents apart": Change({"data.document_mask": "true"}),
     "z-loss 1e-4": Change({"train.z_loss": 1e-4}),
     "label smoothing 0.05": Change({"train.label_smoothing": 0.05}),
-    "vocabulary of 512": Change(vocabulary=512),
+    "vocabulary of 1,024": Change(vocabulary=1024),
     "vocabulary of 2,048": Change(vocabulary=2048),
-    "vocabulary of 4,096": Change(vocabulary=4096),
+    "vocabulary of 8,192": Change(vocabulary=8192),
 }
 
 
@@ -94,7 +96,7 @@ def measure(text: str, minutes: float, seeds: int, names: list[str]) -> None:
         chosen = known
     else:
         # The planner's size, and what it adds, which all changes share.
-        plan = planned(prepared(text), minutes * 60)
+        plan = planned(prepared(text, VOCABULARY), minutes * 60)
         chosen = plan["chosen"] | {"additions": plan["additions"]}
     done = {(each["text"], each["minutes"], each["name"], each["seed"]) for each in RESULTS.all()}
     for seed in range(1, seeds + 1):
