@@ -30,15 +30,13 @@ from tokens import documents as texts_of
 
 sys.path.insert(0, str(ROOT / "Tests/Peers"))
 from made_texts import FRAMES, changed, jaccard, personal_data, shingles  # noqa: E402
+from support import documents  # noqa: E402
 
 WORK = ROOT / ".build/bench/quality"
 
 
 def prepared(name: str, texts: list[str], *options: str) -> tuple[list[str], dict]:
     """The cleaned texts that stay, and dataset.json."""
-    from tokenizers import Tokenizer
-    import numpy as np
-
     WORK.mkdir(parents=True, exist_ok=True)
     source, out = WORK / f"{name}.jsonl", WORK / name
     source.write_text("".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts), encoding="utf-8")
@@ -46,17 +44,7 @@ def prepared(name: str, texts: list[str], *options: str) -> tuple[list[str], dic
     subprocess.run(
         [MAYFLY, "prepare", source, "--out", out, "--vocab-size", "4096", "--val-fraction", "0", "--test-fraction", "0",
          *options], check=True, capture_output=True)
-    tokenizer = Tokenizer.from_file(str(out / "tokenizer.json"))
-    end = tokenizer.token_to_id("<|endoftext|>")
-    kept, ids = [], []
-    for shard in sorted(out.glob("train-*.bin")):
-        for token in np.fromfile(shard, dtype=np.uint16, offset=1024).tolist():
-            if token == end:
-                kept.append(tokenizer.decode(ids, skip_special_tokens=False))
-                ids = []
-            else:
-                ids.append(token)
-    return kept, json.loads((out / "dataset.json").read_text())
+    return documents(out), json.loads((out / "dataset.json").read_text())
 
 
 # --- Near duplicates --------------------------------------------------------------------------------------------------

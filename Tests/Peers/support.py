@@ -17,6 +17,7 @@ import numpy as np
 import torch
 import transformers
 from safetensors.torch import load_file
+from tokenizers import Tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
 # For tests of pages; None where there is none.
@@ -51,6 +52,21 @@ def mayfly(*arguments: object, code: int | tuple[int, ...] = 0, timeout: float =
     assert result.code >= 0, f"ended by {signal.Signals(-result.code).name}: {shown}"
     assert result.code in (code if isinstance(code, tuple) else (code,)), f"expected exit {code}: {shown}"
     return result
+
+
+def documents(data: Path) -> list[str]:
+    """The texts of the training shards, as the tokenizers library decodes them."""
+    tokenizer = Tokenizer.from_file(str(data / "tokenizer.json"))
+    end = tokenizer.token_to_id("<|endoftext|>")
+    texts, ids = [], []
+    for shard in sorted(data.glob("train-*.bin")):
+        for token in np.fromfile(shard, dtype=np.uint16, offset=1024).tolist():
+            if token == end:
+                texts.append(tokenizer.decode(ids, skip_special_tokens=False))
+                ids = []
+            else:
+                ids.append(token)
+    return texts
 
 
 def settings(**values: object) -> list[str]:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support import MAYFLY, ROOT, mayfly
-from test_prepare_formats import documents
+from support import MAYFLY, ROOT, documents, mayfly
 
 TEXTS = ROOT / "data/languages/texts"
 FEW = ["gnome-user-docs", "evolution-common", "wesnoth-1.16-did"]

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from made_texts import FRAMES, changed, jaccard, personal_data
-from support import mayfly, prose
-from test_prepare_formats import documents
+from support import documents, mayfly, prose
 
 
 def prepare(tmp_path: Path, texts: list[str], *options: object, name: str = "out") -> tuple[list[str], dict]:

@@ -18,8 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from support import command, mayfly, prose
-from test_prepare_formats import documents
+from support import command, documents, mayfly, prose
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -19,24 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tokenizers import Tokenizer
 
-from support import mayfly, prose
-
-
-def documents(data: Path) -> list[str]:
-    """The texts of the training shards, as the tokenizers library decodes them."""
-    tokenizer = Tokenizer.from_file(str(data / "tokenizer.json"))
-    end = tokenizer.token_to_id("<|endoftext|>")
-    texts, ids = [], []
-    for shard in sorted(data.glob("train-*.bin")):
-        for token in np.fromfile(shard, dtype=np.uint16, offset=1024).tolist():
-            if token == end:
-                texts.append(tokenizer.decode(ids, skip_special_tokens=False))
-                ids = []
-            else:
-                ids.append(token)
-    return texts
+from support import documents, mayfly, prose
 
 
 def prepared(*inputs: Path, out: Path, options: tuple[object, ...] = ()) -> list[str]:
