@@ -3,9 +3,9 @@
     python3 Benchmarks/data_quality.py [--seed 1]
 
 Near duplicates: documents of 300 to 600 words (Chinese: characters) of the Python documentation, the GNU dictionary and Chinese
-manuals; a third of them gets a copy in which words are replaced until both share no more than 0.8 of their sequences of five
-words. Recall counts pairs of which one is left out; a false positive is a document that is left out though none that stays shares
-0.7 of its sequences with it.
+manuals; a third of them gets a copy in which words are replaced until both share 0.80 to 0.86 of their sequences of five words.
+Recall counts pairs of which one is left out; a false positive is a document that is left out though none that stays shares 0.7 of
+its sequences with it.
 
 Personal data: 1,000 made ones of six countries' formats, each in a sentence; and what is taken for some in texts that have none or
 little (Shakespeare, Chinese manuals, the Python documentation), by kind.
@@ -94,7 +94,7 @@ def near(name: str, originals: list[list[str]], joint: str, draw: random.Random)
             best = max((count / (len(own) + len(shingles(every[other])) - count) for other, count in shared.most_common(5)), default=0)
             false += best < 0.7
     similarity = sorted(jaccard(one, other) for one, other in pairs)
-    say_line(
+    print(
         f"near duplicates, {name}: recall {found / len(pairs):.4f} of {len(pairs)} pairs at {similarity[0]:.3f} to "
         f"{similarity[-1]:.3f}; {false} of {len(every)} documents left out wrongly ({100 * false / len(every):.2f} %); "
         f"{len(every) - len(kept)} left out in all")
@@ -108,7 +108,7 @@ def personal(draw: random.Random) -> None:
     texts = [f"{index} {draw.choice(FRAMES).format(value)}" for index, (_, value) in enumerate(made)]
     kept, _ = prepared("personal", texts, "--scrub-pii", "--dedupe", "none")
     missed = Counter(kind for (kind, value), text in zip(made, kept) if value in text)
-    say_line(
+    print(
         f"personal data: recall {1 - missed.total() / len(made):.4f} of {len(made)}, missed {dict(missed)}")
     for name, files in {
         "Shakespeare": sorted(raw("shakespeare").glob("*")), "the Python documentation": sorted(raw("python").glob("*")),
@@ -120,11 +120,7 @@ def personal(draw: random.Random) -> None:
             clean += [json.loads(line)["text"] for line in text.splitlines()] if file.suffix == ".jsonl" else [text]
         _, summary = prepared("clean", clean, "--scrub-pii", "--dedupe", "none")
         size = sum(len(text.encode()) for text in clean) / 1e6
-        say_line(f"taken for personal data in {name}, {size:.1f} MB: {summary['personal_data'] or 'nothing'}")
-
-
-def say_line(line: str) -> None:
-    print(line, flush=True)
+        print(f"taken for personal data in {name}, {size:.1f} MB: {summary['personal_data'] or 'nothing'}")
 
 
 if __name__ == "__main__":

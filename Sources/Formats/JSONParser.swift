@@ -36,7 +36,7 @@ extension JSON {
   package static func parse(_ text: String) throws(JSONError) -> JSON { try parse(text.utf8) }
 }
 
-private struct JSONParser {
+struct JSONParser {
   let bytes: UnsafeRawBufferPointer
   var offset = 0
   var depth = 0
@@ -250,74 +250,6 @@ private struct JSONParser {
     return value
   }
 
-  // MARK: Numbers
-
-  mutating func parseNumber() throws(JSONError) -> JSON {
-    let start = offset
-    let negative = take(UInt8(ascii: "-"))
-    var digits: UInt64 = 0  // all digits, without the point, while they fit
-    var exact = true
-    var exponent = 0  // of ten, for `digits`
-    var whole = true
-
-    guard let first = peek(), isDigit(first) else { throw expected("a digit after '-'") }
-    if first == UInt8(ascii: "0") {
-      offset += 1
-      if let next = peek(), isDigit(next) { throw expected("no digit after a leading zero") }
-    } else {
-      takeDigits(&digits, &exact)
-    }
-    if take(UInt8(ascii: ".")) {
-      whole = false
-      guard let next = peek(), isDigit(next) else { throw expected("a digit after '.'") }
-      let point = offset
-      takeDigits(&digits, &exact)
-      exponent -= offset - point
-    }
-    if let next = peek(), next | 0x20 == UInt8(ascii: "e") {
-      whole = false
-      offset += 1
-      let negativeExponent = peek() == UInt8(ascii: "-")
-      if negativeExponent || peek() == UInt8(ascii: "+") { offset += 1 }
-      guard let next = peek(), isDigit(next) else { throw expected("a digit in the exponent") }
-      var value: UInt64 = 0
-      var fits = true
-      takeDigits(&value, &fits)
-      if fits, value < 1_000_000 {
-        exponent += negativeExponent ? -Int(value) : Int(value)
-      } else {
-        exact = false
-      }
-    }
-
-    if whole, exact, !(negative && digits == 0) {
-      if !negative, digits <= UInt64(Int64.max) { return .integer(Int64(digits)) }
-      if negative, digits <= UInt64(Int64.max) + 1 { return .integer(Int64(truncatingIfNeeded: 0 &- digits)) }
-    }
-    if exact, digits < 1 << 53, abs(exponent) < powersOfTen.count {
-      // Both factors are exact, so that one rounding gives the nearest Double.
-      let scale = powersOfTen[abs(exponent)]
-      let value = exponent < 0 ? Double(digits) / scale : Double(digits) * scale
-      return .number(negative ? -value : value)
-    }
-    let text = String(decoding: bytes[start..<offset], as: UTF8.self)
-    guard let value = Double(text), value.isFinite else {
-      throw error(.numberOutOfRange(excerpt(start, min(offset - start, 40))), at: start)
-    }
-    return .number(value)
-  }
-
-  @inline(__always)
-  private mutating func takeDigits(_ value: inout UInt64, _ exact: inout Bool) {
-    while offset < bytes.count, isDigit(bytes[offset]) {
-      let (product, overflow) = value.multipliedReportingOverflow(by: 10)
-      let (sum, carry) = product.addingReportingOverflow(UInt64(bytes[offset] & 15))
-      if overflow || carry { exact = false }
-      value = sum
-      offset += 1
-    }
-  }
-
   // MARK: Bytes
 
   @inline(__always)
@@ -331,10 +263,10 @@ private struct JSONParser {
   }
 
   @inline(__always)
-  private func peek() -> UInt8? { offset < bytes.count ? bytes[offset] : nil }
+  func peek() -> UInt8? { offset < bytes.count ? bytes[offset] : nil }
 
   @inline(__always)
-  private mutating func take(_ byte: UInt8) -> Bool {
+  mutating func take(_ byte: UInt8) -> Bool {
     guard offset < bytes.count, bytes[offset] == byte else { return false }
     offset += 1
     return true
@@ -342,7 +274,7 @@ private struct JSONParser {
 
   // MARK: Errors
 
-  private func expected(_ what: String) -> JSONError {
+  func expected(_ what: String) -> JSONError {
     let found: String
     if let byte = peek() {
       found = (0x21..<0x7F).contains(byte) ? "'\(Unicode.Scalar(byte))'" : "the byte \(hex(byte))"
@@ -352,24 +284,16 @@ private struct JSONParser {
     return error(.expected(what, found: found))
   }
 
-  private func error(_ problem: JSONError.Problem, at place: Int? = nil) -> JSONError {
+  func error(_ problem: JSONError.Problem, at place: Int? = nil) -> JSONError {
     let place = place ?? offset
     let line = bytes[..<place].count { $0 == 0x0A } + 1
     return JSONError(problem, offset: place, line: line)
   }
 
-  private func excerpt(_ start: Int, _ length: Int) -> String {
+  func excerpt(_ start: Int, _ length: Int) -> String {
     String(decoding: bytes[start..<min(start + length, bytes.count)], as: UTF8.self)
   }
 }
-
-private let powersOfTen: [Double] = [
-  1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
-  1e21, 1e22,
-]
-
-@inline(__always)
-private func isDigit(_ byte: UInt8) -> Bool { byte &- UInt8(ascii: "0") < 10 }
 
 private func hexDigit(_ byte: UInt8) -> UInt16? {
   switch byte {

@@ -33,7 +33,7 @@ struct LineRemoval {
   init(_ corpus: CleanedCorpus, _ verdicts: DuplicateFinder.Verdicts, into folder: String) throws(CorpusError) {
     self.corpus = corpus
     self.verdicts = verdicts
-    next = corpus.batches()
+    next = corpus.batches { document, _ in verdicts.isKept(document) }
     store = try CleanedStore(in: folder, signatures: false)
   }
 

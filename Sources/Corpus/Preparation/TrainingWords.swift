@@ -25,13 +25,12 @@ struct TrainingWords {
   private static let piece = 1 << 16
 
   func count() throws(CorpusError) -> Counted {
-    let most = share(mostText)
-    if rule.corpusBytes <= mostWords { return try count(most) }
-    let first = min(most, share(mostWords / 4))
+    if rule.corpusBytes <= mostWords { return try count(1) }
+    let first = share(mostWords / 4)
     let counted = try count(first)
     // More text has more different words, at most in proportion; Chinese, where a clause is a word, comes near to that.
     let fitting = first * Double(mostWords) / Double(max(1, counted.words.byteCount))
-    return try count(min(most, max(first, fitting)))
+    return try count(min(share(mostText), fitting))
   }
 
   private func share(_ bytes: Int) -> Double { min(1, Double(bytes) / Double(max(1, rule.corpusBytes))) }

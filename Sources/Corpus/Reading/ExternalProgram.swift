@@ -1,6 +1,7 @@
 import Dispatch
 import Formats
 import Foundation
+import Synchronization
 
 /// A program of the system that reads what we don't.
 struct ExternalProgram: Sendable {
@@ -71,18 +72,19 @@ struct ExternalProgram: Sendable {
 }
 
 /// Reads a file to its end on a thread of its own.
-///
-/// Unchecked, because the group orders writing and reading.
-private final class ReadToEnd: @unchecked Sendable {
+private final class ReadToEnd: Sendable {
   private let group = DispatchGroup()
-  private var data = Data()
+  private let data = Mutex(Data())
 
   init(_ file: FileHandle) {
-    DispatchQueue.global().async(group: group) { self.data = (try? file.readToEnd()) ?? Data() }
+    DispatchQueue.global().async(group: group) {
+      let all = (try? file.readToEnd()) ?? Data()
+      self.data.withLock { $0 = all }
+    }
   }
 
   func wait() -> Data {
     group.wait()
-    return data
+    return data.withLock { $0 }
   }
 }

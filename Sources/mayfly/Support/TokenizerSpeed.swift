@@ -2,6 +2,7 @@ import Corpus
 import Dispatch
 import Formats
 import Foundation
+import Synchronization
 import Tokenization
 import Training
 
@@ -109,18 +110,11 @@ struct TokenizerSpeed {
   }
 
   private static func concurrently<Result: Sendable>(_ count: Int, _ body: @Sendable (Int) -> Result) -> [Result] {
-    let results = Results<Result>(count)
+    let results = Mutex([Result?](repeating: nil, count: count))
     DispatchQueue.concurrentPerform(iterations: count) { index in
       let result = body(index)
-      results.lock.withLock { results.values[index] = result }
+      results.withLock { $0[index] = result }
     }
-    return results.values.compactMap(\.self)
-  }
-
-  /// Unchecked: the lock orders all that write, and nobody reads before they have ended.
-  private final class Results<Result>: @unchecked Sendable {
-    let lock = NSLock()
-    var values: [Result?]
-    init(_ count: Int) { values = Array(repeating: nil, count: count) }
+    return results.withLock { $0.compactMap(\.self) }
   }
 }
