@@ -1,19 +1,29 @@
 """What each part of the recipe is worth: trains with one part changed, at equal wall-clock time, with several seeds.
 
-    python3 Benchmarks/ablation.py [--minutes 3] [--seeds 3] [--text shakespeare] [--only NAME …]
+    .venv/bin/python Benchmarks/ablation.py [--minutes 3] [--seeds 3] [--text shakespeare] [--only NAME …]
 
+Each run has one thread, and as many run at a time as there are cores: each has the same minutes beside the same neighbours.
 Each result is written into docs/ablation.jsonl as it comes, and what is there is not run again. At the end a table: bits per
-byte of the validation split, the gain of the recipe over each change (above 0: the recipe is better), its spread over seeds,
-paired by seed.
+byte of the validation split, by how much each change is worse (above 0: the recipe is better), its spread over seeds, paired
+by seed.
 """
 
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
+import os
 import statistics
+import subprocess
+import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy
+from safetensors.numpy import load_file, save_file
 
 from runs import Results, planned, prepared, train
+from sides import MAYFLY
 
 RESULTS = Results("ablation.jsonl")
 # What `train` learns for such budgets on these texts.
@@ -30,6 +40,8 @@ class Change:
     """How far back tokens see, from a quarter of the planner's context."""
     matrix_rate: float | None = None
     """Muon's, beside that of updates of so many tokens."""
+    loud: bool = False
+    """Branches end in matrices as wide as all others, not in zeros."""
 
 
 # The part: what takes it away or changes it.
@@ -38,10 +50,12 @@ CHANGES: dict[str, Change] = {
     "AdamW in place of Muon": Change({"train.optimizer": "adamw"}),
     "Muon at half its rate": Change(matrix_rate=0.5),
     "Muon at twice its rate": Change(matrix_rate=2),
+    "no warmup of the momentum": Change({"train.momentum_warmup": 0}),
     "momentum of 0.95": Change({"train.momentum": 0.95}),
     "momentum of 0.8": Change({"train.momentum": 0.8}),
     "embeddings at the others' rate": Change({"train.embedding_learning_rate": "auto"}),
     "AdamW's second average at 0.95": Change({"train.betas": "0.9,0.95"}),
+    "branches that don't begin at 0": Change(loud=True),
     "tied head": Change({"model.tie_word_embeddings": "true"}),
     "softcap 15": Change({"model.final_logit_softcapping": 15}),
     "no softcap": Change({"model.final_logit_softcapping": "none"}),
@@ -57,6 +71,7 @@ CHANGES: dict[str, Change] = {
     "context of 64": Change({"train.context": 64}),
     "context that doubles twice": Change(widens=True),
     "documents apart": Change({"data.document_mask": "true"}),
+    "rows that begin with documents": Change({"data.packing": "best-fit"}),
     "z-loss 1e-4": Change({"train.z_loss": 1e-4}),
     "label smoothing 0.05": Change({"train.label_smoothing": 0.05}),
     "vocabulary of 1,024": Change(vocabulary=1024),
@@ -83,11 +98,33 @@ def settings_of(change: Change, chosen: dict) -> dict[str, object]:
     return settings
 
 
+def loud(data: Path, chosen: dict, seed: int, folder: Path) -> Path:
+    """First weights as they are, but for the matrices that branches end in, which are drawn as the others."""
+    run = folder / "run"
+    still = {"train.learning_rate": 1e-9, "train.embedding_learning_rate": 1e-9, "train.matrix_learning_rate": 1e-9}
+    sets = [word for key, value in (still | settings_of(Change(), chosen)).items() for word in ("--set", f"{key}={value}")]
+    subprocess.run(
+        [MAYFLY, "train", "--data", data, "--out", run, "--preset", f"decoder-{chosen['hidden_size']}", "--steps", "1",
+         "--seed", str(seed), *sets], check=True, capture_output=True)
+    model = run / "checkpoints/latest"
+    weights = load_file(model / "model.safetensors")
+    random = numpy.random.default_rng(seed)
+    bound = (3 / chosen["hidden_size"]) ** 0.5
+    for name, values in weights.items():
+        if name.endswith(("o_proj.weight", "fc2.weight")):
+            weights[name] = random.uniform(-bound, bound, values.shape).astype(values.dtype)
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    return model
+
+
 def run(text: str, minutes: float, seed: int, change: Change, chosen: dict) -> float:
+    data = prepared(text, change.vocabulary)
     settings = settings_of(change, chosen)
-    return train(
-        prepared(text, change.vocabulary), "--seed", seed, "--budget", f"{minutes * 60:g}s", "--preset",
-        f"decoder-{chosen['hidden_size']}", settings=settings, evaluates=True).whole
+    with tempfile.TemporaryDirectory() as folder:
+        begins = ("--init-from", loud(data, chosen, seed, Path(folder))) if change.loud else ()
+        return train(
+            data, "--seed", seed, "--budget", f"{minutes * 60:g}s", "--preset", f"decoder-{chosen['hidden_size']}",
+            "--threads", 1, *begins, settings=settings, evaluates=True).whole
 
 
 def measure(text: str, minutes: float, seeds: int, names: list[str]) -> None:
@@ -96,17 +133,24 @@ def measure(text: str, minutes: float, seeds: int, names: list[str]) -> None:
         chosen = known
     else:
         # The planner's size, and what it adds, which all changes share.
-        plan = planned(prepared(text, VOCABULARY), minutes * 60)
+        plan = planned(prepared(text, VOCABULARY), minutes * 60, "--threads", 1)
         chosen = plan["chosen"] | {"additions": plan["additions"]}
     done = {(each["text"], each["minutes"], each["name"], each["seed"]) for each in RESULTS.all()}
-    for seed in range(1, seeds + 1):
-        for name in names:
-            if (text, minutes, name, seed) in done:
-                continue
-            bits = run(text, minutes, seed, CHANGES[name], chosen)
-            result = {"text": text, "minutes": minutes, "name": name, "seed": seed, "bits_per_byte": bits}
-            RESULTS.add(result | {"chosen": chosen})
-            print(f"seed {seed}, {name}: {bits:.4f}", flush=True)
+    jobs = [
+        (name, seed) for seed in range(1, seeds + 1) for name in names if (text, minutes, name, seed) not in done
+    ]
+    for name, _ in jobs:
+        prepared(text, CHANGES[name].vocabulary)
+
+    def work(job: tuple[str, int]) -> None:
+        name, seed = job
+        bits = run(text, minutes, seed, CHANGES[name], chosen)
+        result = {"text": text, "minutes": minutes, "name": name, "seed": seed, "bits_per_byte": bits}
+        RESULTS.add(result | {"chosen": chosen})
+        print(f"seed {seed}, {name}: {bits:.4f}", flush=True)
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(work, jobs))
 
 
 def table(text: str, minutes: float) -> None:

@@ -87,9 +87,8 @@ def train(
             plan=json.loads(plan.read_text())["chosen"] if plan.exists() else None, whole=whole)
 
 
-def planned(data: Path, seconds: float) -> dict:
+def planned(data: Path, seconds: float, *arguments: object) -> dict:
     """What `mayfly plan` says of a budget."""
-    done = subprocess.run(
-        [MAYFLY, "plan", "--data", data, "--budget", f"{seconds:g}s", "--json"], check=True, capture_output=True,
-        text=True)
+    command = (MAYFLY, "plan", "--data", data, "--budget", f"{seconds:g}s", "--json", *arguments)
+    done = subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True)
     return json.loads(done.stdout)

@@ -112,6 +112,7 @@ package struct SettingKey: Sendable {
       }),
     float("train.matrix_learning_rate", \.train.matrixLearningRate, 0...),
     float("train.momentum", \.train.momentum, 0...0.999),
+    integer("train.momentum_warmup", \.train.momentumWarmup, 0...),
     SettingKey(
       name: "train.betas",
       read: { "[\($0.train.beta1), \($0.train.beta2)]" },

@@ -81,6 +81,8 @@ package struct TrainSettings: Sendable, Equatable {
   package var matrixLearningRate: Float = 0.02
   /// Muon's, after its warmup.
   package var momentum: Float = 0.95
+  /// Updates in which Muon's momentum rises to `momentum`; 0: none.
+  package var momentumWarmup = 300
   package var beta1: Float = 0.9
   package var beta2: Float = 0.95
   package var epsilon: Float = 1e-8
@@ -131,9 +133,10 @@ package struct TrainSettings: Sendable, Equatable {
   }
 
   /// Muon's momentum rises to what is set: gradients change fast at first. Jordan et al., modded-nanogpt.
-  func momentum(atStep step: Int) -> Float {
-    let (first, steps): (Float, Int) = (min(0.85, momentum), 300)
-    return first + (momentum - first) * min(1, Float(step) / Float(steps))
+  package func momentum(atStep step: Int) -> Float {
+    guard step < momentumWarmup else { return momentum }
+    let first = min(0.85, momentum)
+    return first + (momentum - first) * Float(step) / Float(momentumWarmup)
   }
 
   /// Makes passes at most half as large, for memory's sake; updates stay what they are. Nil: one row is the least.

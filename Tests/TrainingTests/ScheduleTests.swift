@@ -55,6 +55,25 @@ struct ScheduleTests {
   }
 }
 
+@Suite("Muon's momentum")
+struct MomentumTests {
+  @Test("rises in a line from 0.85, and stays where it is set")
+  func warmup() {
+    var settings = TrainSettings()
+    (settings.momentum, settings.momentumWarmup) = (0.95, 200)
+    for (step, expected) in [(0, 0.85), (100, 0.9), (200, 0.95), (1000, 0.95)] as [(Int, Float)] {
+      #expect(abs(settings.momentum(atStep: step) - expected) < 1e-6, "update \(step)")
+    }
+  }
+
+  @Test("is what is set from the first update on, where that is less or there is no warmup", arguments: [0.8, 0.95])
+  func noWarmup(momentum: Float) {
+    var settings = TrainSettings()
+    (settings.momentum, settings.momentumWarmup) = (momentum, momentum < 0.85 ? 200 : 0)
+    for step in [0, 1, 100] { #expect(settings.momentum(atStep: step) == momentum) }
+  }
+}
+
 @Suite("Durations")
 struct DurationTests {
   @Test("are read in seconds, minutes, hours and days")
