@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import concurrent.futures
 import os
+import shutil
 import statistics
 import subprocess
 import tempfile
@@ -106,13 +107,16 @@ def loud(data: Path, chosen: dict, seed: int, folder: Path) -> Path:
     subprocess.run(
         [MAYFLY, "train", "--data", data, "--out", run, "--preset", f"decoder-{chosen['hidden_size']}", "--steps", "1",
          "--seed", str(seed), *sets], check=True, capture_output=True)
-    model = run / "checkpoints/latest"
-    weights = load_file(model / "model.safetensors")
+    weights = load_file(run / "checkpoints/latest/model.safetensors")
     random = numpy.random.default_rng(seed)
     bound = (3 / chosen["hidden_size"]) ** 0.5
     for name, values in weights.items():
         if name.endswith(("o_proj.weight", "fc2.weight")):
             weights[name] = random.uniform(-bound, bound, values.shape).astype(values.dtype)
+    # A folder of its own: the manifest of a checkpoint would tell the change.
+    model = folder / "model"
+    model.mkdir()
+    shutil.copy(run / "checkpoints/latest/config.json", model)
     save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
     return model
 
