@@ -2,7 +2,7 @@
 
     .venv/bin/python Benchmarks/ablation.py [--minutes 3] [--seeds 3] [--text shakespeare] [--only NAME …]
 
-Each run has one thread, and as many run at a time as there are cores: each has the same minutes beside the same neighbours.
+Each run has one thread, and as many run at a time as there are cores: each has the same minutes, beside neighbours like itself.
 Each result is written into docs/ablation.jsonl as it comes, and what is there is not run again. At the end a table: bits per
 byte of the validation split, by how much each change is worse (above 0: the recipe is better), its spread over seeds, paired
 by seed.
@@ -15,7 +15,6 @@ import concurrent.futures
 import os
 import shutil
 import statistics
-import subprocess
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +22,7 @@ from pathlib import Path
 import numpy
 from safetensors.numpy import load_file, save_file
 
-from runs import Results, planned, prepared, train
-from sides import MAYFLY
+from runs import Results, planned, prepared, train, train_into
 
 RESULTS = Results("ablation.jsonl")
 # What `train` learns for such budgets on these texts.
@@ -103,10 +101,9 @@ def loud(data: Path, chosen: dict, seed: int, folder: Path) -> Path:
     """First weights as they are, but for the matrices that branches end in, which are drawn as the others."""
     run = folder / "run"
     still = {"train.learning_rate": 1e-9, "train.embedding_learning_rate": 1e-9, "train.matrix_learning_rate": 1e-9}
-    sets = [word for key, value in (still | settings_of(Change(), chosen)).items() for word in ("--set", f"{key}={value}")]
-    subprocess.run(
-        [MAYFLY, "train", "--data", data, "--out", run, "--preset", f"decoder-{chosen['hidden_size']}", "--steps", "1",
-         "--seed", str(seed), *sets], check=True, capture_output=True)
+    train_into(
+        run, data, "--preset", f"decoder-{chosen['hidden_size']}", "--steps", 1, "--seed", seed,
+        settings=settings_of(Change(), chosen) | still)
     weights = load_file(run / "checkpoints/latest/model.safetensors")
     random = numpy.random.default_rng(seed)
     bound = (3 / chosen["hidden_size"]) ** 0.5

@@ -65,15 +65,18 @@ class Run:
         return [line["tokens"] for line in self.metrics if line["kind"] == "train"][-1]
 
 
+def train_into(run: Path, data: Path, *arguments: object, settings: dict[str, object] | None = None) -> None:
+    sets = [word for key, value in (settings or {}).items() for word in ("--set", f"{key}={value}")]
+    command = (MAYFLY, "train", "--data", data, "--out", run, *arguments, *sets)
+    subprocess.run([str(word) for word in command], check=True, capture_output=True)
+
+
 def train(
     data: Path, *arguments: object, settings: dict[str, object] | None = None, evaluates: bool = False
 ) -> Run:
     with tempfile.TemporaryDirectory() as work:
         run = Path(work) / "run"
-        sets = [word for key, value in (settings or {}).items() for word in ("--set", f"{key}={value}")]
-        subprocess.run(
-            [str(word) for word in (MAYFLY, "train", "--data", data, "--out", run, *arguments, *sets)], check=True,
-            capture_output=True)
+        train_into(run, data, *arguments, settings=settings)
         plan = run / "plan.json"
         whole = None
         if evaluates:
