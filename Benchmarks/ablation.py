@@ -11,8 +11,6 @@ by seed.
 from __future__ import annotations
 
 import argparse
-import concurrent.futures
-import os
 import shutil
 import statistics
 import tempfile
@@ -22,7 +20,7 @@ from pathlib import Path
 import numpy
 from safetensors.numpy import load_file, save_file
 
-from runs import Results, planned, prepared, train, train_into
+from runs import Results, on_each_core, planned, prepared, train, train_into
 
 RESULTS = Results("ablation.jsonl")
 # What `train` learns for such budgets on these texts.
@@ -150,8 +148,7 @@ def measure(text: str, minutes: float, seeds: int, names: list[str]) -> None:
         RESULTS.add(result | {"chosen": chosen})
         print(f"seed {seed}, {name}: {bits:.4f}", flush=True)
 
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(work, jobs))
+    on_each_core(work, jobs)
 
 
 def table(text: str, minutes: float) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tempfile
 import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from sides import MAYFLY, ROOT
 
@@ -95,3 +99,12 @@ def planned(data: Path, seconds: float, *arguments: object) -> dict:
     command = (MAYFLY, "plan", "--data", data, "--budget", f"{seconds:g}s", "--json", *arguments)
     done = subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True)
     return json.loads(done.stdout)
+
+
+Job = TypeVar("Job")
+
+
+def on_each_core(work: Callable[[Job], None], jobs: Iterable[Job]) -> None:
+    """Does jobs of one thread, as many at a time as there are cores to run on."""
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        list(pool.map(work, jobs))

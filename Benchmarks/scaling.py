@@ -9,12 +9,10 @@ Sources/Training/Planning/ScalingLaw.swift. Some runs in that file are none of t
 """
 
 import argparse
-import concurrent.futures
 import json
 import math
-import os
 
-from runs import Results, planned, prepared, train
+from runs import Results, on_each_core, planned, prepared, train
 
 RESULTS = Results("scaling.jsonl")
 TEXTS = ["shakespeare", "python", "gcide"]
@@ -84,8 +82,7 @@ def measure() -> None:
     for text in TEXTS:
         for vocabulary in GRID:
             prepared(text, vocabulary)
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(work, [run for run in runs() if key(run) not in done]))
+    on_each_core(work, [run for run in runs() if key(run) not in done])
 
 
 def difficulty(text: str, vocabulary: int) -> list[tuple[float, float]]:

@@ -10,15 +10,13 @@ what is there is not run again.
 from __future__ import annotations
 
 import argparse
-import concurrent.futures
 import json
-import os
 import statistics
 import subprocess
 import tempfile
 from pathlib import Path
 
-from runs import Results, planned, raw, train
+from runs import Results, on_each_core, planned, raw, train
 from sides import MAYFLY, ROOT
 
 RESULTS = Results("small-text.jsonl")
@@ -69,8 +67,7 @@ def measure(text: str, width: int, seeds: int, choices: dict[str, dict[str, str]
         RESULTS.add({"text": text, "width": width, "seed": seed, "settings": settings, "bits_per_byte": bits})
         print(f"seed {seed}: {bits[-1]:.4f}  {settings or 'none'}", flush=True)
 
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(work, jobs))
+    on_each_core(work, jobs)
 
 
 def table(text: str, width: int) -> None:
