@@ -25,14 +25,14 @@ GRID = {
 BATCHES = [(1024, 4096, 1024), (1024, 16384, 1024), (1024, 4096, 4096), (4096, 4096, 1024), (4096, 4096, 4096)]
 USUAL_BATCH = 1024
 USUAL_VOCABULARY = 4096
-# Plans are for a minute and more, which reads more than this; what shorter runs reach follows another slope.
-LEAST_TOKENS = 2 << 20
 # The dictionary's models find out after two million tokens, from one update to the next, how its entries are built: no law of
 # counting foresees that, and these runs are not fitted.
 SURPRISE = "gcide"
 # A run of so many updates has half of its tokens for nothing: what goes best through the pairs of runs that differ in their
 # batch alone.
 FEW_UPDATES = 100
+# All repetitions are worth one reading at least: these texts are too small to tell less.
+LEAST_WORTH = 1
 # The exponent of parameters: small runs can't tell it, and larger ones agree on about so much.
 ALPHA = 0.3
 # How the room that is needed grows with the tokens: 0.6 fits as well as any larger, by which more tokens would do harm.
@@ -108,10 +108,10 @@ def useful(tokens: float, there: float, worth: float) -> float:
 
 def predicted(constants, points: list[tuple[float, float]], run: dict) -> float:
     """As ScalingLaw.bitsPerToken."""
-    b, beta, a, worth = constants
+    b, start, beta, a, worth = constants
     tokens = useful(run["tokens"], run["train_tokens"], worth) / (1 + FEW_UPDATES * run["batch_tokens"] / run["tokens"])
     N, D = run["matrix_parameters"] / 1e6, tokens / 1e6
-    return counted(points, tokens) * (b * D**-beta + a * (D**DELTA / N)**ALPHA)
+    return counted(points, tokens) * (b * (1 + D / start)**-beta + a * (D**DELTA / N)**ALPHA)
 
 
 def fit(results: list[dict]) -> None:
@@ -119,8 +119,10 @@ def fit(results: list[dict]) -> None:
     from scipy.optimize import least_squares
 
     texts = {(text, vocabulary): difficulty(text, vocabulary) for text in TEXTS for vocabulary in GRID}
-    fitted = [run for run in results if "difficulty" in run or (
-        run["vocabulary"] == USUAL_VOCABULARY and run["tokens"] >= LEAST_TOKENS and run["text"] != SURPRISE)]
+    fitted = [
+        run for run in results
+        if "difficulty" in run or (run["vocabulary"] == USUAL_VOCABULARY and run["text"] != SURPRISE)
+    ]
 
     def error(x, run: dict) -> float:
         """Of the law, as a logarithm."""
@@ -128,9 +130,10 @@ def fit(results: list[dict]) -> None:
         return math.log(predicted(x, points, run) / (run["bits_per_byte"] * run["bytes_per_token"]))
 
     best = least_squares(
-        lambda x: np.array([error(x, run) for run in fitted]), [0.8, 0.05, 0.1, 4],
-        bounds=([0, 0, 0, 0.1], [3, 1, 2, 40]), x_scale=[1, 0.1, 0.1, 1], loss="soft_l1", f_scale=0.03)
-    for name, value in zip(["factor of data", "exponent of data", "factor of room", "worth of repetitions"], best.x):
+        lambda x: np.array([error(x, run) for run in fitted]), [0.9, 1, 0.1, 0.1, 4],
+        bounds=([0, 0.01, 0, 0, LEAST_WORTH], [3, 100, 1, 2, 40]), x_scale=[1, 1, 0.1, 0.1, 1], loss="soft_l1", f_scale=0.03)
+    for name, value in zip(
+            ["factor of data", "tokens that only count", "exponent of data", "factor of room", "worth of repetitions"], best.x):
         print(f"{name:24} {value:.4f}")
     print(f"{len(fitted)} runs, error: {100 * abs(best.fun).mean():.2f} % in the mean, {100 * abs(best.fun).max():.2f} % at most")
     print("\n| text | vocabulary | width | tokens of an update | tokens, millions | bits per byte | promised | fitted |")

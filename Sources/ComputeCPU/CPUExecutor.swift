@@ -54,7 +54,7 @@ package final class CPUExecutor: Executor {
       throw .unavailable(
         "no instruction set '\(asked ?? "")' here; MAYFLY_CPU_ISA can be \(available.joined(separator: ", "))")
     }
-    let threads = max(1, threads ?? ProcessInfo.processInfo.activeProcessorCount)
+    let threads = max(1, threads ?? Processors.usable)
     guard let pool = mf_pool_create(Int32(clamping: threads)) else {
       throw .unavailable("\(threads) threads can't be started; ask for fewer with --threads")
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import struct
 from pathlib import Path
@@ -214,6 +215,16 @@ def test_doctor() -> None:
     found = mayfly("doctor", "--json").json
     assert any("cpu" in json.dumps(device).lower() for device in found["devices"])
     assert "libraries" in found
+
+
+def test_a_process_counts_the_processors_that_it_may_use() -> None:
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        cpu = mayfly("doctor", "--json").json["devices"][0]
+    finally:
+        os.sched_setaffinity(0, before)
+    assert cpu["cores"] == 1 and "1 thread" in cpu["uses"]
 
 
 def test_bench() -> None:

@@ -30,7 +30,7 @@ struct ScalingLawTests {
   func repetition() {
     #expect(ScalingLaw.usefulTokens(5, of: 10) == 5)
     #expect(ScalingLaw.usefulTokens(10, of: 10) == 10)
-    // The second pass is worth two thirds of the first, a hundred no more than ten.
+    // The second pass is worth less than two thirds of the first, a hundred no more than ten.
     #expect((16.0...18).contains(ScalingLaw.usefulTokens(20, of: 10)))
     #expect(ScalingLaw.usefulTokens(1000, of: 10) < 1.05 * ScalingLaw.usefulTokens(100, of: 10))
     #expect(bits(tokens: 2e6, trainTokens: 500_000) > bits(tokens: 2e6))

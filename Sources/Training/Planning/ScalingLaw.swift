@@ -2,18 +2,18 @@ import Foundation
 
 /// What a decoder of ``Preset/decoder(width:batchSize:)`` reaches on text that it has not seen, in bits per token:
 ///
-///   L(N, D) = H(D) · (B·D^−β + A·(D^δ / N)^α)
+///   L(N, D) = H(D) · (B·(1 + D/D₀)^−β + A·(D^δ / N)^α)
 ///
 /// N: parameters of the layers' matrices, D: tokens that count, both in millions; H: what a counting model makes of the
 /// same text (``TextDifficulty``), which stands for what differs from text to text, and for what no model learns. The first
-/// term is what data teach beyond counting, the second what a model has no room for. As in Hoffmann et al., "Training
-/// Compute-Optimal Large Language Models", arXiv:2203.15556, equation 2, α is near 0.3 and the best N grows about as D.
-/// The other constants were fitted by Benchmarks/scaling.py on docs/scaling.jsonl: docs/scaling.md.
+/// term is what data teach beyond counting, little as long as there are few; the second what a model has no room for. As
+/// in Hoffmann et al., "Training Compute-Optimal Large Language Models", arXiv:2203.15556, equation 2, α is near 0.3 and the
+/// best N grows about as D. The other constants were fitted by Benchmarks/scaling.py on docs/scaling.jsonl: docs/scaling.md.
 package struct ScalingLaw: Sendable {
-  static let ofData = (factor: 0.8558, exponent: 0.1018)
-  static let ofRoom = (factor: 0.1063, tokens: 0.6, exponent: 0.3)
+  static let ofData = (factor: 0.8615, tokens: 7.1047, exponent: 0.1626)
+  static let ofRoom = (factor: 0.0606, tokens: 0.6, exponent: 0.3)
   /// All repetitions of a text together are worth so many of it.
-  static let worthOfRepetitions = 1.38
+  static let worthOfRepetitions = 1.0
   /// A run of so many updates has half of its tokens for nothing.
   static let fewUpdates = 100.0
 
@@ -40,7 +40,7 @@ package struct ScalingLaw: Sendable {
     let useful = Self.usefulTokens(tokens, of: trainTokens) / (1 + Double(batchTokens) / criticalBatch(tokens: tokens))
     let (N, D) = (Double(parameters) / 1e6, useful / 1e6)
     return difficulty.bitsPerToken(tokens: useful)
-      * (Self.ofData.factor * pow(D, -Self.ofData.exponent)
+      * (Self.ofData.factor * pow(1 + D / Self.ofData.tokens, -Self.ofData.exponent)
         + Self.ofRoom.factor * pow(pow(D, Self.ofRoom.tokens) / N, Self.ofRoom.exponent))
   }
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Compute
 import ComputeCPU
 import ComputeCUDA
 import Formats
@@ -13,7 +14,7 @@ struct Doctor: ParsableCommand {
 
   func run() throws {
     let sets = CPUExecutor.availableInstructionSets
-    let cores = ProcessInfo.processInfo.activeProcessorCount
+    let cores = Processors.usable
     let memory = Int64(clamping: ProcessInfo.processInfo.physicalMemory)
     let executor = try CPUExecutor()
     let gpu = GPUReport()

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Compute
 import Corpus
 import Formats
 import Foundation
@@ -136,7 +137,7 @@ struct Prepare: ParsableCommand {
   }
 
   static func workers(_ asked: Int?) throws -> Int {
-    guard let asked else { return ProcessInfo.processInfo.activeProcessorCount }
+    guard let asked else { return Processors.usable }
     guard (1...1024).contains(asked) else {
       throw CorpusError.setting(name: "--workers", value: "\(asked)", expected: "from 1 to 1,024")
     }
