@@ -36,6 +36,12 @@ struct ScalingLawTests {
     #expect(bits(tokens: 2e6, trainTokens: 500_000) > bits(tokens: 2e6))
   }
 
+  @Test("promises nothing of parameters that a text has no use for")
+  func largeModel() {
+    #expect(bits(parameters: 4_000_000, trainTokens: 500_000) < bits(parameters: 2_000_000, trainTokens: 500_000))
+    #expect(bits(parameters: 50_000_000, trainTokens: 500_000) == bits(parameters: 5_000_000, trainTokens: 500_000))
+  }
+
   @Test("goes through what was counted, and on as it went before")
   func interpolation() {
     for (tokens, bits) in Self.difficulty.points {
@@ -191,8 +197,8 @@ struct PlannerTests {
     let asked = try plan(budget: 20, trainTokens: 2000, ["model.dropout=0", "train.patience=0"])
     #expect(asked.chosen.settings.model.dropout == 0 && asked.chosen.settings.train.patience == 0)
     #expect(asked.chosen.settings.data.bpeDropout > 0)
-    #expect(asked.protections.map(\.key) == ["data.bpe_dropout"], "what was asked for is no addition")
-    #expect(!SmallText.settings(passes: 100, cutsAnew: false).contains { $0.key == "data.bpe_dropout" })
+    #expect(
+      asked.protections.map(\.key) == ["data.bpe_dropout", "train.weight_decay"], "what was asked for is no addition")
   }
 
   @Test("takes the architecture that learns more from few tokens where a run is short and none was asked for")
@@ -209,6 +215,41 @@ struct PlannerTests {
   func nothing() throws {
     let plan = try plan(budget: 0.001)
     #expect(plan.chosen.updates >= 1 && plan.chosen.bitsPerToken.isFinite)
+  }
+}
+
+@Suite("Protections of a small text")
+struct SmallTextTests {
+  private func settings(
+    passes: Double, parameters: Int = 800_000, trainTokens: Double = 300_000, cutsAnew: Bool = true
+  ) -> [String: Double] {
+    let settings = SmallText.settings(
+      passes: passes, parameters: parameters, trainTokens: trainTokens, cutsAnew: cutsAnew)
+    return Dictionary(uniqueKeysWithValues: settings.compactMap { each in Double(each.value).map { (each.key, $0) } })
+  }
+
+  @Test("grow with the passes, up to a bound, and weight decay comes last")
+  func passes() throws {
+    #expect(settings(passes: 4).isEmpty)
+    let some = settings(passes: 12), more = settings(passes: 30)
+    #expect(some["model.dropout"] != nil && some["train.patience"] != nil && some["train.weight_decay"] == nil)
+    for key in ["model.dropout", "data.bpe_dropout"] { #expect(try #require(more[key]) > #require(some[key])) }
+    #expect(try #require(more["train.weight_decay"]) > 0.1)
+    #expect(settings(passes: 1e3) == settings(passes: 1e9))
+  }
+
+  @Test("are stronger for larger models and smaller texts")
+  func sizes() throws {
+    func dropout(_ settings: [String: Double]) throws -> Double { try #require(settings["model.dropout"]) }
+    let usual = try dropout(settings(passes: 20))
+    #expect(try dropout(settings(passes: 20, parameters: 3_000_000)) > usual)
+    #expect(try dropout(settings(passes: 20, trainTokens: 200_000)) > usual)
+  }
+
+  @Test("leave a text alone that is read once, and words that can't be cut anew")
+  func none() {
+    #expect(settings(passes: 1, parameters: 1_000_000_000, trainTokens: 1000).isEmpty)
+    #expect(settings(passes: 100, cutsAnew: false)["data.bpe_dropout"] == nil)
   }
 }
 

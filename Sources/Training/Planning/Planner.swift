@@ -10,6 +10,8 @@ package struct Planner {
     package let preset: Preset
     package fileprivate(set) var settings: Settings
     package let parameters: Int
+    /// Those of the layers' matrices.
+    fileprivate let matrixParameters: Int
     package let time: StepTime
     package let updates: Int
     package var tokens: Double { Double(updates * batchTokens) }
@@ -92,8 +94,10 @@ package struct Planner {
     guard var chosen = candidates.min(by: { $0.bitsPerToken < $1.bitsPerToken }) else {
       preconditionFailure("no width to choose from")
     }
-    let protections = SmallText.settings(passes: chosen.passes, cutsAnew: cutsAnew).filter { overrides[$0.key] == nil }
-    let short = ShortRun.settings(tokens: chosen.tokens).filter { overrides[$0.key] == nil }
+    let protections = SmallText.settings(
+      passes: chosen.passes, parameters: chosen.matrixParameters, trainTokens: law.trainTokens, cutsAnew: cutsAnew
+    ).filter { overrides[$0.key] == nil }
+    let short = ShortRun.settings(tokens: min(chosen.tokens, law.trainTokens)).filter { overrides[$0.key] == nil }
     let canChoosePasses = choosesBatch && overrides["train.micro_batch_size"] == nil
     let passRows = canChoosePasses ? try passTrials(of: chosen, seconds: left()).chosenRows : nil
     let additions = short + protections + (passRows.map { [("train.micro_batch_size", "\($0)")] } ?? [])
@@ -261,8 +265,8 @@ package struct Planner {
     let parameters = layout.parameterCount
     let inMatrices = layout.matrices.reduce(0) { $0 + $1.rows * $1.columns }
     return Candidate(
-      preset: preset, settings: settings, parameters: parameters, time: time, updates: updates,
-      passes: tokens / law.trainTokens,
+      preset: preset, settings: settings, parameters: parameters, matrixParameters: inMatrices, time: time,
+      updates: updates, passes: tokens / law.trainTokens,
       bitsPerToken: law.bitsPerToken(parameters: inMatrices, tokens: tokens, batchTokens: batchTokens))
   }
 

@@ -4,7 +4,7 @@ import Foundation
 ///
 ///   L(N, D) = H(D) · (B·(1 + D/D₀)^−β + A·(D^δ / N)^α)
 ///
-/// N: parameters of the layers' matrices, D: tokens that count, both in millions; H: what a counting model makes of the
+/// N: parameters of the layers' matrices that count, D: tokens that count, both in millions; H: what a counting model makes of the
 /// same text (``TextDifficulty``), which stands for what differs from text to text, and for what no model learns. The first
 /// term is what data teach beyond counting, little as long as there are few; the second what a model has no room for. As
 /// in Hoffmann et al., "Training Compute-Optimal Large Language Models", arXiv:2203.15556, equation 2, α is near 0.3 and the
@@ -14,6 +14,8 @@ package struct ScalingLaw: Sendable {
   static let ofRoom = (factor: 0.0606, tokens: 0.6, exponent: 0.3)
   /// All repetitions of a text together are worth so many of it.
   static let worthOfRepetitions = 1.0
+  /// Of a text's each token a model has use for so many parameters; larger ones learn no more of it: docs/experiments.md.
+  static let parametersPerToken = 10.0
   /// A run of so many updates has half of its tokens for nothing.
   static let fewUpdates = 100.0
 
@@ -38,7 +40,7 @@ package struct ScalingLaw: Sendable {
   ///   - batchTokens: of one update.
   package func bitsPerToken(parameters: Int, tokens: Double, batchTokens: Int) -> Double {
     let useful = Self.usefulTokens(tokens, of: trainTokens) / (1 + Double(batchTokens) / criticalBatch(tokens: tokens))
-    let (N, D) = (Double(parameters) / 1e6, useful / 1e6)
+    let (N, D) = (min(Double(parameters), Self.parametersPerToken * trainTokens) / 1e6, useful / 1e6)
     return difficulty.bitsPerToken(tokens: useful)
       * (Self.ofData.factor * pow(1 + D / Self.ofData.tokens, -Self.ofData.exponent)
         + Self.ofRoom.factor * pow(pow(D, Self.ofRoom.tokens) / N, Self.ofRoom.exponent))

@@ -5,6 +5,8 @@ package enum ShortRun {
   package static let tokens = 8e6
 
   /// Settings for a run of so few tokens, where nothing else was asked for.
+  ///
+  /// - Parameter tokens: of the text that it reads, however often.
   package static func settings(tokens: Double) -> [SettingOverrides.Assignment] {
     tokens < Self.tokens ? [("model.architecture", "mayfly")] : []
   }
