@@ -3,7 +3,7 @@ several numbers of tokens, on three texts, and writes each result into docs/scal
 not run again, so that it can be stopped at any time. Then it fits, and prints the constants of
 Sources/Training/Planning/ScalingLaw.swift. Some runs in that file are none of these: those of a "budget" of so many seconds, as
 `mayfly train --budget` planned them; and the one on "mixed" text, with its difficulty beside it, of a GPU
-(docs/benchmarks.md).
+(docs/benchmarks.md). Fitted are also the runs of three minutes of Benchmarks/plan_grid.py, but for those that a plan chose.
 
     python3 Benchmarks/scaling.py [--fit]          --fit: no runs, only the fit
 """
@@ -15,13 +15,15 @@ import math
 from runs import Results, on_each_core, planned, prepared, train
 
 RESULTS = Results("scaling.jsonl")
+PLAN_GRID = Results("plan-grid.jsonl")
 TEXTS = ["shakespeare", "python", "gcide"]
 # Vocabulary: width: tokens of its runs, in thousands.
 GRID = {
     1024: {64: [256, 1024, 4096], 96: [1024], 128: [256, 1024, 4096], 192: [256, 1024], 256: [512]},
     4096: {64: [1024], 96: [1024, 4096], 128: [256, 1024, 4096], 160: [8192], 192: [1024, 4096]},
 }
-# Vocabulary, tokens per update, and tokens of the runs that tell what a larger batch costs, at a width of 128.
+USUAL_WIDTH = 128
+# Vocabulary, tokens per update, and tokens of the runs that tell what a larger batch costs.
 BATCHES = [(1024, 4096, 1024), (1024, 16384, 1024), (1024, 4096, 4096), (4096, 4096, 1024), (4096, 4096, 4096)]
 USUAL_BATCH = 1024
 USUAL_VOCABULARY = 4096
@@ -45,7 +47,7 @@ def runs() -> list[dict]:
         for vocabulary, widths in GRID.items() for width, sizes in widths.items() for thousands in sizes for text in TEXTS
     ]
     batches = [
-        {"text": text, "vocabulary": vocabulary, "width": 128, "batch_tokens": batch, "tokens": thousands << 10}
+        {"text": text, "vocabulary": vocabulary, "width": USUAL_WIDTH, "batch_tokens": batch, "tokens": thousands << 10}
         for vocabulary, batch, thousands in BATCHES for text in TEXTS[:2]
     ]
     return sorted(grid + batches, key=lambda run: run["tokens"] * run["width"] ** 1.5)
@@ -85,6 +87,19 @@ def measure() -> None:
     on_each_core(work, [run for run in runs() if key(run) not in done])
 
 
+def plan_grid(results: list[dict]) -> list[dict]:
+    """Runs of Benchmarks/plan_grid.py, as those here."""
+    same = {(run["text"], run["width"]): run for run in results if run["vocabulary"] == USUAL_VOCABULARY}
+    # Vocabularies don't change a width's layers.
+    parameters = {run["width"]: run["matrix_parameters"] for run in results}
+    runs = [run for run in PLAN_GRID.all() if run["width"] and run["seed"] == 1]
+    return [
+        same[run["text"], USUAL_WIDTH] | {"matrix_parameters": parameters[run["width"]], "minutes": run["minutes"]}
+        | {key: run[key] for key in ["width", "batch_tokens", "tokens", "bits_per_byte"]}
+        for run in runs
+    ]
+
+
 def difficulty(text: str, vocabulary: int) -> list[tuple[float, float]]:
     """What a counting model makes of the text: tokens counted, bits per token."""
     plan = planned(prepared(text, vocabulary), 1800)
@@ -111,7 +126,7 @@ def predicted(constants, points: list[tuple[float, float]], run: dict) -> float:
     b, start, beta, a, worth = constants
     tokens = useful(run["tokens"], run["train_tokens"], worth) / (1 + FEW_UPDATES * run["batch_tokens"] / run["tokens"])
     N, D = run["matrix_parameters"] / 1e6, tokens / 1e6
-    return counted(points, tokens) * (b * (1 + D / start)**-beta + a * (D**DELTA / N)**ALPHA)
+    return counted(points, min(tokens, run["train_tokens"])) * (b * (1 + D / start)**-beta + a * (D**DELTA / N)**ALPHA)
 
 
 def fit(results: list[dict]) -> None:
@@ -138,7 +153,7 @@ def fit(results: list[dict]) -> None:
     print(f"{len(fitted)} runs, error: {100 * abs(best.fun).mean():.2f} % in the mean, {100 * abs(best.fun).max():.2f} % at most")
     print("\n| text | vocabulary | width | tokens of an update | tokens, millions | bits per byte | promised | fitted |")
     print("|---|---:|---:|---:|---:|---:|---:|---|")
-    for run in sorted(results, key=key):
+    for run in sorted(results, key=lambda run: ("minutes" in run, key(run))):
         print(f"| {run['text']} | {run['vocabulary']} | {run['width']} | {run['batch_tokens']} | {run['tokens'] / 1e6:.2f} | "
               f"{run['bits_per_byte']:.3f} | {100 * math.expm1(error(best.x, run)):+.1f} % | {'yes' if run in fitted else ''} |")
 
@@ -148,4 +163,5 @@ if __name__ == "__main__":
     parser.add_argument("--fit", action="store_true", help="no runs, only the fit")
     if not parser.parse_args().fit:
         measure()
-    fit(RESULTS.all())
+    results = RESULTS.all()
+    fit(results + plan_grid(results))

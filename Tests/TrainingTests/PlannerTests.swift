@@ -201,14 +201,16 @@ struct PlannerTests {
       asked.protections.map(\.key) == ["data.bpe_dropout", "train.weight_decay"], "what was asked for is no addition")
   }
 
-  @Test("takes the architecture that learns more from few tokens where a run is short and none was asked for")
-  func shortRun() throws {
+  @Test("takes the architecture that learns more from few tokens where a run or its text is short and none was asked for")
+  func fewTokens() throws {
     let short = try plan(budget: 20)
-    #expect(short.chosen.tokens < ShortRun.tokens && short.chosen.settings.model.architecture == .mayfly)
-    #expect(short.isShort && short.additions.contains { $0.key == "model.architecture" })
+    #expect(short.chosen.tokens < FewTokens.limit && short.chosen.settings.model.architecture == .mayfly)
+    #expect(short.readsFewTokens && short.additions.contains { $0.key == "model.architecture" })
+    let often = try plan(budget: 2000, trainTokens: 20_000)
+    #expect(often.chosen.tokens > FewTokens.limit && often.readsFewTokens)
     let asked = try plan(budget: 20, ["model.architecture=nanochat"])
-    #expect(asked.chosen.settings.model.architecture == .nanochat && !asked.isShort)
-    #expect(ShortRun.settings(tokens: 1e9).isEmpty)
+    #expect(asked.chosen.settings.model.architecture == .nanochat && !asked.readsFewTokens)
+    #expect(FewTokens.settings(tokens: 1e9).isEmpty)
   }
 
   @Test("has a candidate for a budget in which nothing can be learned")

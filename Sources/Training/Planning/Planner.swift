@@ -21,6 +21,8 @@ package struct Planner {
     package var batchTokens: Int { settings.train.batchSize * settings.train.context }
     /// How often each token of the text is read.
     package let passes: Double
+    /// Whether the text has no use for so many parameters.
+    package let exceedsText: Bool
     /// Bytes that training takes, where the device computes: weights, optimizer state, programs, and in main memory all
     /// else that the process holds. Nil: not found yet.
     package fileprivate(set) var memory: Int?
@@ -34,8 +36,8 @@ package struct Planner {
     package let chosen: Candidate
     /// What keeps the chosen one from learning a small text by heart (``SmallText``), as far as nothing else was asked for.
     package let protections: [SettingOverrides.Assignment]
-    /// Whether the chosen one has the architecture that learns more from few tokens (``ShortRun``).
-    package let isShort: Bool
+    /// Whether the chosen one has the architecture that learns more from few tokens (``FewTokens``).
+    package let readsFewTokens: Bool
     /// Settings of the chosen one that neither its preset has nor anybody asked for: these, and the rows of a pass.
     package let additions: [SettingOverrides.Assignment]
     /// All batches of the chosen width, without their memory.
@@ -97,10 +99,10 @@ package struct Planner {
     let protections = SmallText.settings(
       passes: chosen.passes, parameters: chosen.matrixParameters, trainTokens: law.trainTokens, cutsAnew: cutsAnew
     ).filter { overrides[$0.key] == nil }
-    let short = ShortRun.settings(tokens: min(chosen.tokens, law.trainTokens)).filter { overrides[$0.key] == nil }
+    let forFewTokens = FewTokens.settings(tokens: min(chosen.tokens, law.trainTokens)).filter { overrides[$0.key] == nil }
     let canChoosePasses = choosesBatch && overrides["train.micro_batch_size"] == nil
     let passRows = canChoosePasses ? try passTrials(of: chosen, seconds: left()).chosenRows : nil
-    let additions = short + protections + (passRows.map { [("train.micro_batch_size", "\($0)")] } ?? [])
+    let additions = forFewTokens + protections + (passRows.map { [("train.micro_batch_size", "\($0)")] } ?? [])
     chosen.settings = try resolve(chosen.preset, adding: additions)
     chosen = try withMemory(chosen)
     return Plan(
@@ -109,7 +111,7 @@ package struct Planner {
         // A GPU's memory is found by taking it, which lasts.
         return executor.plannedBytes == nil ? try withMemory(candidate) : candidate
       }, chosen: chosen,
-      protections: protections, isShort: !short.isEmpty, additions: additions,
+      protections: protections, readsFewTokens: !forFewTokens.isEmpty, additions: additions,
       batches: ladder.first { $0.contains { $0.preset == chosen.preset } } ?? [], calibrationSeconds: elapsed())
   }
 
@@ -267,6 +269,7 @@ package struct Planner {
     return Candidate(
       preset: preset, settings: settings, parameters: parameters, matrixParameters: inMatrices, time: time,
       updates: updates, passes: tokens / law.trainTokens,
+      exceedsText: Double(inMatrices) > law.usefulParameters,
       bitsPerToken: law.bitsPerToken(parameters: inMatrices, tokens: tokens, batchTokens: batchTokens))
   }
 

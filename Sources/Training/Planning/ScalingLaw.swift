@@ -5,16 +5,16 @@ import Foundation
 ///   L(N, D) = H(D) · (B·(1 + D/D₀)^−β + A·(D^δ / N)^α)
 ///
 /// N: parameters of the layers' matrices that count, D: tokens that count, both in millions; H: what a counting model makes of the
-/// same text (``TextDifficulty``), which stands for what differs from text to text, and for what no model learns. The first
+/// same text (``TextDifficulty``) from D tokens, or from all that there are, which stands for what differs from text to text, and for what no model learns. The first
 /// term is what data teach beyond counting, little as long as there are few; the second what a model has no room for. As
 /// in Hoffmann et al., "Training Compute-Optimal Large Language Models", arXiv:2203.15556, equation 2, α is near 0.3 and the
-/// best N grows about as D. The other constants were fitted by Benchmarks/scaling.py on docs/scaling.jsonl: docs/scaling.md.
+/// best N grows about as D. The other constants were fitted by Benchmarks/scaling.py on docs/scaling.jsonl and docs/plan-grid.jsonl: docs/scaling.md.
 package struct ScalingLaw: Sendable {
-  static let ofData = (factor: 0.8615, tokens: 7.1047, exponent: 0.1626)
-  static let ofRoom = (factor: 0.0606, tokens: 0.6, exponent: 0.3)
+  static let ofData = (factor: 0.9006, tokens: 1.435, exponent: 0.1234)
+  static let ofRoom = (factor: 0.0583, tokens: 0.6, exponent: 0.3)
   /// All repetitions of a text together are worth so many of it.
-  static let worthOfRepetitions = 1.0
-  /// Of a text's each token a model has use for so many parameters; larger ones learn no more of it: docs/experiments.md.
+  static let worthOfRepetitions = 1.2512
+  /// So many parameters for each token of a text are of use; larger models learn no more of it: docs/experiments.md.
   static let parametersPerToken = 10.0
   /// A run of so many updates has half of its tokens for nothing.
   static let fewUpdates = 100.0
@@ -30,6 +30,8 @@ package struct ScalingLaw: Sendable {
     self.noise = noise
   }
 
+  var usefulParameters: Double { Self.parametersPerToken * trainTokens }
+
   /// Tokens per update at which half of a run's tokens are as good as lost: McCandlish et al., arXiv:1812.06162, equation
   /// 2.11. A moment's training finds less noise than most of a run has: it grows with the tokens.
   func criticalBatch(tokens: Double) -> Double { max(noise?.scale ?? 0, tokens / Self.fewUpdates) }
@@ -40,8 +42,9 @@ package struct ScalingLaw: Sendable {
   ///   - batchTokens: of one update.
   package func bitsPerToken(parameters: Int, tokens: Double, batchTokens: Int) -> Double {
     let useful = Self.usefulTokens(tokens, of: trainTokens) / (1 + Double(batchTokens) / criticalBatch(tokens: tokens))
-    let (N, D) = (min(Double(parameters), Self.parametersPerToken * trainTokens) / 1e6, useful / 1e6)
-    return difficulty.bitsPerToken(tokens: useful)
+    let (N, D) = (min(Double(parameters), usefulParameters) / 1e6, useful / 1e6)
+    // A text that is counted again tells nothing new.
+    return difficulty.bitsPerToken(tokens: min(useful, trainTokens))
       * (Self.ofData.factor * pow(1 + D / Self.ofData.tokens, -Self.ofData.exponent)
         + Self.ofRoom.factor * pow(pow(D, Self.ofRoom.tokens) / N, Self.ofRoom.exponent))
   }

@@ -126,12 +126,13 @@ struct BudgetPlan {
           + "(\(loss(smaller)))")
     }
     if let larger {
-      parts.append("width \(larger.settings.model.hiddenSize) would see too few (\(loss(larger)))")
+      let why = larger.exceedsText ? "has more than so small a text can use" : "would see too few"
+      parts.append("width \(larger.settings.model.hiddenSize) \(why) (\(loss(larger)))")
     }
     var text = parts.joined(separator: "; ") + "."
-    if plan.isShort {
+    if plan.readsFewTokens {
       text +=
-        " From so few tokens architecture \(chosen.settings.model.architecture.rawValue) learns more: feed-forward layers "
+        " From so little text architecture \(chosen.settings.model.architecture.rawValue) learns more: feed-forward layers "
         + "also see the token before (transformers needs trust_remote_code for it; model.architecture=nanochat needs "
         + "nothing)."
     }
