@@ -66,11 +66,13 @@ def check(text: str, minutes: float, seeds: int) -> None:
     }
     finalists = sorted(grid, key=lambda setting: grid[setting])[:3]
 
-    def mean(width: int | None, batch: int | None) -> float:
-        return statistics.mean(measured(text, minutes, seed, width, batch) for seed in range(1, seeds + 1))
-
-    means = {setting: mean(*setting) for setting in finalists}
-    planned = mean(None, None)
+    # Side by side: a machine's speed changes with the hours.
+    rounds = [
+        {setting: measured(text, minutes, seed, *setting) for setting in [(None, None), *finalists]}
+        for seed in range(1, seeds + 1)
+    ]
+    means = {setting: statistics.mean(each[setting] for each in rounds) for setting in finalists}
+    planned = statistics.mean(each[None, None] for each in rounds)
     print("| width | " + " | ".join(f"{batch} tokens" for batch in BATCH_TOKENS) + " |\n|---|" + "---:|" * len(BATCH_TOKENS))
     for width in WIDTHS:
         print(f"| {width} | " + " | ".join(f"{grid[width, batch]:.3f}" for batch in BATCH_TOKENS) + " |")

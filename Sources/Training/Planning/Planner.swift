@@ -3,8 +3,8 @@ import Formats
 import Foundation
 package import Models
 
-/// Chooses a model and a batch for a time budget: those of the lowest loss when the time is over, by a scaling law and by
-/// updates measured on the machine at hand.
+/// Chooses a model and a batch for a time budget: those of the lowest loss when the time is over, as far as that can be told,
+/// by a scaling law and by updates measured on the machine at hand.
 package struct Planner {
   package struct Candidate: Sendable {
     package let preset: Preset
@@ -51,6 +51,8 @@ package struct Planner {
   private static let mostCalibration = 30.0
   /// The share of a budget that is left for updates when evaluations, samples and checkpoints are paid.
   private static let trainingShare = 0.93
+  /// Losses up to so many times the best are as good.
+  private static let alike = 1.002
   /// With fewer updates than these no schedule is one.
   private static let leastUpdates = 60
 
@@ -93,9 +95,10 @@ package struct Planner {
     func left() -> Double { Self.calibrationTime(budget) - elapsed() }
     let ladder = try measuredLadder(budget: budget, left: left)
     let candidates = ladder.compactMap { $0.min { $0.bitsPerToken < $1.bitsPerToken } }
-    guard var chosen = candidates.min(by: { $0.bitsPerToken < $1.bitsPerToken }) else {
+    guard let choice = Self.choice(of: candidates.map(\.bitsPerToken)) else {
       preconditionFailure("no width to choose from")
     }
+    var chosen = candidates[choice]
     let protections = SmallText.settings(
       passes: chosen.passes, parameters: chosen.matrixParameters, trainTokens: law.trainTokens, cutsAnew: cutsAnew
     ).filter { overrides[$0.key] == nil }
@@ -181,12 +184,19 @@ package struct Planner {
     }
     while true {
       let ladder = try ladder(widths, times, budget)
-      let best = ladder.indices.min { ladder[$0].bits < ladder[$1].bits } ?? 0
-      if times.isMeasured(best) { return ladder }
+      let choice = Self.choice(of: ladder.map(\.bits)) ?? 0
+      if times.isMeasured(choice) { return ladder }
       let count = widths.count
       // Without time for it the ladder stays as reckoned; without memory for it it has become shorter.
-      if try !measure(best), widths.count == count { return ladder }
+      if try !measure(choice), widths.count == count { return ladder }
     }
+  }
+
+  /// The width to take, of losses by width: the smallest of those that the law can't tell from the best, as that is also the
+  /// fastest when it is used.
+  private static func choice(of bits: [Double]) -> Int? {
+    let best = bits.min() ?? .infinity
+    return bits.firstIndex { $0 <= alike * best }
   }
 
   /// Of the widths that have been or can be reckoned.

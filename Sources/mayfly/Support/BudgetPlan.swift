@@ -126,7 +126,10 @@ struct BudgetPlan {
           + "(\(loss(smaller)))")
     }
     if let larger {
-      let why = larger.exceedsText ? "has more than so small a text can use" : "would see too few"
+      let why =
+        larger.exceedsText
+        ? "has more than so small a text can use"
+        : larger.bitsPerToken > chosen.bitsPerToken ? "would see too few" : "would be slower to use and hardly better"
       parts.append("width \(larger.settings.model.hiddenSize) \(why) (\(loss(larger)))")
     }
     var text = parts.joined(separator: "; ") + "."
