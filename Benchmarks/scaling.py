@@ -22,8 +22,7 @@ GRID = {
     1024: {64: [256, 1024, 4096], 96: [1024], 128: [256, 1024, 4096], 192: [256, 1024], 256: [512]},
     4096: {64: [1024], 96: [1024, 4096], 128: [256, 1024, 4096], 160: [8192], 192: [1024, 4096]},
 }
-USUAL_WIDTH = 128
-# Vocabulary, tokens per update, and tokens of the runs that tell what a larger batch costs.
+# Vocabulary, tokens per update, and tokens of the runs that tell what a larger batch costs, at a width of 128.
 BATCHES = [(1024, 4096, 1024), (1024, 16384, 1024), (1024, 4096, 4096), (4096, 4096, 1024), (4096, 4096, 4096)]
 USUAL_BATCH = 1024
 USUAL_VOCABULARY = 4096
@@ -33,8 +32,6 @@ SURPRISE = "gcide"
 # A run of so many updates has half of its tokens for nothing: what goes best through the pairs of runs that differ in their
 # batch alone.
 FEW_UPDATES = 100
-# All repetitions are worth one reading at least: these texts are too small to tell less.
-LEAST_WORTH = 1
 # The exponent of parameters: small runs can't tell it, and larger ones agree on about so much.
 ALPHA = 0.3
 # How the room that is needed grows with the tokens: 0.6 fits as well as any larger, by which more tokens would do harm.
@@ -47,7 +44,7 @@ def runs() -> list[dict]:
         for vocabulary, widths in GRID.items() for width, sizes in widths.items() for thousands in sizes for text in TEXTS
     ]
     batches = [
-        {"text": text, "vocabulary": vocabulary, "width": USUAL_WIDTH, "batch_tokens": batch, "tokens": thousands << 10}
+        {"text": text, "vocabulary": vocabulary, "width": 128, "batch_tokens": batch, "tokens": thousands << 10}
         for vocabulary, batch, thousands in BATCHES for text in TEXTS[:2]
     ]
     return sorted(grid + batches, key=lambda run: run["tokens"] * run["width"] ** 1.5)
@@ -89,12 +86,13 @@ def measure() -> None:
 
 def plan_grid(results: list[dict]) -> list[dict]:
     """Runs of Benchmarks/plan_grid.py, as those here."""
-    same = {(run["text"], run["width"]): run for run in results if run["vocabulary"] == USUAL_VOCABULARY}
+    # What all runs of a text share.
+    same = {run["text"]: run for run in results if run["vocabulary"] == USUAL_VOCABULARY}
     # Vocabularies don't change a width's layers.
     parameters = {run["width"]: run["matrix_parameters"] for run in results}
     runs = [run for run in PLAN_GRID.all() if run["width"] and run["seed"] == 1]
     return [
-        same[run["text"], USUAL_WIDTH] | {"matrix_parameters": parameters[run["width"]], "minutes": run["minutes"]}
+        same[run["text"]] | {"matrix_parameters": parameters[run["width"]], "minutes": run["minutes"]}
         | {key: run[key] for key in ["width", "batch_tokens", "tokens", "bits_per_byte"]}
         for run in runs
     ]
@@ -146,7 +144,7 @@ def fit(results: list[dict]) -> None:
 
     best = least_squares(
         lambda x: np.array([error(x, run) for run in fitted]), [0.9, 1, 0.1, 0.1, 4],
-        bounds=([0, 0.01, 0, 0, LEAST_WORTH], [3, 100, 1, 2, 40]), x_scale=[1, 1, 0.1, 0.1, 1], loss="soft_l1", f_scale=0.03)
+        bounds=([0, 0.01, 0, 0, 0.1], [3, 100, 1, 2, 40]), x_scale=[1, 1, 0.1, 0.1, 1], loss="soft_l1", f_scale=0.03)
     for name, value in zip(
             ["factor of data", "tokens that only count", "exponent of data", "factor of room", "worth of repetitions"], best.x):
         print(f"{name:24} {value:.4f}")

@@ -205,7 +205,7 @@ struct PlannerTests {
       asked.protections.map(\.key) == ["data.bpe_dropout", "train.weight_decay"], "what was asked for is no addition")
   }
 
-  @Test("takes the architecture that learns more from few tokens where a run or its text is short and none was asked for")
+  @Test("takes the architecture that learns more from few tokens where the run or its text is short")
   func fewTokens() throws {
     let short = try plan(budget: 20)
     #expect(short.chosen.tokens < FewTokens.limit && short.chosen.settings.model.architecture == .mayfly)

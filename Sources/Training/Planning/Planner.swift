@@ -102,7 +102,8 @@ package struct Planner {
     let protections = SmallText.settings(
       passes: chosen.passes, parameters: chosen.matrixParameters, trainTokens: law.trainTokens, cutsAnew: cutsAnew
     ).filter { overrides[$0.key] == nil }
-    let forFewTokens = FewTokens.settings(tokens: min(chosen.tokens, law.trainTokens)).filter { overrides[$0.key] == nil }
+    let newTokens = min(chosen.tokens, law.trainTokens)
+    let forFewTokens = FewTokens.settings(tokens: newTokens).filter { overrides[$0.key] == nil }
     let canChoosePasses = choosesBatch && overrides["train.micro_batch_size"] == nil
     let passRows = canChoosePasses ? try passTrials(of: chosen, seconds: left()).chosenRows : nil
     let additions = forFewTokens + protections + (passRows.map { [("train.micro_batch_size", "\($0)")] } ?? [])

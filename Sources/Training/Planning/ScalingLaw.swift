@@ -4,11 +4,12 @@ import Foundation
 ///
 ///   L(N, D) = H(D) · (B·(1 + D/D₀)^−β + A·(D^δ / N)^α)
 ///
-/// N: parameters of the layers' matrices that count, D: tokens that count, both in millions; H: what a counting model makes of the
-/// same text (``TextDifficulty``) from D tokens, or from all that there are, which stands for what differs from text to text, and for what no model learns. The first
-/// term is what data teach beyond counting, little as long as there are few; the second what a model has no room for. As
-/// in Hoffmann et al., "Training Compute-Optimal Large Language Models", arXiv:2203.15556, equation 2, α is near 0.3 and the
-/// best N grows about as D. The other constants were fitted by Benchmarks/scaling.py on docs/scaling.jsonl and docs/plan-grid.jsonl: docs/scaling.md.
+/// N: parameters of the layers' matrices that count, D: tokens that count, both in millions; H: what a counting model makes
+/// of the same text (``TextDifficulty``) from D tokens, or from all that there are, which stands for what differs from text
+/// to text, and for what no model learns. The first term is what data teach beyond counting, little as long as there are
+/// few; the second what a model has no room for. As in Hoffmann et al., "Training Compute-Optimal Large Language Models",
+/// arXiv:2203.15556, equation 2, α is near 0.3 and the best N grows about as D. The other constants were fitted by
+/// Benchmarks/scaling.py on docs/scaling.jsonl and docs/plan-grid.jsonl: docs/scaling.md.
 package struct ScalingLaw: Sendable {
   static let ofData = (factor: 0.9006, tokens: 1.435, exponent: 0.1234)
   static let ofRoom = (factor: 0.0583, tokens: 0.6, exponent: 0.3)

@@ -110,6 +110,13 @@ struct BudgetPlan {
     fixed(candidate.bitsPerToken / (bytesPerToken ?? 1), 3)
   }
 
+  /// What speaks against a candidate that is larger than the chosen one.
+  private func whyNot(_ larger: Planner.Candidate) -> String {
+    if larger.exceedsText { return "has more than so small a text can use" }
+    if larger.bitsPerToken > chosen.bitsPerToken { return "would see too few" }
+    return "would be slower to use and hardly better"
+  }
+
   /// Why this one, in a sentence.
   var reason: String {
     let candidates = plan.candidates
@@ -126,11 +133,7 @@ struct BudgetPlan {
           + "(\(loss(smaller)))")
     }
     if let larger {
-      let why =
-        larger.exceedsText
-        ? "has more than so small a text can use"
-        : larger.bitsPerToken > chosen.bitsPerToken ? "would see too few" : "would be slower to use and hardly better"
-      parts.append("width \(larger.settings.model.hiddenSize) \(why) (\(loss(larger)))")
+      parts.append("width \(larger.settings.model.hiddenSize) \(whyNot(larger)) (\(loss(larger)))")
     }
     var text = parts.joined(separator: "; ") + "."
     if plan.readsFewTokens {
