@@ -1,11 +1,11 @@
 """What each part of the recipe is worth: trains with one part changed, at equal wall-clock time, with several seeds.
 
-    .venv/bin/python Benchmarks/ablation.py [--minutes 3] [--seeds 3] [--text shakespeare] [--only NAME …]
+    .venv/bin/python Benchmarks/ablation.py [--minutes 3] [--seeds 1 2 3] [--text shakespeare] [--only NAME …]
 
 Each run has one thread, and as many run at a time as there are cores: each has the same minutes, beside neighbours like itself.
-Each result is written into docs/ablation.jsonl as it comes, and what is there is not run again. At the end a table: bits per
-byte of the validation split, by how much each change is worse (above 0: the recipe is better), its spread over seeds, paired
-by seed.
+Each result is written into docs/ablation.jsonl as it comes, and what is there is not run again. Machines of different vector
+units have plans and results of their own. At the end a table: by how many bits per byte of the validation split each change is
+worse than the recipe with the same seed on the same machine (above 0: the recipe is better), and the spread of that.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy
 from safetensors.numpy import load_file, save_file
 
+from machine import machine
 from runs import Results, on_each_core, planned, prepared, train, train_into
 
 RESULTS = Results("ablation.jsonl")
@@ -126,18 +127,26 @@ def run(text: str, minutes: float, seed: int, change: Change, chosen: dict) -> f
             "--threads", 1, *begins, settings=settings, evaluates=True).whole
 
 
-def measure(text: str, minutes: float, seeds: int, names: list[str]) -> None:
-    known = next((each["chosen"] for each in RESULTS.all() if (each["text"], each["minutes"]) == (text, minutes)), None)
-    if known:
-        chosen = known
+def vector_unit() -> str:
+    """The widest that this machine computes with."""
+    return (machine()["vector_units"] or ["none"])[-1]
+
+
+def known(text: str, minutes: float) -> list[dict]:
+    return [each for each in RESULTS.all() if (each["text"], each["minutes"]) == (text, minutes)]
+
+
+def measure(text: str, minutes: float, seeds: list[int], names: list[str]) -> None:
+    unit = vector_unit()
+    here = [each for each in known(text, minutes) if each["vector_unit"] == unit]
+    if here:
+        chosen = here[0]["chosen"]
     else:
         # The planner's size, and what it adds, which all changes share.
         plan = planned(prepared(text, VOCABULARY), minutes * 60, "--threads", 1)
         chosen = plan["chosen"] | {"additions": plan["additions"]}
-    done = {(each["text"], each["minutes"], each["name"], each["seed"]) for each in RESULTS.all()}
-    jobs = [
-        (name, seed) for seed in range(1, seeds + 1) for name in names if (text, minutes, name, seed) not in done
-    ]
+    done = {(each["name"], each["seed"]) for each in here}
+    jobs = [(name, seed) for seed in seeds for name in names if (name, seed) not in done]
     for name, _ in jobs:
         prepared(text, CHANGES[name].vocabulary)
 
@@ -145,7 +154,7 @@ def measure(text: str, minutes: float, seeds: int, names: list[str]) -> None:
         name, seed = job
         bits = run(text, minutes, seed, CHANGES[name], chosen)
         result = {"text": text, "minutes": minutes, "name": name, "seed": seed, "bits_per_byte": bits}
-        RESULTS.add(result | {"chosen": chosen})
+        RESULTS.add(result | {"vector_unit": unit, "chosen": chosen})
         print(f"seed {seed}, {name}: {bits:.4f}", flush=True)
 
     on_each_core(work, jobs)
@@ -153,24 +162,25 @@ def measure(text: str, minutes: float, seeds: int, names: list[str]) -> None:
 
 def table(text: str, minutes: float) -> None:
     results = {
-        (each["name"], each["seed"]): each["bits_per_byte"] for each in RESULTS.all()
-        if (each["text"], each["minutes"]) == (text, minutes)
-    }
-    print("| change | bits per byte | worse by | spread | seeds |\n|---|---:|---:|---:|---:|")
+        (each["name"], each["vector_unit"], each["seed"]): each["bits_per_byte"] for each in known(text, minutes)}
+    recipes = sorted(key[1:] for key in results if key[0] == "the recipe")
+    print("the recipe: " + ", ".join(
+        f"{results['the recipe', unit, seed]:.4f} (seed {seed}, {unit})" for unit, seed in recipes))
+    print("\n| change | worse by | spread | of each |\n|---|---:|---:|---|")
     for name in CHANGES:
-        seeds = [seed for (each, seed) in results if each == name and ("the recipe", seed) in results]
-        if not seeds:
+        gains = [
+            results[name, *each] - results["the recipe", *each] for each in recipes if (name, *each) in results]
+        if not gains or name == "the recipe":
             continue
-        gains = [results[name, seed] - results["the recipe", seed] for seed in seeds]
-        mean = statistics.mean(results[name, seed] for seed in seeds)
         spread = f"{statistics.stdev(gains):.4f}" if len(gains) > 1 else ""
-        print(f"| {name} | {mean:.4f} | {statistics.mean(gains):+.4f} | {spread} | {len(seeds)} |")
+        each = ", ".join(f"{gain:+.4f}" for gain in gains)
+        print(f"| {name} | {statistics.mean(gains):+.4f} | {spread} | {each} |")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=3)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--text", default="shakespeare")
     parser.add_argument("--only", nargs="+", choices=list(CHANGES), default=list(CHANGES), metavar="NAME")
     options = parser.parse_args()
