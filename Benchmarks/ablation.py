@@ -83,7 +83,9 @@ def settings_of(change: Change, chosen: dict) -> dict[str, object]:
     settings: dict[str, object] = {"train.batch_size": batch} | chosen["additions"] | change.settings
     if change.grows:
         # As many sequences in the middle.
-        settings |= {"train.batch_size": 2 * batch, "train.first_batch_size": max(1, batch // 2)}
+        first = max(1, batch // 2)
+        settings |= {"train.batch_size": 2 * batch, "train.first_batch_size": first}
+        settings["train.micro_batch_size"] = min(int(settings.get("train.micro_batch_size", first)), first)
     if change.widens:
         settings["train.first_context"] = chosen["context"] // 4
     if change.matrix_rate:

@@ -71,8 +71,10 @@ class Run:
 
 def train_into(run: Path, data: Path, *arguments: object, settings: dict[str, object] | None = None) -> None:
     sets = [word for key, value in (settings or {}).items() for word in ("--set", f"{key}={value}")]
-    command = (MAYFLY, "train", "--data", data, "--out", run, *arguments, *sets)
-    subprocess.run([str(word) for word in command], check=True, capture_output=True)
+    command = [str(word) for word in (MAYFLY, "train", "--data", data, "--out", run, *arguments, *sets)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
 
 
 def train(
