@@ -2,10 +2,11 @@
 
     .venv/bin/python Benchmarks/ablation.py [--minutes 3] [--seeds 1 2 3] [--text shakespeare] [--only NAME …]
 
-Each run has one thread, and as many run at a time as there are cores: each has the same minutes, beside neighbours like itself.
-Each result is written into docs/ablation.jsonl as it comes, and what is there is not run again. Machines of different vector
-units have plans and results of their own. At the end a table: by how many bits per byte of the validation split each change is
-worse than the recipe with the same seed on the same machine (above 0: the recipe is better), and the spread of that.
+Each run has one thread, and as many run at a time as there are cores: each has the same minutes, beside neighbours like
+itself. Each result is written into docs/ablation.jsonl as it comes, and what is there is not run again. Machines of different
+vector units have plans and results of their own, and so has a recipe that was changed. At the end a table: by how many bits
+per byte of the validation split each change is worse than the recipe with the same seed on the same machine (above 0: the
+recipe is better), and the spread of that.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from runs import Results, on_each_core, planned, prepared, train, train_into
 RESULTS = Results("ablation.jsonl")
 # What `train` learns for such budgets on these texts.
 VOCABULARY = 4096
+# What the recipe was changed in last: its results are its own.
+RECIPE = "no softcap"
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,10 @@ CHANGES: dict[str, Change] = {
     "branches that don't begin at 0": Change(loud=True),
     "tied head": Change({"model.tie_word_embeddings": "true"}),
     "softcap 15": Change({"model.final_logit_softcapping": 15}),
-    "no softcap": Change({"model.final_logit_softcapping": "none"}),
+    "softcap 30": Change({"model.final_logit_softcapping": 30}),
     "GELU in place of ReLU²": Change({"model.hidden_act": "gelu_new"}),
-    "no token before in feed-forward layers (nanochat)": Change({"model.architecture": "nanochat"}),
+    "no token before in feed-forward layers (nanochat)": Change(
+        {"model.architecture": "nanochat", "model.final_logit_softcapping": "none"}),
     "SwiGLU, learned norms (Qwen3)": Change({"model.architecture": "qwen3"}),
     "no query/key norm (Llama)": Change({"model.architecture": "llama"}),
     "no weight decay": Change({"train.weight_decay": 0}),
@@ -135,7 +139,8 @@ def vector_unit() -> str:
 
 
 def known(text: str, minutes: float) -> list[dict]:
-    return [each for each in RESULTS.all() if (each["text"], each["minutes"]) == (text, minutes)]
+    which = (RECIPE, text, minutes)
+    return [each for each in RESULTS.all() if (each["recipe"], each["text"], each["minutes"]) == which]
 
 
 def measure(text: str, minutes: float, seeds: list[int], names: list[str]) -> None:
@@ -156,7 +161,7 @@ def measure(text: str, minutes: float, seeds: list[int], names: list[str]) -> No
         name, seed = job
         bits = run(text, minutes, seed, CHANGES[name], chosen)
         result = {"text": text, "minutes": minutes, "name": name, "seed": seed, "bits_per_byte": bits}
-        RESULTS.add(result | {"vector_unit": unit, "chosen": chosen})
+        RESULTS.add(result | {"vector_unit": unit, "recipe": RECIPE, "chosen": chosen})
         print(f"seed {seed}, {name}: {bits:.4f}", flush=True)
 
     on_each_core(work, jobs)
