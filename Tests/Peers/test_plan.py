@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ def test_a_plan_is_a_table_a_sentence_and_json(data: Path) -> None:
     assert "bits per byte" in text and "parameters, as in 20s" in text and "gradient noise scale" in text
     plan = mayfly("plan", "--data", data, "--budget", "20s", "--json").json
     assert plan["chosen"] in plan["candidates"]
-    assert plan["chosen"]["bits_per_byte"] == min(each["bits_per_byte"] for each in plan["candidates"])
+    # Of those that the law can't tell apart the smallest.
+    assert plan["chosen"]["bits_per_byte"] <= 1.002 * min(each["bits_per_byte"] for each in plan["candidates"])
     for each in plan["candidates"]:
         assert each["tokens"] == each["updates"] * each["batch_size"] * each["context"] and each["memory_bytes"] > 0
 
@@ -49,7 +51,9 @@ def test_a_text_that_is_read_many_times(tmp_path: Path) -> None:
     assert plan["chosen"]["passes"] > 4 and plan["additions"]["data.bpe_dropout"] and "by heart" in plan["reason"]
     mayfly("train", "--data", tmp_path / "data", "--budget", "10s", "--out", tmp_path / "run")
     settings = (tmp_path / "run/run.yaml").read_text()
-    assert "dropout: 0.05" in settings and "patience: 3" in settings
+    # How much depends on how often this machine reads the text.
+    dropout = re.search(r"^  dropout: ([\d.e-]+)$", settings, re.MULTILINE)
+    assert dropout and 0 < float(dropout[1]) < 0.5 and "patience: 3" in settings
 
 
 def test_passes_are_explained(data: Path) -> None:
