@@ -69,12 +69,18 @@ class Run:
         return [line["tokens"] for line in self.metrics if line["kind"] == "train"][-1]
 
 
-def train_into(run: Path, data: Path, *arguments: object, settings: dict[str, object] | None = None) -> None:
-    sets = [word for key, value in (settings or {}).items() for word in ("--set", f"{key}={value}")]
-    command = [str(word) for word in (MAYFLY, "train", "--data", data, "--out", run, *arguments, *sets)]
+def mayfly(*arguments: object) -> str:
+    """What it prints; an error ends with its last words."""
+    command = [str(word) for word in (MAYFLY, *arguments)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def train_into(run: Path, data: Path, *arguments: object, settings: dict[str, object] | None = None) -> None:
+    sets = [word for key, value in (settings or {}).items() for word in ("--set", f"{key}={value}")]
+    mayfly("train", "--data", data, "--out", run, *arguments, *sets)
 
 
 def train(
@@ -86,10 +92,7 @@ def train(
         plan = run / "plan.json"
         whole = None
         if evaluates:
-            done = subprocess.run(
-                [MAYFLY, "eval", run, "--data", data, "--split", "val", "--json"], check=True, capture_output=True,
-                text=True)
-            whole = json.loads(done.stdout)["bits_per_byte"]
+            whole = json.loads(mayfly("eval", run, "--data", data, "--split", "val", "--json"))["bits_per_byte"]
         return Run(
             metrics=[json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()],
             config=json.loads((run / "checkpoints/latest/config.json").read_text()),
@@ -98,9 +101,7 @@ def train(
 
 def planned(data: Path, seconds: float, *arguments: object) -> dict:
     """What `mayfly plan` says of a budget."""
-    command = (MAYFLY, "plan", "--data", data, "--budget", f"{seconds:g}s", "--json", *arguments)
-    done = subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True)
-    return json.loads(done.stdout)
+    return json.loads(mayfly("plan", "--data", data, "--budget", f"{seconds:g}s", "--json", *arguments))
 
 
 Job = TypeVar("Job")
