@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sides import MAYFLY, ROOT
+from sides import run as run_command
 
 
 class Results:
@@ -70,12 +71,10 @@ class Run:
 
 
 def mayfly(*arguments: object) -> str:
-    """What it prints; an error ends with its last words."""
-    command = [str(word) for word in (MAYFLY, *arguments)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
-    return done.stdout
+    """What it prints; where it fails, this program ends with its last words."""
+    ended = run_command([str(MAYFLY), *map(str, arguments)])
+    ended.require()
+    return ended.output
 
 
 def train_into(run: Path, data: Path, *arguments: object, settings: dict[str, object] | None = None) -> None:

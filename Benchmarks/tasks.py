@@ -23,20 +23,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import task_baselines as baselines
+from runs import mayfly
 from sides import MAYFLY, ROOT
 
 Examples = list[dict]
-
-
-# MARK: The program
-
-
-def mayfly(*arguments: object) -> str:
-    command = [str(MAYFLY), *map(str, arguments)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(command)}\n{done.stderr}")
-    return done.stdout
 
 
 def read(path: Path) -> Examples:
