@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -23,9 +22,10 @@ import tempfile
 import time
 from pathlib import Path
 
+import runs
 from machine import machine
 from runs import Results, raw
-from sides import MAYFLY, ROOT
+from sides import ROOT
 
 PYTHON = ROOT / ".venv/bin/python"
 RESULTS = Results("race.jsonl")
@@ -70,26 +70,20 @@ def peer(name: str, recipe: dict, seconds: float, seed: int) -> dict:
 
 
 def mayfly(name: str, seconds: float, seed: int) -> dict:
-    work = Path(tempfile.mkdtemp())
-    try:
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
         start = time.perf_counter()
-        subprocess.run(
-            [MAYFLY, "train", "--data", str(raw(name)), "--budget", f"{seconds:g}s", "--out", work / "run", "--seed",
-             str(seed)], check=True, capture_output=True)
+        runs.mayfly("train", "--data", raw(name), "--budget", f"{seconds:g}s", "--out", work / "run", "--seed", seed)
         took = time.perf_counter() - start
-        subprocess.run(
-            [MAYFLY, "prepare", str(raw(name, "test")), "--tokenizer", work / "run", "--out", work / "test", "--val-fraction",
-             "0", "--test-fraction", "0"], check=True, capture_output=True)
-        done = subprocess.run(
-            [MAYFLY, "eval", work / "run", "--data", work / "test", "--split", "train", "--json"], check=True,
-            capture_output=True, text=True)
+        runs.mayfly(
+            "prepare", raw(name, "test"), "--tokenizer", work / "run", "--out", work / "test", "--val-fraction", 0,
+            "--test-fraction", 0)
+        evaluated = runs.mayfly("eval", work / "run", "--data", work / "test", "--split", "train", "--json")
         config = json.loads((work / "run/checkpoints/latest/config.json").read_text())
         return {
-            "bits_per_byte": json.loads(done.stdout)["bits_per_byte"], "seconds": took, "width": config["hidden_size"],
+            "bits_per_byte": json.loads(evaluated)["bits_per_byte"], "seconds": took, "width": config["hidden_size"],
             "vocabulary": config["vocab_size"],
         }
-    finally:
-        shutil.rmtree(work)
 
 
 # MARK: The search
@@ -140,7 +134,7 @@ def tuned(name: str, kind: str) -> dict:
 
 
 def race(names: list[str], rounds: int, seconds: float) -> None:
-    done = {(each["race"], each["side"], each["budget"], each["round"]) for each in RESULTS.all() if "race" in each}
+    done = {(each["race"], each["side"], each["budget"], each["round"]) for each in raced()}
     for turn in range(1, rounds + 1):
         for name in names:
             sides = [
@@ -156,8 +150,13 @@ def race(names: list[str], rounds: int, seconds: float) -> None:
                 print(f"round {turn} {name}: {side} in {budget:g} s: {result['bits_per_byte']:.4f}", flush=True)
 
 
+def raced() -> list[dict]:
+    """On machines with this one's precision: others have another speed."""
+    return [each for each in RESULTS.all() if "race" in each and each["bf16"] == HAS_BF16]
+
+
 def table() -> None:
-    results = [each for each in RESULTS.all() if "race" in each]
+    results = raced()
     print("| text | seconds | Mayfly | nanoGPT, characters | nanoGPT, BPE |\n|---|---|---|---|---|")
     for name in TEXTS:
         for budget in sorted({each["budget"] for each in results if each["race"] == name}):
