@@ -80,9 +80,15 @@ def mayfly(name: str, seconds: float, seed: int) -> dict:
             "--test-fraction", 0)
         evaluated = runs.mayfly("eval", work / "run", "--data", work / "test", "--split", "train", "--json")
         config = json.loads((work / "run/checkpoints/latest/config.json").read_text())
+        plan = json.loads((work / "run/plan.json").read_text())["chosen"]
+        lines = [json.loads(line) for line in (work / "run/metrics.jsonl").read_text().splitlines()]
         return {
             "bits_per_byte": json.loads(evaluated)["bits_per_byte"], "seconds": took, "width": config["hidden_size"],
-            "vocabulary": config["vocab_size"],
+            "vocabulary": config["vocab_size"], "planned_tokens": plan["tokens"],
+            "tokens": [line["tokens"] for line in lines if line["kind"] == "train"][-1],
+            # Of the validation split, both.
+            "planned": plan["bits_per_byte"],
+            "reached": [line["bits_per_byte"] for line in lines if line["kind"] == "eval"][-1],
         }
 
 

@@ -16,6 +16,10 @@ package struct PassTrials: Sendable {
 
   /// What is no faster than a smaller pass by more than this isn't worth its memory, nor told from noise.
   private static let notable = 0.02
+  /// Rows of a measured update, in passes of fewer: the time of one small pass is hardly more than what is fixed, and what is
+  /// left of it noise.
+  private static let leastRows = 8
+  private static let updates = 4
 
   /// - Parameters:
   ///   - settings: of the model and the update.
@@ -27,15 +31,17 @@ package struct PassTrials: Sendable {
     let start = ContinuousClock.now
     var (rows, last) = (1, 0.0)
     let least = settings.train.batchSizes[0]
-    while rows <= least, least.isMultiple(of: rows), trialsSinceBest < 2 {
-      // A pass of twice the rows takes twice the time at most; three are measured, and the model is made.
-      guard seconds(ContinuousClock.now - start) + 8 * last < limit else { return }
+    let powerOfTwo = least & -least
+    while rows <= powerOfTwo, trialsSinceBest < 2 {
+      let measured = max(rows, min(Self.leastRows, powerOfTwo))
+      // Twice the rows take twice the time at most; the first update is one more, and the model is made.
+      guard seconds(ContinuousClock.now - start) + 2 * Double(Self.updates + 2) * last < limit else { return }
       do {
-        last = try StepTime.fastest(settings, rows: rows, executor: executor)
+        last = try StepTime.fastest(settings, rows: measured, passRows: rows, of: Self.updates, executor: executor)
       } catch ComputeError.outOfMemory where !trials.isEmpty {
         break
       }
-      let update = fixed + Double(B / rows) * max(last - fixed, 0.1 * last)
+      let update = fixed + Double(B) / Double(measured) * max(last - fixed, 0.1 * last)
       trials.append(Trial(rows: rows, tokensPerSecond: Double(B * T) / update))
       rows *= 2
     }

@@ -52,15 +52,19 @@ package struct StepTime: Sendable {
     StepTime(fixed: fixed * parameters, perToken: perToken * flops, isMeasured: false)
   }
 
-  /// Seconds of an update of so many rows in one pass.
-  static func fastest(_ settings: Settings, rows: Int, executor: any Executor) throws -> Double {
+  /// Seconds of an update of so many rows, the fastest of some.
+  ///
+  /// - Parameter passRows: rows that are computed at once; nil: all.
+  static func fastest(
+    _ settings: Settings, rows: Int, passRows: Int? = nil, of updates: Int = 2, executor: any Executor
+  ) throws -> Double {
     var settings = settings
     settings.train.batchSize = rows
-    settings.train.microBatchSize = nil
+    settings.train.microBatchSize = passRows
     settings.choosePrecision(for: executor)
     let test = try SpeedTest(settings, executor: executor)
     // The first update touches fresh memory: not typical.
     _ = try test.run(updates: 1)
-    return try test.run(updates: 2).min() ?? .infinity
+    return try test.run(updates: updates).min() ?? .infinity
   }
 }
