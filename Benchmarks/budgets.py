@@ -10,7 +10,6 @@ What ran is added to docs/budgets.jsonl.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from runs import Results, raw
+from runs import Results, raw, read_run
 from sides import MAYFLY
 
 RESULTS = Results("budgets.jsonl")
@@ -66,11 +65,10 @@ def run(kind: str, seconds: float, text: Path, threads: int | None) -> bool:
         else:
             took = seconds_of(common, 0.4 * seconds, lambda process: process.kill())
             took += seconds_of([*common, "--resume"])
-        lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-        rates = [line["learning_rate"] for line in lines if line["kind"] == "train"]
-        reached = [line["bits_per_byte"] for line in lines if line["kind"] == "eval"][-1]
-        planned = json.loads((out / "plan.json").read_text())["chosen"]
-        memory = [line["peak_memory_bytes"] for line in lines if line.get("name") == "finished"][-1]
+        ended = read_run(out)
+        rates = [line["learning_rate"] for line in ended.metrics if line["kind"] == "train"]
+        reached, planned = ended.bits_per_byte[-1], ended.plan or {}
+        memory = [line["peak_memory_bytes"] for line in ended.metrics if line.get("name") == "finished"][-1]
         kept = 0.97 * seconds <= took <= max(1.005 * seconds, seconds + 1)
         ends_low = rates[-1] <= 0.01 * max(rates)
         RESULTS.add({

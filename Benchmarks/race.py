@@ -22,9 +22,8 @@ import tempfile
 import time
 from pathlib import Path
 
-import runs
 from machine import machine
-from runs import Results, raw
+from runs import Results, mayfly, raw, read_run
 from sides import ROOT
 
 PYTHON = ROOT / ".venv/bin/python"
@@ -69,26 +68,23 @@ def peer(name: str, recipe: dict, seconds: float, seed: int) -> dict:
     return json.loads(done.stdout)
 
 
-def mayfly(name: str, seconds: float, seed: int) -> dict:
+def ours(name: str, seconds: float, seed: int) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         start = time.perf_counter()
-        runs.mayfly("train", "--data", raw(name), "--budget", f"{seconds:g}s", "--out", work / "run", "--seed", seed)
+        mayfly("train", "--data", raw(name), "--budget", f"{seconds:g}s", "--out", work / "run", "--seed", seed)
         took = time.perf_counter() - start
-        runs.mayfly(
+        mayfly(
             "prepare", raw(name, "test"), "--tokenizer", work / "run", "--out", work / "test", "--val-fraction", 0,
             "--test-fraction", 0)
-        evaluated = runs.mayfly("eval", work / "run", "--data", work / "test", "--split", "train", "--json")
-        config = json.loads((work / "run/checkpoints/latest/config.json").read_text())
-        plan = json.loads((work / "run/plan.json").read_text())["chosen"]
-        lines = [json.loads(line) for line in (work / "run/metrics.jsonl").read_text().splitlines()]
+        evaluated = mayfly("eval", work / "run", "--data", work / "test", "--split", "train", "--json")
+        ended = read_run(work / "run")
+        plan = ended.plan or {}
         return {
-            "bits_per_byte": json.loads(evaluated)["bits_per_byte"], "seconds": took, "width": config["hidden_size"],
-            "vocabulary": config["vocab_size"], "planned_tokens": plan["tokens"],
-            "tokens": [line["tokens"] for line in lines if line["kind"] == "train"][-1],
+            "bits_per_byte": json.loads(evaluated)["bits_per_byte"], "seconds": took, "width": ended.config["hidden_size"],
+            "vocabulary": ended.config["vocab_size"], "planned_tokens": plan["tokens"], "tokens": ended.tokens,
             # Of the validation split, both.
-            "planned": plan["bits_per_byte"],
-            "reached": [line["bits_per_byte"] for line in lines if line["kind"] == "eval"][-1],
+            "planned": plan["bits_per_byte"], "reached": ended.bits_per_byte[-1],
         }
 
 
@@ -144,9 +140,9 @@ def race(names: list[str], rounds: int, seconds: float) -> None:
     for turn in range(1, rounds + 1):
         for name in names:
             sides = [
-                ("mayfly", seconds, lambda: mayfly(name, seconds, turn)),
+                ("mayfly", seconds, lambda: ours(name, seconds, turn)),
                 *((kind, seconds, lambda kind=kind: peer(name, tuned(name, kind), seconds, turn)) for kind in KINDS),
-                ("mayfly", seconds / 3, lambda: mayfly(name, seconds / 3, turn)),
+                ("mayfly", seconds / 3, lambda: ours(name, seconds / 3, turn)),
             ]
             for side, budget, run in sides:
                 if (name, side, budget, turn) in done:

@@ -77,6 +77,14 @@ def mayfly(*arguments: object) -> str:
     return ended.output
 
 
+def read_run(folder: Path, whole: float | None = None) -> Run:
+    plan = folder / "plan.json"
+    return Run(
+        metrics=[json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()],
+        config=json.loads((folder / "checkpoints/latest/config.json").read_text()),
+        plan=json.loads(plan.read_text())["chosen"] if plan.exists() else None, whole=whole)
+
+
 def train_into(run: Path, data: Path, *arguments: object, settings: dict[str, object] | None = None) -> None:
     sets = [word for key, value in (settings or {}).items() for word in ("--set", f"{key}={value}")]
     mayfly("train", "--data", data, "--out", run, *arguments, *sets)
@@ -88,14 +96,10 @@ def train(
     with tempfile.TemporaryDirectory() as work:
         run = Path(work) / "run"
         train_into(run, data, *arguments, settings=settings)
-        plan = run / "plan.json"
         whole = None
         if evaluates:
             whole = json.loads(mayfly("eval", run, "--data", data, "--split", "val", "--json"))["bits_per_byte"]
-        return Run(
-            metrics=[json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()],
-            config=json.loads((run / "checkpoints/latest/config.json").read_text()),
-            plan=json.loads(plan.read_text())["chosen"] if plan.exists() else None, whole=whole)
+        return read_run(run, whole)
 
 
 def planned(data: Path, seconds: float, *arguments: object) -> dict:
