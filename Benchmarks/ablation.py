@@ -21,14 +21,12 @@ from pathlib import Path
 import numpy
 from safetensors.numpy import load_file, save_file
 
-from machine import machine
-from runs import Results, on_each_core, planned, prepared, train, train_into
+from machine import vector_unit
+from runs import RECIPE, Results, on_each_core, planned, prepared, train, train_into
 
 RESULTS = Results("ablation.jsonl")
 # What `train` learns for such budgets on these texts.
 VOCABULARY = 4096
-# What the recipe was changed in last: its results are its own.
-RECIPE = "no softcap"
 
 
 @dataclass(frozen=True)
@@ -131,11 +129,6 @@ def run(text: str, minutes: float, seed: int, change: Change, chosen: dict) -> f
         return train(
             data, "--seed", seed, "--budget", f"{minutes * 60:g}s", "--preset", f"decoder-{chosen['hidden_size']}",
             "--threads", 1, *begins, settings=settings, evaluates=True).whole
-
-
-def vector_unit() -> str:
-    """The widest that this machine computes with."""
-    return (machine()["vector_units"] or ["none"])[-1]
 
 
 def known(text: str, minutes: float) -> list[dict]:

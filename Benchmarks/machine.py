@@ -24,6 +24,11 @@ def machine() -> dict[str, object]:
     }
 
 
+def vector_unit() -> str:
+    """The widest that this machine computes with."""
+    return (machine()["vector_units"] or ["none"])[-1]
+
+
 def cores() -> int:
     """Physical ones that this process may use."""
     usable = os.sched_getaffinity(0)

@@ -1,10 +1,10 @@
 """Whether plans are good: trains a grid of widths and batches for the time of a budget, and compares the best of them with
 what the plan for that budget chooses.
 
-    python3 Benchmarks/plan_grid.py [--text shakespeare] [--minutes 3] [--seeds 3]
+    python3 Benchmarks/plan_grid.py [--text shakespeare] [--minutes 3] [--seeds 3] [--widths 128 160 192 256]
 
 The whole grid runs with one seed; its best three and the plan's choice with all. Results go into docs/plan-grid.jsonl as they
-come, and what is there is not run again. The machine should be idle.
+come, and what is there of such a machine and the same recipe is not run again. The machine should be idle.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from __future__ import annotations
 import argparse
 import statistics
 
-from runs import Results, prepared, train
+from machine import vector_unit
+from runs import RECIPE, Results, prepared, train
 
 RESULTS = Results("plan-grid.jsonl")
-# Around what plans of some minutes choose on two cores; a best setting at an edge wants a wider grid.
-WIDTHS = [128, 160, 192, 256]
 BATCH_TOKENS = [1024, 2048, 4096]
 # What these budgets learn from such texts when they begin with the text itself.
 VOCABULARY = 4096
@@ -46,23 +45,26 @@ def run(text: str, minutes: float, seed: int, width: int | None, batch_tokens: i
 
 
 def found(text: str, minutes: float) -> list[dict]:
-    return [each for each in RESULTS.all() if (each["text"], each["minutes"]) == (text, minutes)]
+    key = {"text": text, "minutes": minutes, "recipe": RECIPE, "vector_unit": vector_unit()}
+    return [each for each in RESULTS.all() if key.items() <= each.items()]
 
 
 def measured(text: str, minutes: float, seed: int, width: int | None, batch_tokens: int | None) -> float:
-    key = {"text": text, "minutes": minutes, "seed": seed, "width": width, "batch_tokens": batch_tokens}
+    key = {"seed": seed, "width": width, "batch_tokens": batch_tokens}
     for each in found(text, minutes):
         if key.items() <= each.items():
             return each["bits_per_byte"]
-    result = RESULTS.add(key | run(text, minutes, seed, width, batch_tokens))
+    result = RESULTS.add(
+        {"text": text, "minutes": minutes} | key | run(text, minutes, seed, width, batch_tokens)
+        | {"recipe": RECIPE, "vector_unit": vector_unit()})
     print(f"seed {seed}, width {width}, {batch_tokens} tokens: {result['bits_per_byte']:.4f}", flush=True)
     return result["bits_per_byte"]
 
 
-def check(text: str, minutes: float, seeds: int) -> None:
+def check(text: str, minutes: float, seeds: int, widths: list[int]) -> None:
     measured(text, minutes, 1, None, None)
     grid = {
-        (width, batch): measured(text, minutes, 1, width, batch) for width in WIDTHS for batch in BATCH_TOKENS
+        (width, batch): measured(text, minutes, 1, width, batch) for width in widths for batch in BATCH_TOKENS
     }
     finalists = sorted(grid, key=lambda setting: grid[setting])[:3]
 
@@ -74,7 +76,7 @@ def check(text: str, minutes: float, seeds: int) -> None:
     means = {setting: statistics.mean(each[setting] for each in rounds) for setting in finalists}
     planned = statistics.mean(each[None, None] for each in rounds)
     print("| width | " + " | ".join(f"{batch} tokens" for batch in BATCH_TOKENS) + " |\n|---|" + "---:|" * len(BATCH_TOKENS))
-    for width in WIDTHS:
+    for width in widths:
         print(f"| {width} | " + " | ".join(f"{grid[width, batch]:.3f}" for batch in BATCH_TOKENS) + " |")
     best = min(means, key=lambda setting: means[setting])
     plans = [each for each in found(text, minutes) if each["width"] is None]
@@ -90,5 +92,8 @@ if __name__ == "__main__":
     parser.add_argument("--text", default="shakespeare")
     parser.add_argument("--minutes", type=float, default=3)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument(
+        "--widths", type=int, nargs="+", default=[128, 160, 192, 256],
+        help="around what plans choose (default: on two cores with AVX512-BF16); a best one at an edge wants wider or smaller ones")
     options = parser.parse_args()
-    check(options.text, options.minutes, options.seeds)
+    check(options.text, options.minutes, options.seeds, options.widths)

@@ -42,6 +42,28 @@ struct ScalingLawTests {
     #expect(bits(parameters: 50_000_000, trainTokens: 500_000) == bits(parameters: 5_000_000, trainTokens: 500_000))
   }
 
+  @Test("expects more of models, and more of large ones, where more text still tells the counting model much")
+  func steepness() {
+    let flat = TextDifficulty(points: [(1 << 16, 5.6), (1 << 18, 5.5), (1 << 20, 5.4)])
+    func gain(_ difficulty: TextDifficulty) -> (overCounting: Double, ofLarge: Double) {
+      let law = ScalingLaw(difficulty, trainTokens: 10_000_000)
+      let large = law.bitsPerToken(parameters: 8_000_000, tokens: 1e7, batchTokens: 1024)
+      let small = law.bitsPerToken(parameters: 1_000_000, tokens: 1e7, batchTokens: 1024)
+      return (difficulty.bitsPerToken(tokens: 1e7) / large, small / large)
+    }
+    #expect(gain(Self.difficulty).overCounting > gain(flat).overCounting)
+    #expect(gain(Self.difficulty).ofLarge > gain(flat).ofLarge)
+
+    let power = TextDifficulty(points: [(1 << 16, 8), (1 << 18, 7), (1 << 20, 6.125)])
+    #expect(abs(power.steepness(tokens: Double(1 << 20)) - log(8 / 7) / log(4)) < 1e-9)
+    #expect(power.steepness(tokens: Double(1 << 30)) < power.steepness(tokens: Double(1 << 20)))
+    // A text that counting learns nothing of, or that is too short to tell.
+    for points in [[(1 << 16, 5), (1 << 18, 5)], [(1 << 16, 5), (1 << 18, 6)], [(5, 3)], []] as [[(Int, Double)]] {
+      let text = TextDifficulty(points: points.map { (tokens: $0.0, bitsPerToken: $0.1) })
+      #expect(text.steepness(tokens: 1e6) == 0.01)
+    }
+  }
+
   @Test("goes through what was counted, and on as it went before")
   func interpolation() {
     for (tokens, bits) in Self.difficulty.points {

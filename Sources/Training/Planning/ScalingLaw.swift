@@ -2,19 +2,20 @@ import Foundation
 
 /// What a decoder of ``Preset/decoder(width:batchSize:)`` reaches on text that it has not seen, in bits per token:
 ///
-///   L(N, D) = H(D) · (B·(1 + D/D₀)^−β + A·(D^δ / N)^α)
+///   L(N, D) = H(S) · (B·(1 + D/D₀)^(−β·s) + A·s·(D^δ / N)^α)
 ///
-/// N: parameters of the layers' matrices that count, D: tokens that count, both in millions; H: what a counting model makes
-/// of the same text (``TextDifficulty``) from D tokens, or from all that there are, which stands for what differs from text
-/// to text, and for what no model learns. The first term is what data teach beyond counting, little as long as there are
-/// few; the second what a model has no room for. As in Hoffmann et al., "Training Compute-Optimal Large Language Models",
+/// N: parameters of the layers' matrices that count, D: tokens that count, S: tokens of the text that were met, all in
+/// millions; H: what a counting model makes of the same text (``TextDifficulty``) from S tokens, which stands for what
+/// differs from text to text, and for what no model learns; s: how steeply H falls at the text's end, which is how much
+/// there is to learn by more of it. The first term is what data teach beyond counting, little as long as there are few; the
+/// second what a model has no room for. As in Hoffmann et al., "Training Compute-Optimal Large Language Models",
 /// arXiv:2203.15556, equation 2, α is near 0.3 and the best N grows about as D. The other constants were fitted by
 /// Benchmarks/scaling.py on docs/scaling.jsonl and docs/plan-grid.jsonl: docs/scaling.md.
 package struct ScalingLaw: Sendable {
-  static let ofData = (factor: 0.9006, tokens: 1.435, exponent: 0.1234)
-  static let ofRoom = (factor: 0.0583, tokens: 0.6, exponent: 0.3)
+  static let ofData = (factor: 0.8858, tokens: 0.7257, exponent: 1.2486)
+  static let ofRoom = (factor: 0.938, tokens: 0.6, exponent: 0.3)
   /// All repetitions of a text together are worth so many of it.
-  static let worthOfRepetitions = 1.2512
+  static let worthOfRepetitions = 1.1921
   /// So many parameters for each token of a text are of use; larger models learn no more of it: docs/experiments.md.
   static let parametersPerToken = 10.0
   /// A run of so many updates has half of its tokens for nothing.
@@ -42,12 +43,15 @@ package struct ScalingLaw: Sendable {
   ///   - tokens: that are trained on, repeated ones included.
   ///   - batchTokens: of one update.
   package func bitsPerToken(parameters: Int, tokens: Double, batchTokens: Int) -> Double {
-    let useful = Self.usefulTokens(tokens, of: trainTokens) / (1 + Double(batchTokens) / criticalBatch(tokens: tokens))
-    let (N, D) = (min(Double(parameters), usefulParameters) / 1e6, useful / 1e6)
-    // A text that is counted again tells nothing new.
-    return difficulty.bitsPerToken(tokens: min(useful, trainTokens))
-      * (Self.ofData.factor * pow(1 + D / Self.ofData.tokens, -Self.ofData.exponent)
-        + Self.ofRoom.factor * pow(pow(D, Self.ofRoom.tokens) / N, Self.ofRoom.exponent))
+    let share = 1 / (1 + Double(batchTokens) / criticalBatch(tokens: tokens))
+    let N = min(Double(parameters), usefulParameters) / 1e6
+    let D = share * Self.usefulTokens(tokens, of: trainTokens) / 1e6
+    // A model's first pass teaches less than counting does, and later ones the rest: as if tokens were drawn by chance.
+    let met = trainTokens * (1 - exp(-share * tokens / trainTokens))
+    let steepness = difficulty.steepness(tokens: trainTokens)
+    return difficulty.bitsPerToken(tokens: met)
+      * (Self.ofData.factor * pow(1 + D / Self.ofData.tokens, -Self.ofData.exponent * steepness)
+        + Self.ofRoom.factor * steepness * pow(pow(D, Self.ofRoom.tokens) / N, Self.ofRoom.exponent))
   }
 
   /// What repeated tokens are worth in new ones: the first pass all, later ones less and less.

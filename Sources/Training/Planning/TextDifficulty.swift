@@ -77,6 +77,12 @@ package struct TextDifficulty: Sendable {
     return b.bitsPerToken * exp(slope * beyond)
   }
 
+  /// −d ln H / d ln tokens over the last factor of four before so many tokens, and a little where nothing falls: of text that
+  /// counting finds nothing in, a law that knows only this must still tell models apart.
+  package func steepness(tokens: Double) -> Double {
+    max(0.01, log(bitsPerToken(tokens: tokens / 4) / bitsPerToken(tokens: tokens)) / log(4))
+  }
+
   // MARK: Reading
 
   private struct Piece {
