@@ -14,7 +14,7 @@ import pytest
 import torch
 from playwright.sync_api import Browser, sync_playwright
 
-from support import CHROMIUM, MAYFLY, mayfly, prose, settings
+from support import CHROMIUM, MAYFLY, mayfly, prepared_prose, settings
 
 torch.set_num_threads(2)
 
@@ -40,15 +40,7 @@ def small() -> list[str]:
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A prepared folder with train, val and test splits and a tokenizer of 320 tokens."""
-    folder = tmp_path_factory.mktemp("prepared")
-    texts = folder / "texts"
-    texts.mkdir()
-    for i in range(40):
-        (texts / f"{i:02}.txt").write_text(prose(4_000, seed=i), encoding="utf-8")
-    mayfly(
-        "prepare", texts, "--out", folder / "data", "--vocab-size", 320, "--val-fraction", 0.1, "--test-fraction", 0.1
-    )
-    return folder / "data"
+    return prepared_prose(tmp_path_factory.mktemp("prepared"))
 
 
 @pytest.fixture(scope="session")

@@ -124,6 +124,18 @@ def prose(characters: int, seed: int = 0) -> str:
     return "".join(parts)
 
 
+def prepared_prose(folder: Path, characters: int = 4_000) -> Path:
+    """Forty documents of so many characters, prepared: train, val and test splits and a tokenizer of 320 tokens."""
+    texts = folder / "texts"
+    texts.mkdir()
+    for i in range(40):
+        (texts / f"{i:02}.txt").write_text(prose(characters, seed=i), encoding="utf-8")
+    mayfly(
+        "prepare", texts, "--out", folder / "data", "--vocab-size", 320, "--val-fraction", 0.1, "--test-fraction", 0.1
+    )
+    return folder / "data"
+
+
 # --- transformers as the reference ------------------------------------------------------------------------------------
 
 VOCABULARY = 307

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from support import ROOT, Result, command, latest, mayfly, metrics, settings
+from support import ROOT, Result, command, latest, mayfly, metrics, prepared_prose, settings
 
 DRIVER = ROOT / ".build/cuda-test-driver"
 NO_DEVICE = 69
@@ -34,6 +34,12 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> None:
         patch.setenv("MAYFLY_CUDA_PATH", str(DRIVER))
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Little to evaluate: with more of it, evaluations would take most of the time here."""
+    return prepared_prose(tmp_path_factory.mktemp("prepared"), characters=500)
 
 
 def train(data: Path, out: Path, *more: object, steps: int = STEPS, device: str = "cuda", code: int = 0) -> Result:
