@@ -9,15 +9,14 @@ package enum TrainingCheck {
   package static let precisions: [Precision] = [.fp32, .bf16]
   /// Trained with Muon, too.
   package static let withMuon = ModelConfig.Architecture.nanochat
-  private static let updates = 50
 
   /// The largest difference of the losses; infinite where nothing was learned.
   package static func run(
-    _ architecture: ModelConfig.Architecture, _ precision: Precision, usesMuon: Bool = false,
+    _ architecture: ModelConfig.Architecture, _ precision: Precision, usesMuon: Bool = false, updates: Int = 50,
     on executor: any Executor, beside other: any Executor
   ) throws -> Finding {
-    let expected = try losses(architecture, precision, usesMuon: usesMuon, on: other)
-    let found = try losses(architecture, precision, usesMuon: usesMuon, on: executor)
+    let expected = try losses(architecture, precision, usesMuon: usesMuon, updates: updates, on: other)
+    let found = try losses(architecture, precision, usesMuon: usesMuon, updates: updates, on: executor)
     let learns = expected[updates - 1] < expected[0] - 0.5 && found.allSatisfy(\.isFinite)
     let error = zip(found, expected).map { abs($0 - $1) }.max() ?? .infinity
     return Finding(
@@ -25,9 +24,9 @@ package enum TrainingCheck {
       tolerance: precision == .fp32 ? 1e-4 : 2e-2)
   }
 
-  /// The losses of fifty updates, with all that a step has: accumulation, dropout, clipping.
+  /// The losses of updates with all that a step has: accumulation, dropout, clipping.
   package static func losses(
-    _ architecture: ModelConfig.Architecture, _ precision: Precision, usesMuon: Bool = false,
+    _ architecture: ModelConfig.Architecture, _ precision: Precision, usesMuon: Bool = false, updates: Int,
     on executor: any Executor
   ) throws -> [Double] {
     var model = ModelConfig(architecture, vocabularySize: 61, hiddenSize: 64, layers: 2, heads: 2, maxPositions: 16)

@@ -8,25 +8,30 @@ import Testing
 /// The driver has the cores to itself: tests run one after another.
 @Suite("Training on the CUDA path", .serialized)
 struct SlowCUDATrainingTests {
+  /// Fewer than on a card: kernels run slowly here.
+  private static let updates = 20
+
   @Test(
     "gives the losses that the CPU gives", arguments: TrainingCheck.architectures, TrainingCheck.precisions)
   func followsTheCPU(architecture: ModelConfig.Architecture, precision: Precision) throws {
     let finding = try TrainingCheck.run(
-      architecture, precision, on: TestDriver.makeExecutor(), beside: CPUExecutor())
+      architecture, precision, updates: Self.updates, on: TestDriver.makeExecutor(), beside: CPUExecutor())
     #expect(finding.passes, "\(finding.error)")
   }
 
   @Test("gives the losses that the CPU gives with Muon", arguments: TrainingCheck.precisions)
   func followsTheCPUWithMuon(precision: Precision) throws {
     let finding = try TrainingCheck.run(
-      TrainingCheck.withMuon, precision, usesMuon: true, on: TestDriver.makeExecutor(), beside: CPUExecutor())
+      TrainingCheck.withMuon, precision, usesMuon: true, updates: Self.updates, on: TestDriver.makeExecutor(),
+      beside: CPUExecutor())
     #expect(finding.passes, "\(finding.error)")
   }
 
   @Test("gives the same losses where GELU is part of products", arguments: TrainingCheck.precisions)
   func fused(precision: Precision) throws {
     let finding = try TrainingCheck.run(
-      .gpt2, precision, on: TestDriver.makeExecutor(fusesActivations: true), beside: CPUExecutor())
+      .gpt2, precision, updates: Self.updates, on: TestDriver.makeExecutor(fusesActivations: true),
+      beside: CPUExecutor())
     #expect(finding.passes, "\(finding.error)")
   }
 
@@ -35,7 +40,7 @@ struct SlowCUDATrainingTests {
     func train(_ choices: [String: String]) throws -> (losses: [Double], chosen: [String: String]) {
       let executor = try TestDriver.makeExecutor()
       executor.choices = choices
-      let losses = try TrainingCheck.losses(.gpt2, .fp32, on: executor)
+      let losses = try TrainingCheck.losses(.gpt2, .fp32, updates: 5, on: executor)
       return (losses, executor.choices)
     }
     let (first, chosen) = try train([:])
