@@ -44,9 +44,13 @@ def run(text: str, minutes: float, seed: int, width: int | None, batch_tokens: i
     return {"bits_per_byte": ended.whole, "tokens": ended.tokens} | more
 
 
+def conditions(text: str, minutes: float) -> dict:
+    """What the settings of one grid share."""
+    return {"text": text, "minutes": minutes, "recipe": RECIPE, "vector_unit": vector_unit()}
+
+
 def found(text: str, minutes: float) -> list[dict]:
-    key = {"text": text, "minutes": minutes, "recipe": RECIPE, "vector_unit": vector_unit()}
-    return [each for each in RESULTS.all() if key.items() <= each.items()]
+    return [each for each in RESULTS.all() if conditions(text, minutes).items() <= each.items()]
 
 
 def measured(text: str, minutes: float, seed: int, width: int | None, batch_tokens: int | None) -> float:
@@ -54,9 +58,7 @@ def measured(text: str, minutes: float, seed: int, width: int | None, batch_toke
     for each in found(text, minutes):
         if key.items() <= each.items():
             return each["bits_per_byte"]
-    result = RESULTS.add(
-        {"text": text, "minutes": minutes} | key | run(text, minutes, seed, width, batch_tokens)
-        | {"recipe": RECIPE, "vector_unit": vector_unit()})
+    result = RESULTS.add(conditions(text, minutes) | key | run(text, minutes, seed, width, batch_tokens))
     print(f"seed {seed}, width {width}, {batch_tokens} tokens: {result['bits_per_byte']:.4f}", flush=True)
     return result["bits_per_byte"]
 

@@ -22,7 +22,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from machine import machine
+from machine import vector_unit
 from runs import Results, mayfly, raw, read_run
 from sides import ROOT
 
@@ -32,7 +32,7 @@ TEXTS = ["shakespeare", "python", "gcide"]
 KINDS = ["characters", "bpe"]
 
 # Where a processor doesn't multiply bf16 itself, PyTorch is many times slower with it.
-HAS_BF16 = bool({"avx512_bf16", "amx_bf16"} & set(machine()["vector_units"]))
+HAS_BF16 = vector_unit() in {"avx512_bf16", "amx_bf16"}
 # nanoGPT's own settings for a CPU, where the search begins.
 NANOGPT = {
     "layers": 4, "heads": 4, "width": 128, "context": 64, "batch": 12, "rate": 1e-3, "beta2": 0.99, "decay": 0.1,

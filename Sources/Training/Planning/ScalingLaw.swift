@@ -25,11 +25,13 @@ package struct ScalingLaw: Sendable {
   /// Tokens of the training split.
   package let trainTokens: Double
   private let noise: GradientNoise?
+  private let steepness: Double
 
   package init(_ difficulty: TextDifficulty, trainTokens: Int, noise: GradientNoise? = nil) {
     self.difficulty = difficulty
     self.trainTokens = Double(max(1, trainTokens))
     self.noise = noise
+    steepness = difficulty.steepness(tokens: self.trainTokens)
   }
 
   var usefulParameters: Double { Self.parametersPerToken * trainTokens }
@@ -48,7 +50,6 @@ package struct ScalingLaw: Sendable {
     let D = share * Self.usefulTokens(tokens, of: trainTokens) / 1e6
     // A model's first pass teaches less than counting does, and later ones the rest: as if tokens were drawn by chance.
     let met = trainTokens * (1 - exp(-share * tokens / trainTokens))
-    let steepness = difficulty.steepness(tokens: trainTokens)
     return difficulty.bitsPerToken(tokens: met)
       * (Self.ofData.factor * pow(1 + D / Self.ofData.tokens, -Self.ofData.exponent * steepness)
         + Self.ofRoom.factor * steepness * pow(pow(D, Self.ofRoom.tokens) / N, Self.ofRoom.exponent))
