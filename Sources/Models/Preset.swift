@@ -57,8 +57,7 @@ package struct Preset: Sendable, Equatable {
     self.vocabularySize = vocabularySize
   }
 
-  /// Smallest first: the ladder that a time budget climbs, then GPT-2's four sizes and the first Transformer's encoder as
-  /// published.
+  /// Those with a name: four of ours, smallest first, GPT-2's sizes and the first Transformer's encoder as published.
   package static let all: [Preset] = [
     Preset("mini", .nanochat, layers: 4, heads: 4, width: 128, context: 128, batchSize: 8, learningRate: 4e-3),
     Preset("small", .nanochat, layers: 6, heads: 6, width: 192, context: 256, batchSize: 16, learningRate: 3e-3),

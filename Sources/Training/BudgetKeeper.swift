@@ -25,6 +25,8 @@ package struct BudgetKeeper {
   /// Saves on the way: what a power cut costs at most, as a share, and in seconds what isn't worth one.
   private static let saveShare = 0.02
   private static let leastSaveInterval = 300.0
+  /// How many times longer than the ones before an update may take and still tell of those to come.
+  private static let longestStep = 10.0
   /// Evaluations on the way, at most.
   private static let evaluations = 10.0
 
@@ -69,6 +71,8 @@ package struct BudgetKeeper {
   /// The oldest update under way is made.
   package mutating func noteStep(seconds: Double) {
     stepsUnderWay -= 1
+    // A machine that stood still, as a laptop does, is no slower afterwards.
+    let seconds = stepSeconds == 0 ? seconds : min(seconds, Self.longestStep * stepSeconds)
     stepSeconds = stepSeconds == 0 ? seconds : 0.9 * stepSeconds + 0.1 * seconds
     slowStepSeconds = max(seconds, 0.95 * slowStepSeconds + 0.05 * stepSeconds)
   }

@@ -21,6 +21,8 @@ package struct TrainerState: Sendable, Equatable {
   package var bestLoss: Double?
   /// Evaluations since the best one.
   package var evaluationsSinceBest = 0
+  /// Tokens that the last evaluation looked at.
+  package var evaluatedTokens: Int?
   /// In fp16, else nil.
   package var lossScale: LossScale?
   /// Updates that were skipped: steps that changed no weight.
@@ -43,6 +45,7 @@ package struct TrainerState: Sendable, Equatable {
       "micro_steps": .integer(Int64(microSteps)), "elapsed_seconds": .number(elapsed),
       "warmup_end": warmupEnd.map { .number($0) } ?? .null, "best_loss": bestLoss.map { .number($0) } ?? .null,
       "evaluations_since_best": .integer(Int64(evaluationsSinceBest)),
+      "evaluated_tokens": evaluatedTokens.map { JSON($0) } ?? .null,
       "loss_scale": lossScale.map { .number(Double($0.value)) } ?? .null,
       "finite_updates": lossScale.map { .integer(Int64($0.finiteUpdates)) } ?? .null,
       "skipped_updates": .integer(Int64(skippedUpdates)), "choices": .object(chosen),
@@ -63,6 +66,7 @@ package struct TrainerState: Sendable, Equatable {
     bestLoss = json["best_loss"]?.double
     // Checkpoints of earlier versions don't have what follows.
     evaluationsSinceBest = max(0, min(json["evaluations_since_best"]?.int ?? 0, 1 << 40))
+    evaluatedTokens = json["evaluated_tokens"]?.int
     skippedUpdates = max(0, min(json["skipped_updates"]?.int ?? 0, step))
     rollbacks = max(0, min(json["rollbacks"]?.int ?? 0, 1000))
     inputs = RunInputs(json: json["inputs"])

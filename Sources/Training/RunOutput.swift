@@ -98,7 +98,11 @@ final class RunOutput {
     for outcome in outcomes {
       if let error = outcome.error {
         if savedStep == outcome.step { savedStep = nil }
-        try goingOn { throw error }
+        // Reading what was written is a part of writing it.
+        guard let error = error as? FormatError else { throw error }
+        note(
+          error.exitCode == ContractExit.output
+            ? error : .unwritable(path: folder.checkpointPath(step: outcome.step), reason: "\(error)"))
       } else {
         failure = nil
         try tell(.saved(step: outcome.step, path: folder.checkpointPath(step: outcome.step)))

@@ -125,7 +125,7 @@ package struct SettingKey: Sendable {
     float("train.eps", \.train.epsilon, 0...),
     float("train.weight_decay", \.train.weightDecay, 0...),
     float("train.grad_clip", \.train.gradientClip, 0...),
-    integer("train.warmup_steps", \.train.warmupSteps, 0...),
+    integer("train.warmup_steps", \.train.warmupSteps, 0...1 << 40),
     choice("train.schedule", \.train.schedule),
     float("train.decay_share", \.train.decayShare, 0...1),
     float("train.min_lr_ratio", \.train.minLearningRateRatio, 0...1),

@@ -29,6 +29,7 @@ extension SpikeGuard {
     (updatesSinceLowest, pardonedUntil) = (counts[3], counts[4])
     (firstLoss, bestLoss) = (json["first_loss"]?.double, json["best_loss"]?.double)
     (highSince, lostSince) = (json["high_since"]?.int, json["lost_since"]?.int)
+    guard [highSince, lostSince].allSatisfy({ (0...lastStep).contains($0 ?? 0) }) else { return nil }
     lowestSince = json["lowest_since"]?.double ?? 0
   }
 }

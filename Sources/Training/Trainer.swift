@@ -17,7 +17,6 @@ package final class Trainer {
   private let transformer: Transformer
   private let store: any ParameterStore
   private let executor: any Executor
-  private let tokenizer: Tokenizer?
   private let objective: Objective
   private let output: RunOutput
   private let clock: RunClock
@@ -30,13 +29,12 @@ package final class Trainer {
   package private(set) var state: TrainerState
   /// A checkpoint is due that waits until all is well.
   private var saveIsDue = false
-  /// Where this process has begun: what it was given will do to go back to.
-  private let firstStep: Int
+  /// Where this process has begun, if all was well there: that will do to go back to.
+  private let firstGoodStep: Int
   /// Fills the weights as the run began.
   private let startAnew: () throws -> Void
   private var evaluated: (step: Int, isBest: Bool)?
-  /// Tokens that the evaluation before looked at.
-  private var evaluatedTokens: Int?
+  private let sampler: Sampler?
   private var energy = EnergyMeter()
 
   /// What is known of an update before the device has made it.
@@ -68,15 +66,15 @@ package final class Trainer {
     self.store = store
     self.state = state
     self.executor = executor
-    self.tokenizer = tokenizer
     self.objective = objective
     self.startAnew = startAnew
-    firstStep = state.step
+    firstGoodStep = state.spikes.isWell ? state.step : 0
     clock = RunClock(before: usedBefore, now: now)
     transformer = try Transformer(settings.model)
     update = try UpdateStep(
       transformer, settings: settings.train, mask: objective.source.mask, perRow: objective.source.perRow,
       store: store, executor: executor)
+    sampler = try Sampler(transformer, settings: settings, weights: store, executor: executor, tokenizer: tokenizer)
     if settings.train.precision == .fp16, state.lossScale == nil { self.state.lossScale = LossScale() }
     // After all that training itself needs in memory.
     output = try RunOutput(
@@ -87,6 +85,7 @@ package final class Trainer {
       BudgetKeeper(budget: $0, validationTokens: evaluationTokens, checkpointBytes: 3 * 4 * store.layout.count)
     }
     budget?.beginSave(elapsed: usedBefore)
+    if state.step > 0 { budget?.evaluated(elapsed: usedBefore) }
   }
 
   /// Trains to the end, or until `stop` says so.
@@ -94,6 +93,23 @@ package final class Trainer {
   /// - Throws: ``TrainingError``, ``FormatError``.
   package func run(stop: () -> Bool) throws -> Outcome {
     defer { output.close() }
+    do {
+      return try train(stop)
+    } catch {
+      // What was learned isn't lost with a file that can't be read, or memory that can't be had.
+      try? saveForResume()
+      throw error
+    }
+  }
+
+  private func saveForResume() throws {
+    try finishUpdates()
+    guard state.step > 0, state.spikes.isWell else { return }
+    try save(best: false)
+    try finishSaves()
+  }
+
+  private func train(_ stop: () -> Bool) throws -> Outcome {
     try output.tell(
       .started(
         RunDescription(
@@ -101,11 +117,14 @@ package final class Trainer {
           flopsPerToken: update.flopsPerToken,
           peakFlops: settings.train.precision.flatMap { executor.peakFlops($0) },
           trainTokens: objective.trainTokens, firstStep: state.step, elapsed: clock.elapsed, settings: settings)))
+    // A process that is killed early has used its time as well.
+    try output.flush()
     if budget != nil { try measureEvaluation() }
     let schedule = Schedule(settings.train)
 
     while !isDone {
-      if stop() {
+      // Behind updates that were skipped the weights may be no numbers: a few more tell, or the run goes back.
+      if state.spikes.skippedInARow == 0, stop() {
         try finishUpdates()
         try tellEnergy()
         try save(best: false)
@@ -164,9 +183,10 @@ package final class Trainer {
     let rows = update.rows(at: progress)
     let tokens = rows * settings.train.context
     let warmupStep = warmupStep(step, progress: progress)
-    if warmupStep >= settings.train.warmupSteps, state.warmupEnd == nil {
-      // The rate peaks where the warmup ends; without a warmup, where the run begins.
-      state.warmupEnd = settings.train.warmupSteps > 0 ? progress : 0
+    if warmupStep >= settings.train.warmupSteps {
+      // The rate peaks where the warmup ends; without a warmup, where the run begins. Progress falls behind that place where a
+      // resume moves the end away, or after an update that stood still.
+      state.warmupEnd = settings.train.warmupSteps > 0 ? min(state.warmupEnd ?? 1, progress) : 0
     }
     let scheduled = schedule.factor(step: warmupStep, progress: progress, warmupEnd: state.warmupEnd ?? progress)
     let factor = scheduled * Float(sign: .plus, exponent: -state.rollbacks, significand: 1)
@@ -285,8 +305,8 @@ package final class Trainer {
     try output.tell(.evaluated(step: state.step, split: "val", result, elapsed: clock.elapsed))
     try output.flush()
     // On a budget the last evaluation may look at more than the ones before: then it stands by itself.
-    let isComparable = result.tokens <= evaluatedTokens ?? .max
-    evaluatedTokens = result.tokens
+    let isComparable = result.tokens <= state.evaluatedTokens ?? .max
+    state.evaluatedTokens = result.tokens
     guard !isComparable || result.loss < state.bestLoss ?? .infinity else {
       state.evaluationsSinceBest += 1
       return false
@@ -302,29 +322,14 @@ package final class Trainer {
     defer { budget?.noteSample(seconds: clock.elapsed - begin) }
     try output.tell(.layers(step: state.step, LayerSize.all(of: store), elapsed: clock.elapsed))
     try tellEnergy()
-    try sample()
+    guard let text = try sampler?.text() else { return }
+    try output.write(sample: text, step: state.step)
+    try output.tell(.sampled(step: state.step, text: text))
   }
 
   private func tellEnergy() throws {
     guard let joules = energy?.take() else { return }
     try output.tell(.energy(step: state.step, joules: joules, elapsed: clock.elapsed))
-  }
-
-  /// Lets the model write a little, to look at.
-  private func sample() throws {
-    guard !settings.model.isBidirectional, !settings.model.isClassifier, let tokenizer, let start = tokenizer.endOfText,
-      settings.model.vocabularySize >= tokenizer.vocabularySize
-    else { return }
-    var options = SamplingOptions()
-    options.temperature = 0.8
-    options.topP = 0.95
-    options.seed = settings.train.seed
-    let maxTokens = min(96, settings.model.maxPositions)
-    let session = try KeyValueSession(transformer, weights: store, executor: executor, longest: 1 + maxTokens)
-    let generator = Generator(session, tokenizer: tokenizer, endOfText: start)
-    let text = try generator.generate(prompt: [start], maxTokens: maxTokens, options: options).text
-    try output.write(sample: text, step: state.step)
-    try output.tell(.sampled(step: state.step, text: text))
   }
 
   // MARK: Saving
@@ -334,8 +339,8 @@ package final class Trainer {
     budget?.beginSave(elapsed: clock.elapsed)
     state.elapsed = clock.elapsed
     state.choices.merge(executor.choices) { $1 }
-    let isBest = best || objective.validation == nil
-    noteSaves(try output.save(state, from: store, isBest: isBest))
+    // Until something is evaluated, the newest.
+    noteSaves(try output.save(state, from: store, isBest: best || state.bestLoss == nil))
   }
 
   private func noteSaves(_ seconds: [Double]) {
@@ -360,8 +365,9 @@ package final class Trainer {
     noteSaves(try output.takeSaves(waiting: true))
     let (failed, spikes, rollbacks) = (state.step, state.spikes, state.rollbacks + 1)
     let folder = output.folder
-    let good = folder.newestCheckpoint(upTo: max(spikes.lastGoodStep, firstStep))
-    try output.goingOn { try folder.removeCheckpoints(after: max(spikes.lastGoodStep, firstStep)) }
+    let limit = max(spikes.lastGoodStep, firstGoodStep)
+    let good = folder.newestCheckpoint(upTo: limit)
+    try output.goingOn { try folder.removeCheckpoints(after: limit) }
     guard rollbacks <= settings.train.maxRollbacks else {
       throw TrainingError.diverged(
         step: failed, what: reason, rollbacks: state.rollbacks, checkpoint: good?.path)

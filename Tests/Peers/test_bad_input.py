@@ -146,6 +146,7 @@ def test_a_run_that_is_there_already(run: Path, data: Path, small: list[str]) ->
         ("train.context=9999", r"context.*9999"),
         ("train.micro_batch_size=3", r"micro_batch_size.*3"),
         ("train.batch_size", r"train\.batch_size.*="),
+        ("train.warmup_steps=9223372036854775807", r"train\.warmup_steps.*9223372036854775807"),
     ],
 )
 def test_a_setting_that_cannot_be(data: Path, small: list[str], tmp_path: Path, setting: str, saying: str) -> None:
@@ -155,6 +156,12 @@ def test_a_setting_that_cannot_be(data: Path, small: list[str], tmp_path: Path, 
         saying=f"(?s){saying}",
     )
     assert not (tmp_path / "run").exists(), "it was found before any work"
+
+
+def test_a_run_without_an_end(data: Path, small: list[str], tmp_path: Path) -> None:
+    for end in ([], ["--set", "train.steps=none"], ["--set", "train.budget=none"]):
+        refused("train", "--data", data, "--out", tmp_path / "run", *small, *end, code=BAD_USAGE, saying=r"--budget")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_config_file_that_is_no_yaml(data: Path, tmp_path: Path) -> None:

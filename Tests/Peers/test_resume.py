@@ -296,3 +296,15 @@ def test_other_examples_of_a_task_are_refused(run: Path, tmp_path: Path) -> None
     assert "--data was SHA-256" in mayfly(*tune, 4, "--data", two, "--resume", code=65).err
     assert "--val was a tenth of the data" in mayfly(*tune, 4, "--data", one, "--val", two, "--resume", code=65).err
     mayfly(*tune, 4, "--data", two, "--resume", "--allow-changes")
+
+
+def test_without_a_folder_it_goes_on_with_the_last_run_of_its_name(data: Path, small: list[str], tmp_path: Path) -> None:
+    def train(*arguments: object) -> None:
+        subprocess.run(
+            command("train", "--data", data, *small, *arguments), cwd=tmp_path, check=True, stderr=subprocess.DEVNULL)
+
+    train("--steps", 3)
+    train("--steps", 3)
+    train("--steps", 5, "--resume")
+    steps = {run.name: len(numbers(run)) for run in (tmp_path / "runs").iterdir()}
+    assert steps == {"run-1": 3, "run-2": 5}

@@ -105,3 +105,15 @@ def test_a_run_at_work_is_running(data: Path, small: list[str], tmp_path: Path) 
         process.wait()
     [run] = mayfly("runs", "list", tmp_path / "runs", "--json").json["runs"]
     assert run["state"] in ("stopped", "broken")
+
+
+def test_losses_at_the_ends_of_floating_point(runs: Path, tmp_path: Path) -> None:
+    """What others have written into a log is drawn, or left out: never a crash."""
+    for number, losses in enumerate([(1e308, -1e308), (5e-324, 0), (1e308,) * 200]):
+        folder = tmp_path / f"{number}"
+        shutil.copytree(runs / "a-2", folder)
+        line = metrics(folder, "train")[0]
+        with (folder / "metrics.jsonl").open("a") as log:
+            for step, loss in enumerate(losses):
+                log.write(json.dumps(line | {"step": 21 + step, "loss": loss}) + "\n")
+        assert "loss" in mayfly("runs", "show", folder).out

@@ -156,6 +156,21 @@ struct BudgetKeeperTests {
     }
   }
 
+  @Test("that a machine sleeps through in part is used for the rest as before")
+  func standsStill() {
+    var keeper = BudgetKeeper(budget: 10_000)
+    var clock = 0.0
+    for step in 0..<5000 where !keeper.isOver(elapsed: clock) {
+      _ = keeper.progress(elapsed: clock)
+      keeper.beginStep()
+      let seconds = step == 100 ? 6000.0 : 1.0
+      clock += seconds
+      keeper.noteStep(seconds: seconds)
+      if step == 101 { #expect(keeper.progress(elapsed: clock) < 0.7) }
+    }
+    #expect(clock > 9900 && clock <= 10_000)
+  }
+
   @Test("evaluates as often as its share allows, each time as much as at the end")
   func evaluations() {
     for index in [2, 3, 7] {

@@ -131,9 +131,10 @@ struct SpikeGuardTests {
   @Test("reads nothing that no training leaves")
   func badJSON() throws {
     var object = try #require(experienced(100).json.object)
-    for (key, value) in [("losses", JSON.null), ("norms", [1, 2]), ("newest", -1), ("last_step", "x")]
-      as [(String, JSON)]
-    {
+    for (key, value) in [
+      ("losses", JSON.null), ("norms", [1, 2]), ("newest", -1), ("last_step", "x"),
+      ("high_since", JSON(Int.min)), ("lost_since", JSON(Int.min)), ("lost_since", 101),
+    ] as [(String, JSON)] {
       let good = object[key]
       object[key] = value
       #expect(SpikeGuard(json: .object(object)) == nil, "\(key)")

@@ -59,7 +59,8 @@ struct TrainerTests {
   private func train(
     _ settings: Settings, from checkpoint: ModelFolder? = nil, in run: RunFolder? = nil, tokenizer: Tokenizer? = nil,
     threads: Int = 1, usedBefore: Double = 0, stopAfter: Int = .max, lossScale: LossScale? = nil,
-    changing change: (Objective, any ParameterStore) -> Objective = { objective, _ in objective }
+    changing change: (Objective, any ParameterStore) -> Objective = { objective, _ in objective },
+    adjusting adjust: (inout TrainerState) throws -> Void = { _ in }
   ) throws -> (outcome: Trainer.Outcome, events: [TrainingEvent], store: any ParameterStore) {
     let run = run ?? self.run
     let executor = try CPUExecutor(threads: threads)
@@ -73,6 +74,7 @@ struct TrainerTests {
     } else {
       try Initialization(settings.model).fill(store, seed: settings.train.seed)
     }
+    try adjust(&state)
     try run.create()
     var events: [TrainingEvent] = []
     let objective = change(
@@ -299,6 +301,54 @@ struct TrainerTests {
     #expect((MetricsLog.elapsed(path: run.metricsPath) ?? 0) > 100)
   }
 
+  @Test("that ended with its warmup goes on at full rate and down from there")
+  func moreThanWarmup() throws {
+    var settings = tinySettings()
+    settings.train.schedule = .linear
+    settings.train.minLearningRateRatio = 0
+    settings.train.warmupSteps = 12
+    try train(settings)
+    settings.train.steps = 24
+    let rates = try steps(train(settings, from: newest(run)).events).map(\.learningRate)
+    #expect(rates.first == settings.train.learningRate)
+    #expect(rates.last == 0)
+    #expect(zip(rates, rates.dropFirst()).allSatisfy { $0 > $1 })
+  }
+
+  @Test("goes back beyond where it was resumed only if something was wrong there", arguments: [true, false])
+  func goesBackBeyondAResume(isWell: Bool) throws {
+    var settings = tinySettings()
+    settings.train.steps = 20
+    settings.train.checkpointEvery = 10
+    settings.train.schedule = .constant
+    try train(settings)
+    settings.train.steps = 40
+    let (outcome, events, _) = try train(settings, from: newest(run)) { objective, store in
+      Objective(source: Poison(objective.source, after: 0, store: store), trainTokens: 0, validation: nil)
+    } adjusting: { state in
+      var object = try #require(state.spikes.json.object)
+      if !isWell { object["high_since"] = 20 }
+      state.spikes = try #require(SpikeGuard(json: .object(object)))
+    }
+    #expect(outcome == .finished)
+    let back = events.compactMap { if case .rolledBack(_, let to, _, _, _) = $0 { to } else { nil } }
+    #expect(back == [isWell ? 20 : 10])
+    #expect(run.linkedStep("latest") == 40)
+  }
+
+  @Test("that is stopped among skipped updates leaves weights that are numbers")
+  func stoppedAmongSkipped() throws {
+    var settings = tinySettings()
+    settings.train.steps = 40
+    settings.train.checkpointEvery = 10
+    let stopped = try train(settings, stopAfter: 22) { objective, store in
+      Objective(source: Poison(objective.source, after: 20, store: store), trainTokens: 0, validation: nil)
+    }
+    #expect(stopped.outcome == .stopped)
+    #expect(run.linkedStep("latest") == 22)
+    #expect(try train(settings, from: newest(run)).outcome == .finished)
+  }
+
   @Test("tells where it begins and goes on, how large the weights are, and when it is done")
   func tells() throws {
     var settings = tinySettings()
@@ -372,9 +422,16 @@ struct TrainerTests {
     let tokenizer = try BPELearner(vocabularySize: 257).learn(from: WordCounts(pattern: .gpt2))
     var settings = tinySettings(.llama, vocabularySize: 257)
     settings.train.evalEvery = 10
-    let (_, events, _) = try train(settings, tokenizer: tokenizer)
+    let (_, events, store) = try train(settings, tokenizer: tokenizer)
     let sampled = events.compactMap { if case .sampled(let step, _) = $0 { step } else { nil } }
     #expect(sampled == [10, 12])
+    // With the weights as they were then.
+    let sampler = try Sampler(
+      Transformer(settings.model), settings: settings, weights: store, executor: CPUExecutor(threads: 1),
+      tokenizer: tokenizer)
+    let text = events.compactMap { if case .sampled(_, let text) = $0 { text } else { nil } }.last
+    #expect(try sampler?.text() == text)
+    #expect(text?.isEmpty == false)
     #expect(try FileSystem.names(in: run.samplesPath).sorted() == ["step-00000010.txt", "step-00000012.txt"])
     #expect(try newest(run).tokenizer()?.vocabularySize == 257)
     #expect(try lastEvaluation(run)["bits_per_byte"]?.double != nil)
@@ -511,6 +568,8 @@ struct TrainerTests {
     if cache == 0 {
       #expect(error?.description.contains("train-00000.bin") == true)
       #expect(try lines(of: run.metricsPath).filter { $0["kind"] == "train" }.count == trainer.state.step)
+      // What was learned until then isn't lost.
+      #expect(run.linkedStep("latest") == trainer.state.step)
     }
   }
 }

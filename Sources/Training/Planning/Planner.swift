@@ -49,6 +49,8 @@ package struct Planner {
   /// The share of a budget in which the machine is measured, and seconds that are enough for any.
   private static let calibrationShare = 0.015
   private static let mostCalibration = 30.0
+  /// What one measurement may take of the budget, where the context makes an update long.
+  private static let longestMeasurement = 0.1
   /// The share of a budget that is left for updates when evaluations, samples and checkpoints are paid.
   private static let trainingShare = 0.93
   /// Losses up to so many times the best are as good.
@@ -163,7 +165,7 @@ package struct Planner {
       if let expected, expected + making > share * left() { return false }
       let before = left()
       do {
-        let time = try StepTime.measure(settings, executor: executor)
+        let time = try StepTime.measure(settings, executor: executor, most: Self.longestMeasurement * budget)
         making = min(making, max(0, before - left() - time.measuringSeconds(context: settings.train.context)))
         times.record(time, at: index)
       } catch ComputeError.outOfMemory where index > 0 {
@@ -262,7 +264,8 @@ package struct Planner {
   private func batches(of width: Int, in settings: Settings) throws -> [(preset: Preset, settings: Settings)] {
     guard choosesBatch else { return [(.decoder(width: width), settings)] }
     let context = settings.train.context
-    return try (10...20).map { 1 << $0 }.filter { $0 >= context }.map { tokens in
+    let sizes = (10...20).map { 1 << $0 }.filter { $0 >= context }
+    return try (sizes.isEmpty ? [context] : sizes).map { tokens in
       let preset = Preset.decoder(width: width, batchSize: tokens / context)
       return (preset, try resolve(preset))
     }

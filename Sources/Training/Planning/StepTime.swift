@@ -21,9 +21,10 @@ package struct StepTime: Sendable {
   /// - Parameters:
   ///   - settings: of the model; the batch is set here.
   ///   - enough: seconds that an update should take for its time to say something.
+  ///   - most: seconds that the larger size may take; beyond, the smaller one says all.
   /// - Throws: ``ComputeError``.
   package static func measure(
-    _ settings: Settings, executor: any Executor, enough: Double = 0.01
+    _ settings: Settings, executor: any Executor, enough: Double = 0.01, most: Double = .infinity
   ) throws -> StepTime {
     // A GPU says nothing of large updates by small ones.
     var rows = max(1, (executor.runsAhead ? 8192 : 512) / settings.train.context)
@@ -31,6 +32,9 @@ package struct StepTime: Sendable {
     while small < enough, rows * settings.train.context < 1 << 16 {
       rows *= 4
       small = try fastest(settings, rows: rows, executor: executor)
+    }
+    guard 12 * small < most else {
+      return StepTime(fixed: 0, perToken: small / Double(rows * settings.train.context), isMeasured: true)
     }
     let large = try fastest(settings, rows: 4 * rows, executor: executor)
     let perToken = max(0.1 * large, large - small) / Double(3 * rows * settings.train.context)

@@ -88,13 +88,15 @@ struct BudgetPlan {
 
   private func table(of candidates: [Planner.Candidate]) -> String {
     var table = TextTable(
-      heads: ["", "width", "layers", "parameters", "batch", "updates", "tokens", "passes", "memory", unit],
+      heads: [
+        "", "width", "layers", "parameters", "batch", "ms/update", "updates", "tokens", "passes", "memory", unit,
+      ],
       left: [0])
     for each in candidates {
       table.rows.append([
         mark(each), "\(each.settings.model.hiddenSize)", "\(each.settings.model.layers)",
         compact(Double(each.parameters)), "\(each.settings.train.batchSize)×\(each.settings.train.context)",
-        compact(Double(each.updates)), compact(each.tokens), fixed(each.passes, 2),
+        compact(1000 * each.updateSeconds), compact(Double(each.updates)), compact(each.tokens), fixed(each.passes, 2),
         each.memory.map { "\($0 >> 20) MiB" } ?? "",
         loss(each) + (each.isMeasured ? "" : " ~"),
       ])

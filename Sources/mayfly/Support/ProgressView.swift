@@ -64,10 +64,11 @@ final class ProgressView: TrainingObserver {
   }
 
   private func step(_ metrics: StepMetrics) {
-    let loss = smoothedLoss.map { 0.95 * $0 + 0.05 * metrics.loss } ?? metrics.loss
-    smoothedLoss = loss
+    // Of an update that was skipped the loss may be no number.
+    if metrics.loss.isFinite { smoothedLoss = smoothedLoss.map { 0.95 * $0 + 0.05 * metrics.loss } ?? metrics.loss }
+    let loss = smoothedLoss ?? metrics.loss
     smoothedSpeed = smoothedSpeed.map { 0.9 * $0 + 0.1 * metrics.tokensPerSecond } ?? metrics.tokensPerSecond
-    curve.append(loss)
+    if loss.isFinite { curve.append(loss) }
     last = metrics
     let now = ContinuousClock.now
     if let lastShown, now - lastShown < (isTerminal ? Self.drawInterval : Self.logInterval) { return }

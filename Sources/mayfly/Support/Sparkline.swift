@@ -4,10 +4,15 @@ enum Sparkline {
 
   /// - Parameter width: characters, at most.
   static func text(_ values: [Double], width: Int) -> String {
-    let values = means(values.filter(\.isFinite), count: width)
+    let values = means(values.filter(\.isFinite), count: width).filter(\.isFinite)
     guard let low = values.min(), let high = values.max() else { return "" }
-    let scale = high > low ? Double(blocks.count - 1) / (high - low) : 0
-    return String(values.map { blocks[Int((($0 - low) * scale).rounded())] })
+    // Halves, as the difference of two finite numbers may be none.
+    let range = high / 2 - low / 2
+    return String(
+      values.map { value in
+        let share = range > 0 ? (value / 2 - low / 2) / range : 0
+        return blocks[Int((share * Double(blocks.count - 1)).rounded())]
+      })
   }
 
   /// Means of neighbours, so many at most.

@@ -58,13 +58,14 @@ struct TrainingRun {
   /// Resolves everything that can be wrong before any work: the output, the data, the settings, the weights.
   init(_ request: Request, _ device: DeviceOptions) throws {
     self.request = request
-    folder = RunFolder(request.out ?? Self.unusedFolder(request))
+    folder = RunFolder(request.out ?? Self.folder(request))
     guard request.resumes || !folder.isRun else { throw TrainingError.runExists(path: folder.path) }
     let preset = try request.preset.map { name throws(SettingsError) in try Preset.known(name) }
     let text = try request.text
     let resumption = try Resumption(of: folder, resumes: request.resumes, allowsChanges: request.allowsChanges)
-    let stops = [request.overrides, resumption.recorded].compactMap(\.self)
-    guard stops.contains(where: { $0["train.steps"] != nil || $0["train.budget"] != nil }) else {
+    let stops = try resumption.merged(request.overrides)
+    guard ["train.steps", "train.budget"].contains(where: { stops[$0].map { $0 != "none" && $0 != "null" } ?? false })
+    else {
       throw TrainingError.noStopGiven
     }
     executor = try device.makeExecutor()
@@ -143,7 +144,7 @@ struct TrainingRun {
         dataset, settings, store: store, executor: executor, tokenizer: tokenizer, mask: maskToken,
         place: state.place)
     }
-    if plan != nil, let history, let outcome = PlanOutcome(folder, history) { Log.line(outcome.text) }
+    if let history, let outcome = PlanOutcome(folder, history) { Log.line(outcome.text) }
   }
 
   /// Trains for any objective to the end, from a checkpoint, a model or anew.
@@ -174,10 +175,7 @@ struct TrainingRun {
       try startAnew()
     }
     state.inputs = inputs.after(state.inputs)
-    let usedBefore =
-      (resumes ? MetricsLog.elapsed(path: folder.metricsPath) ?? state.elapsed : 0)
-      // Whoever waits counts from the start of the program: preparing text and planning are part of a budget.
-      + RunClock.monotonic()
+    let usedBefore = resumes ? MetricsLog.elapsed(path: folder.metricsPath) ?? state.elapsed : 0
     let page = dashboard.map { DashboardView($0, folder) }
     let observers = Observers(
       [ProgressView { executor.plannedBytes }, TensorBoardLog(folder)] + [page].compactMap(\.self))
@@ -186,9 +184,11 @@ struct TrainingRun {
         "\(bytes >> 20) MiB for \(purpose) can't be had: passes of \(settings.train.resolvedMicroBatch) of "
           + "\(settings.train.batchSize) rows instead")
     }) { settings in
-      try Trainer(
+      let objective = try objective(settings, store, state)
+      // Whoever waits counts from the start of the program: all that comes before training is part of a budget.
+      return try Trainer(
         settings, store: store, state: state, executor: executor, tokenizer: tokenizer, chatTemplate: chatTemplate,
-        folder: folder, objective: objective(settings, store, state), usedBefore: usedBefore, startAnew: startAnew,
+        folder: folder, objective: objective, usedBefore: usedBefore + RunClock.monotonic(), startAnew: startAnew,
         observe: observers.observe)
     }
     // Not before: what doesn't fit into memory leaves no run behind.
@@ -198,6 +198,9 @@ struct TrainingRun {
     let outcome = Result { try trainer.run { Signals.stop != nil } }
     observers.finish()
     let history = folder.writeReport()
+    if case .success(.finished) = outcome, trainer.state.step == 0 {
+      Log.line("warning: the budget left no time for a single update: the model has learned nothing; give it more")
+    }
     if try outcome.get() == .stopped, let signal = Signals.stop {
       Log.line("stopped and saved; go on with --resume --out \(folder.path)")
       throw Stopped(signal: signal)
@@ -268,9 +271,15 @@ struct TrainingRun {
     return newest
   }
 
-  /// runs/NAME-N, with the first N that is free.
-  private static func unusedFolder(_ request: Request) -> String {
+  /// runs/NAME-N: with the first N that is free, or, to go on, the last that isn't.
+  private static func folder(_ request: Request) -> String {
     let name = request.name ?? request.preset ?? "run"
+    if request.resumes, let last = numbers(of: name).max() { return "runs/\(name)-\(last)" }
     return (1...).lazy.map { "runs/\(name)-\($0)" }.first { !FileSystem.exists($0) } ?? "runs/\(name)"
+  }
+
+  private static func numbers(of name: String) -> [Int] {
+    let names = (try? FileSystem.names(in: "runs")) ?? []
+    return names.compactMap { $0.hasPrefix(name + "-") ? Int($0.dropFirst(name.count + 1)) : nil }
   }
 }
