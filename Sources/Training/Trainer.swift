@@ -95,6 +95,9 @@ package final class Trainer {
     defer { output.close() }
     do {
       return try train(stop)
+    } catch ComputeError.device(let problem) {
+      // What it did last isn't known, and it may never answer again.
+      throw ComputeError.device(problem)
     } catch {
       // What was learned isn't lost with a file that can't be read, or memory that can't be had.
       try? saveForResume()
