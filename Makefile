@@ -9,6 +9,9 @@ PYTHON := .venv/bin/python
 SWIFT_BUILD := swift build -c release
 SWIFT_TEST := swift test -c release --disable-testable-imports
 
+# Most of these tests use one core. Each file goes to one worker, which makes its fixtures once.
+PYTEST_WORKERS := --numprocesses 2 --dist loadfile
+
 .DEFAULT_GOAL := help
 .PHONY: help build cuda demo check test test-kernels test-cuda-compile test-cuda-driver test-cuda-kernels test-swift test-peers test-lm-eval cuda-test-driver gpu-check gpu-probe gpu-program bench bench-decode bench-gemm gemm-program bench-precision bench-prepare tasks profile format lint install venv clean
 
@@ -47,7 +50,7 @@ test-cuda-driver: ## test that driver: what it computes, and that it finds plant
 	@$(MAKE) --quiet --directory Tests/CUDADriver test
 
 test-cuda-kernels: venv cuda-test-driver ## compare the CUDA kernels with fp64, on that driver
-	$(PYTHON) -m pytest Tests/CUDAKernels
+	$(PYTHON) -m pytest $(PYTEST_WORKERS) Tests/CUDAKernels
 
 test-swift: build cuda-test-driver
 	$(SWIFT_TEST)
@@ -57,7 +60,7 @@ test-peers: build venv cuda-test-driver
 	$(SWIFT_BUILD) --product EncoderPeer
 	@Scripts/fetch-manpages-zh data/manpages-zh
 	@Scripts/fetch-language-texts --few > /dev/null
-	$(PYTHON) -m pytest Tests/Peers
+	$(PYTHON) -m pytest $(PYTEST_WORKERS) Tests/Peers
 
 test-lm-eval: build venv ## score a served model with lm-evaluation-harness (installs 600 MB of Python packages)
 	$(PYTHON) -m pip install --quiet --requirement Scripts/requirements-lm-eval.txt

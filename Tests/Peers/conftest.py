@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from playwright.sync_api import Browser, sync_playwright
 
 from support import CHROMIUM, MAYFLY, mayfly, prepared_prose, settings
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # Models are small, and another worker computes beside this one.
+# Workers of pytest-xdist ignore interrupts, and so would the programs that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Small enough for many runs in a test, and it still learns: two layers, 64 wide, a learned vocabulary of 320.
 SMALL = settings(

@@ -45,7 +45,7 @@ def test_a_run_tells_what_was_planned_and_what_came(data: Path, tmp_path: Path) 
 
 def test_a_text_that_is_read_many_times(tmp_path: Path) -> None:
     text = tmp_path / "small.txt"
-    text.write_text("".join(f"The {n % 97} foxes of line {n} jump over {n * n % 89} dogs.\n" for n in range(3000)))
+    text.write_text("".join(f"The {n % 97} foxes of line {n} jump over {n * n % 89} dogs.\n" for n in range(1000)))
     mayfly("prepare", text, "--out", tmp_path / "data", "--vocab-size", 300)
     plan = mayfly("plan", "--data", tmp_path / "data", "--budget", "20s", "--json").json
     assert plan["chosen"]["passes"] > 4 and plan["additions"]["data.bpe_dropout"] and "by heart" in plan["reason"]
