@@ -37,10 +37,9 @@ test-kernels: ## compare the kernels of every instruction set here, and of arm64
 	@$(MAKE) --quiet --directory Tests/Kernels
 	@$(MAKE) --quiet --directory Tests/Kernels ARCH=arm64
 
-test: CUDA_ARCHITECTURES := --few
 test-cuda-compile: ## compile the CUDA kernels for every architecture (needs no GPU; a few minutes when all is new)
 	@Scripts/require python
-	Scripts/check-cuda-kernels $(CUDA_ARCHITECTURES)
+	Scripts/check-cuda-kernels
 
 cuda-test-driver: ## make the CUDA driver that runs kernels on the CPU: .build/cuda-test-driver
 	@Scripts/require swift
